@@ -1,0 +1,100 @@
+# vitrain. `make help` lists the targets.
+#
+#   make [config=release|debug|double|asan|ubsan|tsan|coverage] [ARCH=native]
+#
+# Everything that is built lies in build/$(config).
+
+config ?= release
+ARCH ?= native
+CC ?= cc
+BUILD := build/$(config)
+PROGRAM := $(BUILD)/vitrain
+PREFIX ?= /usr/local
+
+VERSION := 0.1.0
+PKG := libpng libjpeg zlib libcjson
+OPENBLAS := $(shell pkg-config --exists openblas && echo openblas || echo blas-openblas)
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla
+ifeq ($(CI),true)
+WARNINGS += -Werror
+endif
+CPPFLAGS += -Iinclude -D_GNU_SOURCE -DVT_VERSION='"$(VERSION)"' \
+            $(shell pkg-config --cflags $(PKG) $(OPENBLAS) 2>/dev/null)
+CFLAGS_BASE := -std=c11 $(WARNINGS) -fopenmp -pthread -march=$(ARCH) -fno-math-errno -MMD -MP
+LDLIBS := $(shell pkg-config --libs $(PKG) $(OPENBLAS) 2>/dev/null) -lm -pthread
+
+FLAGS_release := -O3 -g
+FLAGS_debug := -O0 -g3
+FLAGS_double := -O2 -g -DVT_DOUBLE
+FLAGS_asan := -O1 -g -fsanitize=address -fno-omit-frame-pointer
+FLAGS_ubsan := -O1 -g -fsanitize=undefined -fno-sanitize-recover=all
+FLAGS_tsan := -O1 -g -fsanitize=thread
+FLAGS_coverage := -O0 -g --coverage
+ifeq ($(FLAGS_$(config)),)
+$(error config=$(config) is not one of release debug double asan ubsan tsan coverage)
+endif
+CFLAGS_ALL := $(CFLAGS_BASE) $(FLAGS_$(config)) $(CFLAGS)
+
+ROOMS := base ops io data mix model label train
+LIB_SOURCES := $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))
+CLI_SOURCES := $(wildcard src/cli/*.c)
+TEST_SOURCES := $(wildcard tests/unit/test_*.c)
+TEST_SUPPORT := $(filter-out $(TEST_SOURCES),$(wildcard tests/unit/*.c))
+
+object = $(patsubst %.c,$(BUILD)/%.o,$(1))
+LIB := $(BUILD)/libvitrain.a
+TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SOURCES))
+
+.PHONY: all test unit check quickstart setup install format clean help
+all: $(PROGRAM)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c $< -o $@
+
+$(LIB): $(call object,$(LIB_SOURCES))
+	@rm -f $@
+	ar rcs $@ $^
+
+$(PROGRAM): $(call object,$(CLI_SOURCES)) $(LIB)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
+$(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(call object,$(TEST_SUPPORT)) $(LIB)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
+
+setup: ## install what is missing
+	@scripts/setup.sh
+
+unit: $(PROGRAM) $(TESTS) ## build and run the tests of this configuration only
+	@tests/run.sh $(BUILD)
+
+test: setup ## set up, build, run every test (release build; gradient checks in double)
+	@$(MAKE) --no-print-directory -j$$(nproc) config=$(config) build-tests
+	@$(MAKE) --no-print-directory -j$$(nproc) config=double build-tests
+	@tests/run.sh $(BUILD) build/double
+
+build-tests: $(PROGRAM) $(TESTS)
+
+quickstart: setup ## set up, build, train a small ViT on Fashion-MNIST and evaluate it
+	@$(MAKE) --no-print-directory -j$$(nproc) config=release all
+	@scripts/quickstart.sh
+
+install: $(PROGRAM) ## into PREFIX/bin
+	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/vitrain
+
+format: ## clang-format every source file
+	clang-format -i $$(git ls-files '*.c' '*.h')
+
+check: ## formatting, and which room includes which
+	clang-format --dry-run -Werror $$(git ls-files '*.c' '*.h')
+	tests/check_rooms.sh
+
+clean:
+	rm -rf build
+
+help:
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1: /p' Makefile
+
+-include $(shell find build/$(config) -name '*.d' 2>/dev/null)

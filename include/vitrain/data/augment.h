@@ -1,0 +1,57 @@
+// From a decoded picture to the network's input: crop and resize, flip, to (channels, height, width)
+// real numbers, (v / 255 - mean) / std. Random numbers come from the rng given, so the result is a
+// function of (picture, config, rng's place).
+#ifndef VITRAIN_DATA_AUGMENT_H
+#define VITRAIN_DATA_AUGMENT_H
+
+#include "vitrain/base/real.h"
+#include "vitrain/base/rng.h"
+#include "vitrain/data/resample.h"
+
+#include <stdbool.h>
+
+typedef enum vt_crop {
+    VT_CROP_RRC,  // torchvision's RandomResizedCrop (timm's RandomResizedCropAndInterpolation)
+    VT_CROP_PAD,  // resize to the input's size if needed, zero-pad, crop at a random place
+    VT_CROP_NONE, // resize to the input's size
+} vt_crop;
+
+typedef struct vt_augment_config {
+    int channels, height, width; // of the network's input; channels 1 or 3
+    // training
+    vt_crop crop;
+    double scale[2], ratio[2]; // rrc: area share, aspect
+    int pad;                   // pad: px on each side
+    double flip;               // probability of a horizontal flip
+    // evaluation: resize the shorter side to floor(side / crop_pct), centre crop
+    double crop_pct;
+    // both
+    vt_filter filter;
+    double mean[3], std[3];
+} vt_augment_config;
+
+// A worker's memory for the steps between.
+typedef struct vt_augment_scratch {
+    vt_image resized;
+    vt_resample_scratch resample;
+} vt_augment_scratch;
+
+void vt_augment_scratch_free(vt_augment_scratch *scratch);
+
+// out: (channels, height, width). VT_ERR_MEMORY.
+vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment_config *config,
+                           vt_rng *rng, vt_augment_scratch *scratch);
+// torchvision's Resize(int) + CenterCrop + ToTensor + Normalize.
+vt_status vt_augment_eval(vt_real *out, const vt_image *image, const vt_augment_config *config,
+                          vt_augment_scratch *scratch);
+
+// The box that RandomResizedCrop draws: ten tries of area and log-uniform aspect, then the fall-back
+// to the largest centred crop within the ratios. box: left, top, width, height in px.
+void vt_random_resized_crop(int box[4], int width, int height, const double scale[2],
+                            const double ratio[2], vt_rng *rng);
+
+// Undoes the normalisation for a picture of a network input; image: RGB out.
+vt_status vt_augment_picture(vt_image *image, const vt_real *input,
+                             const vt_augment_config *config);
+
+#endif

@@ -1,0 +1,49 @@
+// Batches, decoded and augmented ahead by worker threads. What a batch holds is a function of (source,
+// config, seed, epoch, index of the batch): neither the number of workers nor where in the epoch one
+// begins changes it.
+#ifndef VITRAIN_DATA_LOADER_H
+#define VITRAIN_DATA_LOADER_H
+
+#include "vitrain/data/augment.h"
+#include "vitrain/data/source.h"
+
+typedef struct vt_loader_config {
+    vt_augment_config augment;
+    int batch_size;
+    int workers;   // 0: the samples are made in the thread that asks
+    bool training; // shuffled, augmented, last partial batch dropped; else in order, whole
+    uint64_t seed;
+    int64_t max_pixels; // larger pictures count as unreadable
+    double max_bad;     // share of an epoch's samples that may be unreadable
+} vt_loader_config;
+
+typedef struct vt_batch {
+    int count;             // samples
+    int64_t index;         // of the batch in the epoch
+    vt_real *images;       // (count, channels, height, width); the caller may write into it
+    const int32_t *labels; // (count)
+} vt_batch;
+
+typedef struct vt_loader vt_loader;
+
+// The source must outlive the loader. VT_ERR_MEMORY, VT_ERR_DATA (a training source smaller than a
+// batch).
+vt_status vt_loader_create(vt_loader **out, const vt_source *source,
+                           const vt_loader_config *config);
+void vt_loader_destroy(vt_loader *loader); // takes NULL; stops the workers
+
+int64_t vt_loader_batches(const vt_loader *loader); // batches an epoch
+size_t vt_loader_bytes(const vt_loader *loader);    // memory of the prefetched batches
+
+// Begins (or begins anew) at batch `first` of an epoch. Evaluation ignores `epoch`.
+vt_status vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first);
+
+// The next batch, valid until the next call; *out = NULL after the last one. An unreadable sample is
+// replaced by another one (training: drawn at random; evaluation: left out of the batch), with one
+// warning for each path. VT_ERR_DATA once more than max_bad of the epoch's samples were unreadable.
+vt_status vt_loader_next(vt_loader *loader, const vt_batch **out);
+
+int64_t vt_loader_bad(const vt_loader *loader);   // unreadable samples since vt_loader_start
+double vt_loader_wait_s(const vt_loader *loader); // time vt_loader_next has waited since start
+
+#endif

@@ -1,0 +1,22 @@
+// Resizing, bit for bit as Pillow's Image.resize with its antialiased filters (8-bit fixed point,
+// horizontal pass first; Pillow's libImaging/Resample.c is the definition).
+#ifndef VITRAIN_DATA_RESAMPLE_H
+#define VITRAIN_DATA_RESAMPLE_H
+
+#include "vitrain/io/image.h"
+
+typedef enum vt_filter { VT_FILTER_BILINEAR, VT_FILTER_BICUBIC } vt_filter;
+
+// Work memory that grows to the largest picture seen and is then reused.
+typedef struct vt_resample_scratch {
+    void *memory;
+    size_t bytes;
+} vt_resample_scratch;
+
+// Image.resize((width, height), filter, box=(left, top, right, bottom)); the box in source px may be
+// fractional. to: resized out, must not be `from`. VT_ERR_MEMORY.
+vt_status vt_resample(vt_image *to, const vt_image *from, const double box[4], int width,
+                      int height, vt_filter filter, vt_resample_scratch *scratch);
+void vt_resample_free(vt_resample_scratch *scratch);
+
+#endif

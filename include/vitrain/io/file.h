@@ -1,0 +1,39 @@
+// Whole files: read within a bound, written so that a crash leaves the old one or the new one.
+#ifndef VITRAIN_IO_FILE_H
+#define VITRAIN_IO_FILE_H
+
+#include "vitrain/base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+// The content of a regular file, with a NUL behind it (not counted in *bytes); free() it. VT_ERR_IO
+// with the reason; VT_ERR_FORMAT if it is larger than max_bytes.
+vt_status vt_file_read(unsigned char **out, size_t *bytes, const char *path, size_t max_bytes);
+
+// Writing through a temporary file beside `path`: begin, write to the stream, then commit (flush,
+// fsync, rename, fsync of the folder) or abandon. commit reports any write error of the stream, and
+// leaves the old file in place then.
+typedef struct vt_atomic_file {
+    FILE *stream;
+    char *path, *temporary;
+} vt_atomic_file;
+
+vt_status vt_atomic_begin(vt_atomic_file *file, const char *path);
+vt_status vt_atomic_commit(vt_atomic_file *file);
+void vt_atomic_abandon(vt_atomic_file *file); // takes a zeroed or committed one too
+vt_status vt_file_write(const char *path, const void *data, size_t bytes); // all in one
+
+bool vt_file_exists(const char *path);
+bool vt_is_directory(const char *path);
+vt_status vt_make_directories(const char *path); // as mkdir -p
+
+// malloc'd: `name` itself if absolute, else folder/name; NULL when out of memory.
+char *vt_path_join(const char *folder, const char *name);
+// malloc'd: the folder that holds path ("." if it has none).
+char *vt_path_folder(const char *path);
+// malloc'd: path made absolute against the working directory (no links resolved).
+char *vt_path_absolute(const char *path);
+
+#endif

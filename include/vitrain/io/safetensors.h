@@ -1,0 +1,90 @@
+// Safetensors files (https://github.com/huggingface/safetensors): 8 bytes header length, a JSON
+// header, the tensors' bytes, little-endian. Files are checked before anything is believed: header
+// at most 100 MB, known dtypes, checked products, size = shape x dtype, offsets contiguous from 0 to
+// the end of the file, no duplicate names.
+#ifndef VITRAIN_IO_SAFETENSORS_H
+#define VITRAIN_IO_SAFETENSORS_H
+
+#include "vitrain/base/real.h"
+#include "vitrain/base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define VT_ST_MAX_DIMS 8
+
+// name in the file, bytes per element
+#define VT_DTYPE_TABLE(X) \
+    X(VT_BOOL, "BOOL", 1) \
+    X(VT_U8, "U8", 1)     \
+    X(VT_I8, "I8", 1)     \
+    X(VT_I16, "I16", 2)   \
+    X(VT_U16, "U16", 2)   \
+    X(VT_F16, "F16", 2)   \
+    X(VT_BF16, "BF16", 2) \
+    X(VT_I32, "I32", 4)   \
+    X(VT_U32, "U32", 4)   \
+    X(VT_F32, "F32", 4)   \
+    X(VT_F64, "F64", 8)   \
+    X(VT_I64, "I64", 8)   \
+    X(VT_U64, "U64", 8)
+
+typedef enum vt_dtype {
+#define VT_DTYPE_ENUM(code, name, bytes) code,
+    VT_DTYPE_TABLE(VT_DTYPE_ENUM)
+#undef VT_DTYPE_ENUM
+} vt_dtype;
+
+const char *vt_dtype_name(vt_dtype dtype);
+size_t vt_dtype_bytes(vt_dtype dtype);
+
+// ---- reading ----
+
+typedef struct vt_st_tensor {
+    const char *name;
+    vt_dtype dtype;
+    int ndim; // 0: a scalar
+    int64_t shape[VT_ST_MAX_DIMS];
+    size_t count, bytes;
+    const unsigned char *data; // in the mapped file
+} vt_st_tensor;
+
+typedef struct vt_st_file vt_st_file;
+
+// Maps the file and checks its header. VT_ERR_IO, or VT_ERR_FORMAT with the tensor's name.
+vt_status vt_st_open(vt_st_file **out, const char *path);
+void vt_st_close(vt_st_file *file); // takes NULL
+const char *vt_st_path(const vt_st_file *file);
+size_t vt_st_count(const vt_st_file *file);
+const vt_st_tensor *vt_st_at(const vt_st_file *file, size_t index);       // in the order of offsets
+const vt_st_tensor *vt_st_find(const vt_st_file *file, const char *name); // NULL if absent
+const char *vt_st_metadata(const vt_st_file *file, const char *key);      // NULL if absent
+
+// Tensor `name`, which must have this dtype and shape; VT_ERR_SHAPE with file, name, expected and got
+// otherwise. vt_st_get_real reads F32 (also into double under config=double). out: (product of
+// shape). -1 in shape: any size there, returned through `shape`.
+vt_status vt_st_get(const vt_st_file *file, const char *name, vt_dtype dtype, int ndim,
+                    int64_t *shape, const vt_st_tensor **out);
+vt_status vt_st_get_real(const vt_st_file *file, const char *name, int ndim, const int64_t *shape,
+                         vt_real *out);
+
+// ---- writing ----
+
+// A tensor to be written. F32 data may be given as vt_real (converted under config=double).
+typedef struct vt_st_entry {
+    const char *name;
+    vt_dtype dtype; // VT_F32: `data` points at vt_real; any other: at elements of that type
+    int ndim;
+    int64_t shape[VT_ST_MAX_DIMS];
+    const void *data;
+} vt_st_entry;
+
+typedef struct vt_st_meta {
+    const char *key, *value;
+} vt_st_meta;
+
+// Writes all entries in the given order, atomically (vt_atomic_file).
+vt_status vt_st_write(const char *path, const vt_st_entry *entries, size_t n_entries,
+                      const vt_st_meta *metadata, size_t n_metadata);
+
+#endif

@@ -1,0 +1,130 @@
+// Models: what they look like (vt_model_config), the presets under timm's names, and the calls that
+// every family answers (vt_model_ops). A family is one file and a line in model_registry.c.
+//
+// Models never know labels: whoever wants attention maps passes hooks to the forward pass.
+#ifndef VITRAIN_MODEL_MODEL_H
+#define VITRAIN_MODEL_MODEL_H
+
+#include "vitrain/base/arena.h"
+#include "vitrain/model/params.h"
+
+typedef enum vt_pool { VT_POOL_TOKEN, VT_POOL_AVG } vt_pool;
+
+typedef struct vt_model_config {
+    char name[64];                             // preset or family, as given
+    char family[16];                           // "vit"
+    int image_height, image_width, patch_size; // px
+    int in_chans;
+    int embed_dim, depth, num_heads;
+    double mlp_ratio;
+    int num_classes;
+    bool qkv_bias;
+    vt_pool pool;     // timm's global_pool
+    bool distilled;   // distillation token and second head
+    double drop_path; // of the last block; linear from 0 at the first
+    double drop;      // after the position embedding, projection and both MLP layers
+    double attn_drop; // on the attention maps
+    double norm_eps;  // of every LayerNorm; the family's value (ViT/DeiT 1e-6), not a config key
+} vt_model_config;
+
+// A preset: a shape and the pixels that it was published with.
+typedef struct vt_model_preset {
+    const char *name, *family;
+    int image_size, patch_size, embed_dim, depth, num_heads;
+    bool distilled;
+    double mean[3], std[3], crop_pct;
+} vt_model_preset;
+
+extern const vt_model_preset vt_model_presets[];               // ended by name NULL
+const vt_model_preset *vt_model_preset_find(const char *name); // NULL if unknown
+
+// VT_ERR_CONFIG with key, expected and got: sizes out of range, an image that patches do not divide,
+// heads that do not divide the width, `avg` with `distilled` ...
+vt_status vt_model_config_check(const vt_model_config *config);
+
+// ---- attention hooks ----
+
+// One attention map set of one image: a row per query.
+typedef struct vt_attn_view {
+    int layer;  // 0 ..
+    int sample; // index in the batch
+    int window; // 0 where attention is global
+    int H, T;
+    const vt_real *maps;   // (H,T,T), softmax before dropout; rows sum to 1
+    const int32_t *tokens; // (T) which token of the image each row is, -1: padding; NULL: 0 .. T-1
+} vt_attn_view;
+
+// A client. Calls for one sample come in the order of layers, but different samples are on different
+// threads: a client keeps its state per sample. `on_attention` must not keep the view.
+typedef struct vt_attn_hook {
+    void *self;
+    void (*on_attention)(void *self, const vt_attn_view *view);
+} vt_attn_hook;
+
+// ---- the forward and backward pass ----
+
+// How tokens are laid out and what the head reads.
+typedef struct vt_token_layout {
+    int tokens;         // T of the first layer
+    int prefix;         // class token, distillation token ...: 1 or 2
+    int grid_h, grid_w; // patches
+    vt_pool pool;
+    bool distilled;
+} vt_token_layout;
+
+typedef struct vt_pass {
+    int B;                     // images, at most the planned number
+    const vt_real *images;     // (B, in_chans, height, width); must stay until the backward pass
+    vt_real *logits;           // (B,K) out: of the class head
+    vt_real *logits_dist;      // (B,K) out: of the distillation head, or NULL if not distilled
+    const vt_attn_hook *hooks; // (n_hooks)
+    int n_hooks;
+    bool stochastic; // dropouts and drop path are on
+    uint64_t seed;   // for them
+    uint32_t step;   // micro-step of the run
+} vt_pass;
+
+typedef struct vt_model vt_model;
+
+typedef struct vt_model_ops {
+    const char *family;
+    size_t state_bytes; // of the family's own struct, at vt_model.state
+    double norm_eps;
+    // Fills params and the state's offsets.
+    vt_status (*declare)(vt_model *model);
+    // Places the activations: for training (kept until backward) or for inference only.
+    void (*place)(vt_model *model, vt_arena *arena, int max_batch, bool training);
+    void (*forward)(vt_model *model, const vt_real *weights, const vt_pass *pass);
+    // grads: a slab, +=. dlogits: (B,K); dlogits_dist: (B,K) or NULL. After forward with the same pass,
+    // placed for training.
+    void (*backward)(vt_model *model, const vt_real *weights, vt_real *grads, const vt_pass *pass,
+                     const vt_real *dlogits, const vt_real *dlogits_dist);
+    void (*layout)(const vt_model *model, vt_token_layout *layout);
+    // Floating-point operations (multiplications and additions of matrix products) of one image.
+    double (*forward_flops)(const vt_model *model);
+    double (*train_flops)(const vt_model *model); // forward and backward
+} vt_model_ops;
+
+struct vt_model {
+    const vt_model_ops *ops;
+    vt_model_config config;
+    vt_params params;
+    void *state;
+};
+
+// Checks the config and declares the tensors. No activations yet: see place.
+vt_status vt_model_create(vt_model **out, const vt_model_config *config);
+void vt_model_destroy(vt_model *model); // takes NULL
+
+// The mean of both heads where there are two (inference), in place in logits.
+void vt_model_join_heads(vt_real *logits, const vt_real *logits_dist, int B, int K);
+
+// The config as safetensors metadata and back, so that a weights file says what it is for.
+// text: JSON, malloc'd; NULL when out of memory.
+char *vt_model_config_text(const vt_model_config *config);
+vt_status vt_model_config_parse(vt_model_config *config, const char *text, const char *name);
+
+// The registry, ended by NULL.
+extern const vt_model_ops *const vt_families[];
+
+#endif

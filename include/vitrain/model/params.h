@@ -1,0 +1,65 @@
+// The one list of a model's tensors. Sizes, addresses, optimizer groups, checkpoints and tests are
+// all driven by it. Weights, gradients and the optimizer's moments are slabs of one layout.
+#ifndef VITRAIN_MODEL_PARAMS_H
+#define VITRAIN_MODEL_PARAMS_H
+
+#include "vitrain/base/real.h"
+#include "vitrain/base/status.h"
+#include "vitrain/io/safetensors.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum vt_init {
+    VT_INIT_ZEROS,
+    VT_INIT_ONES,
+    VT_INIT_TRUNC_NORMAL_02, // timm's trunc_normal_(std=.02): cut off at +-2, not at 2 deviations
+    VT_INIT_CONV,            // PyTorch's default for Conv2d, weight and bias: U(+-1/sqrt(fan_in))
+} vt_init;
+
+typedef struct vt_param {
+    char name[96]; // timm's
+    int ndim;
+    int64_t shape[4];
+    size_t count;  // elements
+    size_t offset; // first element in a slab; a multiple of 16 elements (64 bytes as float)
+    vt_init init;
+    int fan_in; // for VT_INIT_CONV
+    bool
+        decays; // weight decay applies (not to biases, 1-D tensors, tokens and position embeddings)
+} vt_param;
+
+typedef struct vt_params {
+    vt_param *rows; // (count)
+    int count, capacity;
+    size_t slab_count; // elements of a slab, padding included
+    int64_t total;     // elements of all tensors: the number of parameters
+} vt_params;
+
+// Appends a tensor and returns its offset through *offset. name: printf format for the layer index.
+vt_status vt_params_add(vt_params *params, size_t *offset, vt_init init, bool decays, int ndim,
+                        const int64_t *shape, const char *format, ...)
+    __attribute__((format(printf, 7, 8)));
+void vt_params_free(vt_params *params);                        // takes a zeroed one
+int vt_params_find(const vt_params *params, const char *name); // row, -1 if absent
+
+// timm 0.4.12's initialization; a tensor's numbers depend on (seed, its row) only.
+void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed);
+
+// Fills a slab from a file, `prefix` (may be "") before each name. Each tensor must be there as F32 in
+// its shape (VT_ERR_SHAPE: file, tensor, expected, got) and finite (VT_ERR_NUMERIC). With an empty
+// prefix, a tensor in the file that is neither in the table nor begins with "optim." or "ema." is
+// refused too.
+vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_file *file,
+                         const char *prefix);
+
+// Entries that write a slab under prefix + name. entries: (count) out; names: (count x 128 bytes) out,
+// holds the prefixed names for as long as the entries are used.
+void vt_params_entries(const vt_params *params, const vt_real *slab, const char *prefix,
+                       vt_st_entry *entries, char (*names)[128]);
+
+// The first tensor with an element that is not finite, or NULL.
+const vt_param *vt_params_first_bad(const vt_params *params, const vt_real *slab);
+
+#endif

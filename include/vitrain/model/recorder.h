@@ -1,0 +1,20 @@
+// An attention hook that keeps maps: of chosen layers, head means or every head.
+#ifndef VITRAIN_MODEL_RECORDER_H
+#define VITRAIN_MODEL_RECORDER_H
+
+#include "vitrain/base/arena.h"
+#include "vitrain/model/model.h"
+
+typedef struct vt_recorder {
+    int depth, B, H, T;
+    bool heads;     // every head instead of the mean
+    bool *wanted;   // (depth)
+    vt_real **maps; // (depth): (B,T,T), or (B,H,T,T) with `heads`; NULL where not wanted
+} vt_recorder;
+
+// wanted: (depth), or NULL for all layers.
+void vt_recorder_place(vt_recorder *recorder, vt_arena *arena, const vt_model *model, int max_batch,
+                       bool heads, const bool *wanted);
+vt_attn_hook vt_recorder_hook(vt_recorder *recorder);
+
+#endif

@@ -1,0 +1,34 @@
+// A run's state on disk: last.safetensors holds the weights under timm's names, the optimizer's moments
+// under "optim.<moment>.", and in its metadata where the run stands; it is written atomically.
+#ifndef VITRAIN_TRAIN_CHECKPOINT_H
+#define VITRAIN_TRAIN_CHECKPOINT_H
+
+#include "vitrain/model/model.h"
+#include "vitrain/train/optim.h"
+
+typedef struct vt_progress {
+    int64_t epoch;    // epochs done
+    int64_t batch;    // micro-batches of the next epoch done
+    int64_t step;     // optimizer steps done
+    double loss_sum;  // of those micro-batches
+    int64_t bad;      // unreadable samples among them
+    double best_acc1; // -1: none yet
+    int64_t best_epoch;
+} vt_progress;
+
+typedef struct vt_state {
+    vt_real *weights, *grads, *slabs[2];
+    vt_progress progress;
+} vt_state;
+
+// config_text: the resolved configuration, kept in the metadata.
+vt_status vt_checkpoint_save(const char *path, const vt_model *model, const vt_optim_ops *optim,
+                             const vt_state *state, const char *config_text);
+// VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_SHAPE (tensor named), with nothing in `state` half-changed as far as
+// progress goes. *config_text: malloc'd out.
+vt_status vt_checkpoint_load(const char *path, const vt_model *model, const vt_optim_ops *optim,
+                             vt_state *state, char **config_text);
+// Weights only, with the model's shape in the metadata.
+vt_status vt_weights_save(const char *path, const vt_model *model, const vt_real *weights);
+
+#endif

@@ -1,0 +1,84 @@
+// The configuration: one table (config.c) names every key once, with its type, range, default and one
+// line of help; parsing, defaults, overrides, the resolved config.json, `--help` and the README's
+// reference all come from it.
+#ifndef VITRAIN_TRAIN_CONFIG_H
+#define VITRAIN_TRAIN_CONFIG_H
+
+#include "vitrain/data/loader.h"
+#include "vitrain/io/json.h"
+#include "vitrain/mix/mix.h"
+#include "vitrain/model/model.h"
+
+#define VT_MAX_FREEZE 32
+
+typedef struct vt_data_config {
+    char *train, *val; // absolute; NULL: none
+    char *format;      // "auto" or a source's name
+    char *class_map;   // absolute; NULL: none
+    int workers;
+    vt_augment_config augment; // channels, height and width follow the model
+    char *augment_name;        // the preset it came from, NULL if given as an object
+    int64_t max_pixels;
+    double max_bad;
+} vt_data_config;
+
+typedef struct vt_optim_config {
+    char *name; // "adamw" | "sgd"
+    double lr;
+    double lr_base_batch; // 0: null, lr is not scaled
+    double betas[2], eps, momentum, weight_decay;
+    double clip_norm; // 0: null, no clipping
+} vt_optim_config;
+
+typedef enum vt_schedule_compat { VT_SCHEDULE_EXACT, VT_SCHEDULE_DEIT } vt_schedule_compat;
+
+typedef struct vt_schedule_config {
+    char *name; // "cosine" | "constant"
+    double warmup_epochs, warmup_lr, min_lr;
+    vt_schedule_compat compat;
+} vt_schedule_config;
+
+typedef struct vt_train_config {
+    int epochs, batch_size, accumulate;
+    char *precision;  // "auto" | "fp32" (resolved: what is used)
+    double ema_decay; // must be 0 in this version
+    uint64_t seed;
+    int threads;   // 0: all
+    char *init;    // weights to start from, absolute; NULL: none
+    int log_every; // steps between lines of steps.jsonl
+    char *resume;  // "auto" | "never" | absolute path of a last.safetensors
+} vt_train_config;
+
+typedef struct vt_config {
+    vt_model_config model;
+    vt_data_config data;
+    vt_mix_config mix;
+    double smoothing; // mix.smoothing
+    char *label_rule; // label.rule
+    vt_optim_config optim;
+    vt_schedule_config schedule;
+    vt_train_config train;
+    char *output;       // absolute
+    bool classes_given; // model.num_classes was in the configuration (else it follows the data)
+} vt_config;
+
+// Reads a configuration file, then the overrides ("optim.lr=1e-3"; the value is JSON, or a string if
+// it is not JSON). path NULL: overrides alone. Paths in the file are relative to its folder, those in
+// overrides to the working directory. Everything is checked here: VT_ERR_CONFIG names the key,
+// what it takes and what it got; an unknown key names the nearest known one.
+vt_status vt_config_load(vt_config *config, const char *path, const char *const *overrides,
+                         int n_overrides);
+void vt_config_free(vt_config *config); // takes a zeroed one
+
+// The resolved configuration as JSON (config.json), defaults included; the caller's to destroy. It
+// loads again to the same vt_config. NULL when out of memory.
+vt_json *vt_config_json(const vt_config *config);
+
+// The first key of model, data, mix, label or optim whose resolved value differs between two
+// configurations, or NULL: what a resumed run may not change.
+const char *vt_config_difference(const vt_json *a, const vt_json *b);
+
+// The table as Markdown rows (README) and as text (--help): malloc'd; NULL when out of memory.
+char *vt_config_reference(bool markdown);
+
+#endif

@@ -1,0 +1,37 @@
+// Accuracy and loss of a model on a data set.
+#ifndef VITRAIN_TRAIN_EVALUATE_H
+#define VITRAIN_TRAIN_EVALUATE_H
+
+#include "vitrain/data/loader.h"
+#include "vitrain/model/model.h"
+
+#include <signal.h>
+
+typedef struct vt_eval_result {
+    double acc1, acc5; // percent; acc5 counts the best min(5, K)
+    double loss;       // mean plain cross-entropy
+    int64_t n;         // images read
+    double seconds;
+} vt_eval_result;
+
+// Buffers for a forward pass over batches of up to max_batch.
+typedef struct vt_evaluator {
+    vt_model *model;
+    vt_real *logits, *logits_dist, *target, *losses;
+    int max_batch;
+} vt_evaluator;
+
+// Places buffers; with `activations` also the model's (for inference). A trainer shares those of the
+// training pass instead.
+void vt_evaluator_place(vt_evaluator *evaluator, vt_arena *arena, vt_model *model, int max_batch,
+                        bool activations);
+
+// Runs over the whole source; a loader created for evaluation. interrupted: stops when it becomes
+// nonzero (VT_INTERRUPTED); may be NULL.
+vt_status vt_evaluate(vt_evaluator *evaluator, const vt_real *weights, vt_loader *loader,
+                      const volatile sig_atomic_t *interrupted, vt_eval_result *result);
+
+// The k best classes of one row of logits, best first; ties: the lower index. best: (k) out.
+void vt_top_k(int32_t *best, int k, const vt_real *logits, int K);
+
+#endif

@@ -1,0 +1,32 @@
+// Optimizers on slabs. A member is one file with a vt_optim_ops and a line in optim_registry.c.
+#ifndef VITRAIN_TRAIN_OPTIM_H
+#define VITRAIN_TRAIN_OPTIM_H
+
+#include "vitrain/model/params.h"
+#include "vitrain/train/config.h"
+
+typedef struct vt_optim_ops {
+    const char *name;
+    int n_slabs;               // moments, 0 ..2
+    const char *slab_names[2]; // prefixes in a checkpoint: "optim.exp_avg." ...
+    // One step on elements [0, n) of one tensor. lr is the step's; decay is 0 for tensors that do not
+    // decay; step counts from 1; g is already clipped by `scale` inside (g * scale).
+    void (*update)(vt_real *w, const vt_real *g, vt_real *const slabs[2], size_t n, double lr,
+                   double decay, double scale, int64_t step, const vt_optim_config *config);
+} vt_optim_ops;
+
+const vt_optim_ops *vt_optim_find(const char *name); // NULL if unknown
+extern const vt_optim_ops *const vt_optims[];        // ended by NULL
+
+// The whole table, in parallel; the same bits with any number of threads. scale multiplies every
+// gradient (1/accumulate, clipping).
+void vt_optim_step(const vt_optim_ops *ops, const vt_params *params, vt_real *weights,
+                   const vt_real *grads, vt_real *const slabs[2], double lr, double scale,
+                   int64_t step, const vt_optim_config *config);
+
+// sqrt of the sum of squares of a gradient slab times scale; not finite if an element is not. The same
+// bits with any number of threads. partials: (vt_grad_norm_partials(params)) scratch.
+double vt_grad_norm(const vt_params *params, const vt_real *grads, double *partials);
+size_t vt_grad_norm_partials(const vt_params *params);
+
+#endif

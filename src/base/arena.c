@@ -1,0 +1,71 @@
+// Planned memory; see the header.
+#include "vitrain/base/arena.h"
+
+#include "vitrain/base/bytes.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+static atomic_size_t allocations;
+
+size_t vt_alloc_count(void)
+{
+    return atomic_load(&allocations);
+}
+
+static bool round_up(size_t bytes, size_t *out)
+{
+    size_t padded;
+    if (!vt_size_add(bytes, VT_ARENA_ALIGN - 1, &padded)) return false;
+    *out = padded & ~(size_t)(VT_ARENA_ALIGN - 1);
+    return true;
+}
+
+void *vt_arena_take(vt_arena *arena, size_t count, size_t size)
+{
+    size_t bytes, end;
+    if (!vt_size_mul(count, size, &bytes) || !round_up(bytes, &bytes) ||
+        !vt_size_add(arena->used, bytes, &end)) {
+        arena->overflow = true;
+        return NULL;
+    }
+    unsigned char *p = arena->base ? arena->base + arena->used : NULL;
+    assert(!arena->base || end <= arena->capacity);
+    arena->used = end;
+    return p;
+}
+
+vt_status vt_arena_reserve(vt_arena *arena)
+{
+    assert(!arena->base);
+    VT_REQUIRE(!arena->overflow, VT_ERR_MEMORY, "the sizes asked for exceed the address space");
+    arena->base = vt_alloc(arena->used ? arena->used : 1, 1);
+    if (!arena->base) return VT_ERR_MEMORY;
+    arena->capacity = arena->used;
+    arena->used = 0;
+    return VT_OK;
+}
+
+void vt_arena_release(vt_arena *arena)
+{
+    free(arena->base);
+    *arena = (vt_arena){0};
+}
+
+void *vt_alloc(size_t count, size_t size)
+{
+    size_t bytes, padded;
+    if (!vt_size_mul(count, size, &bytes) || !round_up(bytes ? bytes : 1, &padded)) {
+        vt_fail(VT_ERR_MEMORY, "%zu x %zu bytes exceed the address space", count, size);
+        return NULL;
+    }
+    void *p = aligned_alloc(VT_ARENA_ALIGN, padded);
+    if (!p) {
+        vt_fail(VT_ERR_MEMORY, "out of memory: %.1f MB asked for", (double)padded / 1e6);
+        return NULL;
+    }
+    atomic_fetch_add(&allocations, 1);
+    return memset(p, 0, padded);
+}

@@ -1,0 +1,101 @@
+// Philox4x32-10 and the distributions drawn from it. The known answers of the paper's Random123
+// library are in tests/unit/test_rng.c.
+//
+// Normal: Box-Muller, one of the pair. Gamma: Marsaglia and Tsang, "A Simple Method for Generating
+// Gamma Variables", ACM TOMS 2000, with the U^(1/a) boost below shape 1. Beta: X/(X+Y) of two
+// Gammas, taken in logarithms below shape 1, where both may underflow. below(): Lemire's
+// multiplication with rejection, "Fast Random Integer Generation in an Interval", ACM TOMACS 2019.
+#include "vitrain/base/rng.h"
+
+#include <math.h>
+
+void vt_philox(uint32_t out[4], uint64_t seed, uint32_t stream, uint32_t epoch, uint32_t sample,
+               uint32_t draw)
+{
+    uint32_t c0 = draw, c1 = sample, c2 = epoch, c3 = stream;
+    uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
+    for (int round = 0; round < 10; round++) {
+        uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
+        uint32_t n0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0, n2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
+        c0 = n0, c1 = (uint32_t)p1, c2 = n2, c3 = (uint32_t)p0;
+        k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+    }
+    out[0] = c0, out[1] = c1, out[2] = c2, out[3] = c3;
+}
+
+vt_rng vt_rng_at(uint64_t seed, uint32_t stream, uint32_t epoch, uint32_t sample)
+{
+    return (vt_rng){.seed = seed, .stream = stream, .epoch = epoch, .sample = sample};
+}
+
+uint32_t vt_rng_u32(vt_rng *rng)
+{
+    if (rng->left == 0) {
+        vt_philox(rng->block, rng->seed, rng->stream, rng->epoch, rng->sample, rng->draw++);
+        rng->left = 4;
+    }
+    return rng->block[4 - rng->left--];
+}
+
+double vt_rng_uniform(vt_rng *rng)
+{
+    uint64_t high = vt_rng_u32(rng) >> 5, low = vt_rng_u32(rng) >> 6; // 27 + 26 bits
+    return (double)(high << 26 | low) * 0x1p-53;
+}
+
+double vt_rng_range(vt_rng *rng, double low, double high)
+{
+    return low + (high - low) * vt_rng_uniform(rng);
+}
+
+uint32_t vt_rng_below(vt_rng *rng, uint32_t n)
+{
+    uint64_t product = (uint64_t)vt_rng_u32(rng) * n;
+    uint32_t floor = -n % n; // 2^32 mod n
+    while ((uint32_t)product < floor) product = (uint64_t)vt_rng_u32(rng) * n;
+    return (uint32_t)(product >> 32);
+}
+
+double vt_rng_normal(vt_rng *rng)
+{
+    double radius = sqrt(-2 * log(1 - vt_rng_uniform(rng))); // 1 - u is in (0, 1]
+    return radius * cos(2 * 3.14159265358979323846 * vt_rng_uniform(rng));
+}
+
+// The logarithm of a Gamma(shape) variable: small shapes underflow otherwise.
+static double log_gamma_variable(vt_rng *rng, double shape)
+{
+    double boost = 0;
+    if (shape < 1) {
+        boost = log(1 - vt_rng_uniform(rng)) / shape;
+        shape += 1;
+    }
+    double d = shape - 1.0 / 3, c = 1 / sqrt(9 * d);
+    for (;;) {
+        double x = vt_rng_normal(rng), v = 1 + c * x;
+        if (v <= 0) continue;
+        v = v * v * v;
+        double u = 1 - vt_rng_uniform(rng);
+        if (log(u) < 0.5 * x * x + d - d * v + d * log(v)) return boost + log(d * v);
+    }
+}
+
+double vt_rng_gamma(vt_rng *rng, double shape)
+{
+    return exp(log_gamma_variable(rng, shape));
+}
+
+double vt_rng_beta(vt_rng *rng, double a, double b)
+{
+    double x = log_gamma_variable(rng, a), y = log_gamma_variable(rng, b);
+    return 1 / (1 + exp(y - x));
+}
+
+void vt_rng_permutation(vt_rng *rng, uint32_t n, uint32_t *out)
+{
+    for (uint32_t i = 0; i < n; i++) { // Fisher-Yates, inside out
+        uint32_t j = vt_rng_below(rng, i + 1);
+        out[i] = out[j];
+        out[j] = i;
+    }
+}
