@@ -53,6 +53,9 @@ $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c $< -o $@
 
+# Pillow's bytes demand that the weights be computed without fused multiply-adds.
+$(BUILD)/src/data/resample.o: CFLAGS_ALL += -ffp-contract=off
+
 $(LIB): $(call object,$(LIB_SOURCES))
 	@rm -f $@
 	ar rcs $@ $^
