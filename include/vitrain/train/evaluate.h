@@ -23,8 +23,8 @@ typedef struct vt_evaluator {
 
 // Places buffers; with `activations` also the model's (for inference). A trainer shares those of the
 // training pass instead.
-void vt_evaluator_place(vt_evaluator *evaluator, vt_arena *arena, vt_model *model, int max_batch,
-                        bool activations);
+vt_status vt_evaluator_place(vt_evaluator *evaluator, vt_arena *arena, vt_model *model,
+                             int max_batch, bool activations);
 
 // Runs over the whole source; a loader created for evaluation. interrupted: stops when it becomes
 // nonzero (VT_INTERRUPTED); may be NULL.
