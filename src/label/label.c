@@ -67,9 +67,10 @@ void vt_label_target(vt_real *target, const int32_t *labels, const int32_t *part
 {
     double off = smoothing / K, above = 1 - smoothing; // on = off + above
     for (int i = 0; i < B; i++, target += K) {
-        int32_t own = labels[i], other = labels[partner[i]];
+        int32_t own = labels[i], other = partner ? labels[partner[i]] : own;
+        double left = own == other ? 1 : (double)share[i];
         for (int k = 0; k < K; k++) target[k] = (vt_real)off;
-        target[other] = (vt_real)(off + above * (1 - (double)share[i]));
-        target[own] = (vt_real)(off + above * (own == other ? 1 : (double)share[i]));
+        target[other] = (vt_real)(off + above * (1 - left));
+        target[own] = (vt_real)(off + above * left);
     }
 }

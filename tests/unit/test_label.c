@@ -445,6 +445,8 @@ static void target_by_hand(void **state)
         assert_true(fabs((double)target[i] - expected[i / 3][i % 3]) <= TOLERANCE / 10);
     vt_label_target(target, labels, partner, share, 0, 4, 3);
     assert_true(target[0] == (vt_real)0.75 && target[1] == (vt_real)0.25 && target[2] == 0);
+    vt_label_target(target, labels, NULL, NULL, 0, 4, 3);
+    for (int i = 0; i < 12; i++) assert_true(target[i] == (i % 3 == labels[i / 3]));
 }
 
 static void unknown_rules_are_named(void **state)
