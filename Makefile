@@ -2,14 +2,14 @@
 #
 #   make [config=release|debug|double|asan|ubsan|tsan|coverage] [ARCH=native]
 #
-# Everything that is built lies in build/$(config).
+# Everything that is built lies in build/$(config). V=1 shows the commands.
 
 config ?= release
 ARCH ?= native
-CC ?= cc
 BUILD := build/$(config)
 PROGRAM := $(BUILD)/vitrain
 PREFIX ?= /usr/local
+Q := $(if $(V),,@)
 
 VERSION := 0.1.0
 PKG := libpng libjpeg zlib libcjson
@@ -52,18 +52,21 @@ all: $(PROGRAM)
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c $< -o $@
+	@echo "  CC $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c $< -o $@
 
 $(LIB): $(call object,$(LIB_SOURCES))
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(PROGRAM): $(call object,$(CLI_SOURCES)) $(LIB)
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@echo "  LD $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(call object,$(TEST_SUPPORT)) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
+	@echo "  LD $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
 $(TEST_TOOLS): $(BUILD)/tests/%: $(BUILD)/tests/cli/%.o $(LIB)
 	@mkdir -p $(@D)

@@ -54,7 +54,7 @@ void vt_layernorm_forward(vt_real *y, vt_real *mean, vt_real *rstd, const vt_rea
 // y again from saved mean and rstd: the same bits as the forward pass.
 void vt_layernorm_again(vt_real *y, const vt_real *x, const vt_real *w, const vt_real *b,
                         const vt_real *mean, const vt_real *rstd, int M, int C);
-// dx: (M,C) +=, may alias dy when the caller wants no sum (see accumulate); dw, db: (C) +=.
+// dx: (M,C) out, or += when `accumulate`; dw, db: (C) +=; dy, x: (M,C).
 void vt_layernorm_backward(vt_real *dx, vt_real *dw, vt_real *db, const vt_real *dy,
                            const vt_real *x, const vt_real *w, const vt_real *mean,
                            const vt_real *rstd, bool accumulate, int M, int C);
