@@ -49,6 +49,7 @@ TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SOURCES))
 
 .PHONY: all test unit build-tests check quickstart setup install format clean help
 all: $(PROGRAM)
+.SECONDARY: # objects of tests are kept
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -70,7 +71,8 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(call object,$(TEST_SUPPORT)) $(LIB)
 
 $(TEST_TOOLS): $(BUILD)/tests/%: $(BUILD)/tests/cli/%.o $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@echo "  LD $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 setup: ## install what is missing
 	@scripts/setup.sh

@@ -42,9 +42,10 @@ fail:
 static vt_status evaluate(vt_subject *subject, vt_eval_result *result)
 {
     const vt_config *config = &subject->config;
+    const int B = config->train.batch_size;
     const vt_loader_config loader_config = {
         .augment = config->data.augment,
-        .batch_size = config->train.batch_size,
+        .batch_size = B,
         .workers = config->data.workers,
         .max_pixels = config->data.max_pixels,
         .max_bad = config->data.max_bad,
@@ -56,9 +57,9 @@ static vt_status evaluate(vt_subject *subject, vt_eval_result *result)
     vt_status status = open_source(&source, config);
     if (status != VT_OK) return status;
     VT_TRY_OR_FAIL(status, vt_loader_create(&loader, source, &loader_config));
-    vt_evaluator_place(&evaluator, &arena, subject->model, loader_config.batch_size, true);
+    VT_TRY_OR_FAIL(status, vt_evaluator_place(&evaluator, &arena, subject->model, B, true));
     VT_TRY_OR_FAIL(status, vt_arena_reserve(&arena));
-    vt_evaluator_place(&evaluator, &arena, subject->model, loader_config.batch_size, true);
+    VT_TRY_OR_FAIL(status, vt_evaluator_place(&evaluator, &arena, subject->model, B, true));
     status = vt_evaluate(&evaluator, subject->weights, loader, NULL, result);
 fail:
     vt_arena_release(&arena);

@@ -72,7 +72,7 @@ static vt_status plan_memory(vt_memory *memory, const vt_subject *subject)
     vt_arena arena = {0};
     VT_TRY(vt_step_init(&step, subject->model, &config->mix, config->smoothing, config->label_rule,
                         config->train.batch_size));
-    vt_step_place(&step, &arena);
+    VT_TRY(vt_step_place(&step, &arena));
     memory->weights = memory->gradients = slab;
     memory->moments = (optim ? (size_t)optim->n_slabs : 0) * slab;
     memory->activations = arena.used;

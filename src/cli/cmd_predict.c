@@ -1,34 +1,30 @@
 // vitrain predict: the most probable classes of pictures.
 #include "commands.h"
 
+#include "vitrain/ops/ops.h"
 #include "vitrain/train/evaluate.h"
 
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { VT_PREDICT_TOP = 5 };
 
 typedef struct vt_predictor {
     vt_subject subject;
-    vt_classes classes;      // count 0: numbers
-    vt_real *logits, *other; // (K); of the second head, NULL if there is none
-    vt_real *input;          // (channels, height, width)
+    vt_classes classes; // count 0: numbers
+    vt_evaluator evaluator;
+    vt_real *input; // (channels, height, width)
     vt_image image;
     vt_augment_scratch scratch;
     vt_arena arena;
 } vt_predictor;
 
-static void place(vt_predictor *p)
+static vt_status place(vt_predictor *p)
 {
-    vt_model *model = p->subject.model;
-    const vt_model_config *c = &model->config;
-    model->ops->place(model, &p->arena, 1, false);
-    p->logits = VT_ARENA_TAKE(&p->arena, vt_real, (size_t)c->num_classes);
-    if (c->distilled) p->other = VT_ARENA_TAKE(&p->arena, vt_real, (size_t)c->num_classes);
+    const vt_model_config *c = &p->subject.model->config;
     p->input = VT_ARENA_TAKE(
         &p->arena, vt_real, (size_t)c->in_chans * (size_t)c->image_height * (size_t)c->image_width);
+    return vt_evaluator_place(&p->evaluator, &p->arena, p->subject.model, 1, true);
 }
 
 static vt_status open_predictor(vt_predictor *p, const vt_args *args)
@@ -41,10 +37,9 @@ static vt_status open_predictor(vt_predictor *p, const vt_args *args)
                    "%s: expected %d classes as in the weights, got %d", names,
                    p->subject.model->config.num_classes, p->classes.count);
     }
-    place(p);
+    VT_TRY(place(p));
     VT_TRY(vt_arena_reserve(&p->arena));
-    place(p);
-    return VT_OK;
+    return place(p);
 }
 
 static void close_predictor(vt_predictor *p)
@@ -56,17 +51,14 @@ static void close_predictor(vt_predictor *p)
     vt_subject_free(&p->subject);
 }
 
-// Leaves the probabilities in p->logits.
+// Leaves the probabilities in p->evaluator.logits.
 static vt_status predict(vt_predictor *p, const char *path)
 {
-    vt_model *model = p->subject.model;
-    const int K = model->config.num_classes;
-    VT_TRY(vt_image_read(&p->image, path, p->subject.config.data.max_pixels));
-    VT_TRY(vt_augment_eval(p->input, &p->image, &p->subject.config.data.augment, &p->scratch));
-    const vt_pass pass = {.B = 1, .images = p->input, .logits = p->logits, .logits_dist = p->other};
-    model->ops->forward(model, p->subject.weights, &pass);
-    if (p->other) vt_model_join_heads(p->logits, p->other, 1, K);
-    vt_softmax_rows(p->logits, NULL, 1, K);
+    const vt_data_config *data = &p->subject.config.data;
+    VT_TRY(vt_image_read(&p->image, path, data->max_pixels));
+    VT_TRY(vt_augment_eval(p->input, &p->image, &data->augment, &p->scratch));
+    vt_evaluator_logits(&p->evaluator, p->subject.weights, p->input, 1);
+    vt_softmax_rows(p->evaluator.logits, NULL, 1, p->subject.model->config.num_classes);
     return VT_OK;
 }
 
@@ -84,7 +76,7 @@ static void answer(const vt_predictor *p, const char *path, vt_json *all)
     const int K = p->subject.model->config.num_classes;
     const int k = K < VT_PREDICT_TOP ? K : VT_PREDICT_TOP;
     char number[16];
-    vt_top_k(best, k, p->logits, K);
+    vt_top_k(best, k, p->evaluator.logits, K);
     vt_json *picture = NULL, *top = NULL;
     if (all) {
         picture = vt_json_add_object(all, NULL);
@@ -95,7 +87,7 @@ static void answer(const vt_predictor *p, const char *path, vt_json *all)
     }
     for (int i = 0; i < k; i++) {
         const char *name = class_name(p, best[i], number);
-        const double probability = (double)p->logits[best[i]];
+        const double probability = (double)p->evaluator.logits[best[i]];
         if (!all) {
             printf("  %5.1f%%  %s\n", 100 * probability, name);
             continue;

@@ -33,11 +33,10 @@ static int entry_count(const vt_model *model)
     return 4 + model->config.depth + model->params.count;
 }
 
-static void place(vt_probe *probe, vt_arena *arena, vt_model *model)
+static vt_status place(vt_probe *probe, vt_arena *arena, vt_model *model)
 {
     const vt_model_config *c = &model->config;
     const size_t B = (size_t)probe->B;
-    vt_step_place(&probe->step, arena);
     vt_recorder_place(&probe->recorder, arena, model, probe->B, false, NULL);
     probe->images = VT_ARENA_TAKE(
         arena, vt_real, B * (size_t)c->in_chans * (size_t)c->image_height * (size_t)c->image_width);
@@ -46,6 +45,7 @@ static void place(vt_probe *probe, vt_arena *arena, vt_model *model)
     probe->entries = VT_ARENA_TAKE(arena, vt_st_entry, (size_t)entry_count(model));
     probe->names = (char(*)[128])vt_arena_take(arena, (size_t)model->params.count, 128);
     probe->layer_names = (char(*)[32])vt_arena_take(arena, (size_t)c->depth, 32);
+    return vt_step_place(&probe->step, arena);
 }
 
 // Integers (B) of the file, each 0 .. below-1.
@@ -136,17 +136,16 @@ static vt_status probe_file(vt_subject *subject, const vt_st_file *file, const c
     vt_arena arena = {0};
     VT_TRY(vt_step_init(&probe.step, subject->model, NULL, config->smoothing, config->label_rule,
                         probe.B));
-    place(&probe, &arena, subject->model);
-    VT_TRY(vt_arena_reserve(&arena));
-    place(&probe, &arena, subject->model);
-    vt_status status = read_inputs(&probe, file, c);
-    if (status == VT_OK) {
-        const vt_attn_hook hook = vt_recorder_hook(&probe.recorder);
-        const double loss =
-            vt_step_compute(&probe.step, subject->weights, probe.grads, probe.images, probe.labels,
-                            probe.B, &hook, 1, false, (vt_step_key){0});
-        status = write_outputs(&probe, subject->model, (vt_real)loss, output);
-    }
+    vt_status status = VT_OK;
+    VT_TRY_OR_FAIL(status, place(&probe, &arena, subject->model));
+    VT_TRY_OR_FAIL(status, vt_arena_reserve(&arena));
+    VT_TRY_OR_FAIL(status, place(&probe, &arena, subject->model));
+    VT_TRY_OR_FAIL(status, read_inputs(&probe, file, c));
+    const vt_attn_hook hook = vt_recorder_hook(&probe.recorder);
+    const double loss = vt_step_compute(&probe.step, subject->weights, probe.grads, probe.images,
+                                        probe.labels, probe.B, &hook, 1, false, (vt_step_key){0});
+    status = write_outputs(&probe, subject->model, (vt_real)loss, output);
+fail:
     vt_arena_release(&arena);
     return status;
 }
