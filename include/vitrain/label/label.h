@@ -32,7 +32,7 @@ struct vt_label {
     const vt_label_ops *ops;
     vt_token_layout layout;
     const vt_mix_plan *plan; // of the batch at hand
-    vt_real *tokens;         // (B,T) the rule's running shares, if it keeps any
+    vt_real *tokens;         // what the rule keeps per sample and token, if anything
 };
 
 // VT_ERR_CONFIG for an unknown rule (names the nearest one).

@@ -1,0 +1,202 @@
+// Whole files and paths; see the header.
+#include "vitrain/io/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static vt_status out_of_memory(const char *path)
+{
+    return vt_fail(VT_ERR_MEMORY, "%s: out of memory", path);
+}
+
+static vt_status fail_errno(const char *path, const char *what)
+{
+    return vt_fail(VT_ERR_IO, "%s: cannot %s: %s", path, what, strerror(errno));
+}
+
+// ---- reading ----
+
+static vt_status read_descriptor(unsigned char **out, size_t *bytes, int fd, const char *path,
+                                 size_t max_bytes)
+{
+    struct stat info;
+    if (fstat(fd, &info) != 0) return fail_errno(path, "read");
+    VT_REQUIRE(!S_ISDIR(info.st_mode), VT_ERR_IO, "%s: is a folder, expected a file", path);
+    VT_REQUIRE(S_ISREG(info.st_mode), VT_ERR_IO, "%s: not a regular file", path);
+    size_t size = (size_t)info.st_size, used = 0;
+    VT_REQUIRE(size <= max_bytes, VT_ERR_FORMAT, "%s: %zu bytes, expected at most %zu", path, size,
+               max_bytes);
+    unsigned char *data = malloc(size + 1);
+    if (!data) return out_of_memory(path);
+    while (used < size) {
+        ssize_t got = read(fd, data + used, size - used);
+        if (got == 0) break; // it has shrunk
+        if (got > 0) used += (size_t)got;
+        if (got < 0 && errno != EINTR) {
+            vt_status status = fail_errno(path, "read");
+            free(data);
+            return status;
+        }
+    }
+    data[used] = 0;
+    *out = data;
+    *bytes = used;
+    return VT_OK;
+}
+
+vt_status vt_file_read(unsigned char **out, size_t *bytes, const char *path, size_t max_bytes)
+{
+    // O_NONBLOCK: a FIFO must be refused, not waited for.
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return fail_errno(path, "open");
+    vt_status status = read_descriptor(out, bytes, fd, path, max_bytes);
+    close(fd);
+    return status;
+}
+
+// ---- writing ----
+
+// One name per path, so that what a killed run left behind is overwritten by the next one.
+vt_status vt_atomic_begin(vt_atomic_file *file, const char *path)
+{
+    *file = (vt_atomic_file){0};
+    struct stat info;
+    VT_REQUIRE(stat(path, &info) != 0 || S_ISREG(info.st_mode), VT_ERR_IO,
+               "%s: cannot write: not a regular file", path);
+    file->path = strdup(path);
+    if (!file->path || asprintf(&file->temporary, "%s.tmp", path) < 0) {
+        file->temporary = NULL; // asprintf leaves it undefined
+        vt_atomic_abandon(file);
+        return out_of_memory(path);
+    }
+    file->stream = fopen(file->temporary, "wbe");
+    if (!file->stream) {
+        vt_status status = fail_errno(path, "write");
+        vt_atomic_abandon(file);
+        return status;
+    }
+    return VT_OK;
+}
+
+static void release(vt_atomic_file *file)
+{
+    free(file->path);
+    free(file->temporary);
+    *file = (vt_atomic_file){0};
+}
+
+// So that the rename itself survives a power cut. Some file systems cannot: nothing to be done then.
+static void sync_folder(const char *path)
+{
+    char *folder = vt_path_folder(path);
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    free(folder);
+}
+
+vt_status vt_atomic_commit(vt_atomic_file *file)
+{
+    errno = 0;
+    int failed = fflush(file->stream) != 0 || ferror(file->stream) != 0;
+    failed = failed || fsync(fileno(file->stream)) != 0;
+    int reason = errno ? errno : EIO; // an earlier write's error is not kept in errno
+    if (fclose(file->stream) != 0 && !failed) {
+        failed = 1;
+        reason = errno;
+    }
+    file->stream = NULL;
+    if (!failed && rename(file->temporary, file->path) != 0) {
+        failed = 1;
+        reason = errno;
+    }
+    if (failed) {
+        errno = reason;
+        vt_status status = fail_errno(file->path, "write");
+        vt_atomic_abandon(file);
+        return status;
+    }
+    sync_folder(file->path);
+    release(file);
+    return VT_OK;
+}
+
+void vt_atomic_abandon(vt_atomic_file *file)
+{
+    if (file->stream) fclose(file->stream);
+    if (file->temporary) unlink(file->temporary);
+    release(file);
+}
+
+vt_status vt_file_write(const char *path, const void *data, size_t bytes)
+{
+    vt_atomic_file file;
+    VT_TRY(vt_atomic_begin(&file, path));
+    fwrite(data, 1, bytes, file.stream); // commit reports its error
+    return vt_atomic_commit(&file);
+}
+
+// ---- folders and paths ----
+
+bool vt_file_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+bool vt_is_directory(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+vt_status vt_make_directories(const char *path)
+{
+    char *prefix = strdup(path);
+    if (!prefix) return out_of_memory(path);
+    vt_status status = VT_OK;
+    for (char *p = prefix; *p && status == VT_OK;) {
+        p += strspn(p, "/");
+        p += strcspn(p, "/");
+        char kept = *p;
+        *p = 0;
+        if (mkdir(prefix, 0777) != 0 && !vt_is_directory(prefix)) {
+            status = fail_errno(prefix, "make the folder");
+        }
+        *p = kept;
+    }
+    free(prefix);
+    return status;
+}
+
+char *vt_path_join(const char *folder, const char *name)
+{
+    size_t length = strlen(folder);
+    if (name[0] == '/' || length == 0) return strdup(name);
+    char *path;
+    const char *slash = folder[length - 1] == '/' ? "" : "/";
+    return asprintf(&path, "%s%s%s", folder, slash, name) < 0 ? NULL : path;
+}
+
+char *vt_path_folder(const char *path)
+{
+    char *copy = strdup(path); // dirname writes into it, and may return a constant
+    char *folder = copy ? strdup(dirname(copy)) : NULL;
+    free(copy);
+    return folder;
+}
+
+char *vt_path_absolute(const char *path)
+{
+    char *here = getcwd(NULL, 0);
+    while (strncmp(path, "./", 2) == 0) path += 1 + strspn(path + 1, "/");
+    char *absolute = here ? vt_path_join(here, path) : NULL;
+    free(here);
+    return absolute;
+}
