@@ -8,7 +8,7 @@ fashion_mnist=/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz
 
 command_there() { command -v "$1" >/dev/null; }
 library_there() { command_there pkg-config && pkg-config --exists "$1"; }
-header_there() { command_there cc && echo "#include <$1>" | cc -E - >/dev/null 2>&1; }
+header_there() { command_there cc && cc -E - <<<"#include <$1>" >/dev/null 2>&1; }
 
 # package, then how its presence shows
 needed() {
@@ -34,10 +34,11 @@ END
 }
 
 missing() { # of a list
-    local package probe
+    local package probe list=
     while read -r package probe; do
-        eval "$probe" </dev/null || echo "$package"
-    done < <("$1") | xargs
+        eval "$probe" </dev/null || list+=" $package"
+    done < <("$1")
+    echo "${list# }"
 }
 
 needs=$(missing needed)

@@ -5,7 +5,7 @@
 #
 #   tests/run.sh BUILD_DIR...
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 [ $# -gt 0 ] || { echo "usage: tests/run.sh BUILD_DIR..." >&2; exit 2; }
 
 export CMOCKA_MESSAGE_OUTPUT=TAP
@@ -54,7 +54,7 @@ for build in "$@"; do
     done
 done
 for script in tests/cli/*.sh; do
-    if [ "$script" != tests/cli/lib.sh ]; then run bash "$script"; fi
+    if [ -f "$script" ] && [ "$script" != tests/cli/lib.sh ]; then run bash "$script"; fi
 done
 
 printf '%d passed, %d failed' $passed $failed

@@ -1,8 +1,10 @@
+# shellcheck shell=bash disable=SC2034
 # Sourced by the tests of the command line. Each test prints TAP; `finish` prints the plan. Run from
 # the repository root, with VT_BUILD naming the build folder (build/release if unset).
 set -u
-VT_BUILD=${VT_BUILD:-build/release}
-vitrain=$PWD/$VT_BUILD/vitrain
+build=$PWD/${VT_BUILD:-build/release}
+vitrain=$build/vitrain
+material=$build/tests/material
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 tests=0

@@ -1,3 +1,4 @@
+#!/usr/bin/env bash
 # Includes go up the list of rooms only, and the check that says so can fail.
 . tests/cli/lib.sh
 
