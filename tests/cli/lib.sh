@@ -45,3 +45,22 @@ fails() { # name, status, pattern, command...
 
 number() { sed -n "s/.*\"$1\": *\([-+.e0-9]*\).*/\1/p" <<<"$out"; } # of a key in a JSON answer
 holds() { awk "BEGIN { exit !($1) }"; }                               # an inequality of numbers
+
+# A small problem in $dir: train/ and val/ of three classes, tiny.json for a ViT that learns it in
+# seconds, and its run's folder $dir/run.
+tiny_problem() {
+    "$material" images "$dir/train" 3 16 20 && "$material" images "$dir/val" 3 6 16
+    cat >"$dir/tiny.json" <<END
+{
+  "model": {"name": "vit", "image_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 2,
+            "num_heads": 2, "mlp_ratio": 2, "drop_path": 0.1, "drop": 0.1},
+  "data": {"train": "train", "val": "val", "workers": 2},
+  "mix": {"cutmix": 1.0, "mixup": 0.8, "smoothing": 0.1},
+  "label": {"rule": "tl-align"},
+  "optim": {"name": "adamw", "lr": 0.003, "lr_base_batch": null},
+  "schedule": {"name": "cosine", "warmup_epochs": 1},
+  "train": {"epochs": 3, "batch_size": 8, "accumulate": 2, "log_every": 1},
+  "output": "$dir/run"
+}
+END
+}
