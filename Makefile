@@ -56,6 +56,9 @@ $(BUILD)/%.o: %.c Makefile
 	@echo "  CC $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c $< -o $@
 
+# Pillow's bytes demand that the weights be computed without fused multiply-adds.
+$(BUILD)/src/data/resample.o: CFLAGS_ALL += -ffp-contract=off
+
 $(LIB): $(call object,$(LIB_SOURCES))
 	@rm -f $@
 	$(Q)ar rcs $@ $^
