@@ -75,7 +75,7 @@ static vt_status read_option(vt_args *args, const vt_command *command, int argc,
                              int *i)
 {
     const char *name = argv[*i] + 2, *value = strchr(name, '=');
-    const vt_option *option;
+    const vt_option *option = NULL;
     VT_TRY(find(&option, command, name, value ? (size_t)(value - name) : strlen(name)));
     void *field = (char *)args + option->field;
     if (option->kind == VT_OPTION_FLAG) {

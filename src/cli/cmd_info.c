@@ -3,8 +3,6 @@
 
 #include "vitrain/base/threads.h"
 #include "vitrain/ops/ops.h"
-#include "vitrain/train/optim.h"
-#include "vitrain/train/step.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,30 +56,6 @@ static void describe_cpu(vt_cpu *cpu)
     if (stream) fclose(stream);
 }
 
-typedef struct vt_memory {
-    size_t weights, gradients, moments, activations, total; // bytes
-} vt_memory;
-
-// What a training step and its state take; the prefetched pictures are not counted.
-static vt_status plan_memory(vt_memory *memory, const vt_subject *subject)
-{
-    const vt_config *config = &subject->config;
-    const vt_optim_ops *optim = vt_optim_find(config->optim.name);
-    const size_t slab = subject->model->params.slab_count * sizeof(vt_real);
-    vt_step step;
-    vt_arena arena = {0};
-    VT_TRY(vt_step_init(&step, subject->model, &config->mix, config->smoothing, config->label_rule,
-                        config->train.batch_size));
-    VT_TRY(vt_step_place(&step, &arena));
-    memory->weights = memory->gradients = slab;
-    memory->moments = (optim ? (size_t)optim->n_slabs : 0) * slab;
-    memory->activations = arena.used;
-    memory->total = memory->weights + memory->gradients + memory->moments + memory->activations;
-    VT_REQUIRE(!arena.overflow, VT_ERR_MEMORY,
-               "train.batch_size: %d images do not fit this machine", config->train.batch_size);
-    return VT_OK;
-}
-
 static void print_machine(const vt_cpu *cpu)
 {
     printf("version     %s (%s)\n", VT_VERSION, VT_REAL_NAME);
@@ -91,23 +65,17 @@ static void print_machine(const vt_cpu *cpu)
     printf("BLAS        %s\n", vt_gemm_describe());
 }
 
-static void print_model(const vt_subject *subject, const vt_memory *memory)
+static void print_model(const vt_subject *subject, const vt_memory_plan *memory)
 {
     const vt_model *model = subject->model;
     const vt_model_config *c = &model->config;
-    const double mib = 1024 * 1024;
     printf("\nmodel       %s: %dx%d px, patch %d, width %d, depth %d, %d heads, %d classes\n",
            c->name, c->image_height, c->image_width, c->patch_size, c->embed_dim, c->depth,
            c->num_heads, c->num_classes);
     printf("parameters  %lld\n", (long long)model->params.total);
     printf("FLOPs/image %.4g forward, %.4g forward and backward\n",
            model->ops->forward_flops(model), model->ops->train_flops(model));
-    if (!memory) return;
-    printf(
-        "memory      %.1f MiB to train with batch %d: weights %.1f, gradients %.1f, moments %.1f, "
-        "activations %.1f\n",
-        memory->total / mib, subject->config.train.batch_size, memory->weights / mib,
-        memory->gradients / mib, memory->moments / mib, memory->activations / mib);
+    if (memory) vt_print_memory(memory);
 }
 
 static vt_json *json_machine(const vt_cpu *cpu)
@@ -122,27 +90,21 @@ static vt_json *json_machine(const vt_cpu *cpu)
     return root;
 }
 
-static void json_model(vt_json *root, const vt_subject *subject, const vt_memory *memory)
+static void json_model(vt_json *root, const vt_subject *subject, const vt_memory_plan *memory)
 {
     const vt_model *model = subject->model;
     vt_json_add_string(root, "model", model->config.name);
     vt_json_add_number(root, "n_parameters", (double)model->params.total);
     vt_json_add_number(root, "forward_flops", model->ops->forward_flops(model));
     vt_json_add_number(root, "train_flops", model->ops->train_flops(model));
-    if (!memory) return;
-    vt_json *bytes = vt_json_add_object(root, "memory_bytes");
-    vt_json_add_number(bytes, "weights", (double)memory->weights);
-    vt_json_add_number(bytes, "gradients", (double)memory->gradients);
-    vt_json_add_number(bytes, "moments", (double)memory->moments);
-    vt_json_add_number(bytes, "activations", (double)memory->activations);
-    vt_json_add_number(bytes, "total", (double)memory->total);
+    if (memory) vt_json_memory(root, memory);
 }
 
 static vt_status answer(const vt_subject *subject, bool json)
 {
-    vt_memory memory = {0};
-    const bool planned = subject->model && subject->config.train.batch_size > 0;
-    if (planned) VT_TRY(plan_memory(&memory, subject));
+    vt_memory_plan memory;
+    const bool planned = subject->config.train.batch_size > 0; // there is a configuration
+    if (planned) VT_TRY(vt_plan_memory(&subject->config, &memory));
     vt_cpu cpu;
     describe_cpu(&cpu);
     if (json) {

@@ -1,11 +1,10 @@
 // vitrain train: a run, or with --dry-run what it would be.
 #include "commands.h"
 
-#include "vitrain/train/trainer.h"
-
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static volatile sig_atomic_t interrupted;
 
@@ -23,6 +22,28 @@ static void catch_signals(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+}
+
+static vt_status answer_dry_run(const vt_train_result *result, bool json)
+{
+    if (!json) {
+        printf("%s\n", result->config_text);
+        vt_print_memory(&result->memory);
+        printf("time        %.3g s an optimizer step, about %.1f h in all\n", result->step_s,
+               result->total_s / 3600);
+        printf("first batch %s\n", result->picture);
+        return VT_OK;
+    }
+    vt_json *config;
+    VT_TRY(vt_json_parse(&config, result->config_text, strlen(result->config_text), "config"));
+    vt_json *root = vt_json_new_object();
+    vt_json_put_copy(root, "config", config);
+    vt_json_destroy(config);
+    vt_json_memory(root, &result->memory);
+    vt_json_add_number(root, "step_s", result->step_s);
+    vt_json_add_number(root, "total_s", result->total_s);
+    vt_json_add_string(root, "picture", result->picture);
+    return vt_answer_json(root);
 }
 
 static vt_status answer(const vt_config *config, const vt_train_result *result, bool json)
@@ -54,14 +75,17 @@ static vt_status run(const vt_args *args)
 {
     vt_config config = {0};
     vt_train_result result = {0};
-    const vt_train_options options = {
-        .dry_run = args->dry_run, .json = args->json, .interrupted = &interrupted};
+    const vt_train_options options = {.dry_run = args->dry_run, .interrupted = &interrupted};
     vt_status status = vt_config_load(&config, args->config, args->sets, args->n_sets);
     if (status == VT_OK) {
         catch_signals();
         status = vt_train(&config, &options, &result);
     }
-    if (status == VT_OK && !args->dry_run) status = answer(&config, &result, args->json);
+    if (status == VT_OK)
+        status = args->dry_run ? answer_dry_run(&result, args->json)
+                               : answer(&config, &result, args->json);
+    free(result.config_text);
+    free(result.picture);
     vt_config_free(&config);
     return status;
 }

@@ -4,7 +4,7 @@
 
 #include "args.h"
 #include "vitrain/io/json.h"
-#include "vitrain/train/config.h"
+#include "vitrain/train/trainer.h"
 
 extern const vt_command vt_cmd_train, vt_cmd_eval, vt_cmd_probe, vt_cmd_predict, vt_cmd_info;
 
@@ -25,5 +25,9 @@ void vt_subject_free(vt_subject *subject); // takes a zeroed one
 
 // Prints a tree as one line of JSON on stdout, and destroys it. VT_ERR_MEMORY.
 vt_status vt_answer_json(vt_json *answer);
+
+// A memory plan as a line on stdout and as a member of an answer.
+void vt_print_memory(const vt_memory_plan *plan);
+void vt_json_memory(vt_json *answer, const vt_memory_plan *plan);
 
 #endif

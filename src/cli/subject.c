@@ -1,4 +1,4 @@
-// A model and its weights from a configuration, a weights file or both.
+// What commands share: a model and its weights from a configuration, a weights file or both; answers.
 #include "commands.h"
 
 #include "vitrain/base/threads.h"
@@ -70,4 +70,27 @@ vt_status vt_answer_json(vt_json *answer)
     puts(text);
     free(text);
     return VT_OK;
+}
+
+static size_t total(const vt_memory_plan *plan)
+{
+    return plan->parameters + plan->activations + plan->batches;
+}
+
+void vt_print_memory(const vt_memory_plan *plan)
+{
+    const double mib = 1 << 20;
+    printf("memory      %.1f MiB to train: parameters, gradients, moments %.1f, activations %.1f, "
+           "batches %.1f\n",
+           (double)total(plan) / mib, (double)plan->parameters / mib,
+           (double)plan->activations / mib, (double)plan->batches / mib);
+}
+
+void vt_json_memory(vt_json *answer, const vt_memory_plan *plan)
+{
+    vt_json *bytes = vt_json_add_object(answer, "memory_bytes");
+    vt_json_add_number(bytes, "parameters", (double)plan->parameters);
+    vt_json_add_number(bytes, "activations", (double)plan->activations);
+    vt_json_add_number(bytes, "batches", (double)plan->batches);
+    vt_json_add_number(bytes, "total", (double)total(plan));
 }
