@@ -50,7 +50,7 @@ static void count(vt_evaluator *e, const vt_batch *batch, vt_eval_result *sum)
     vt_label_target(e->target, batch->labels, batch->labels, e->ones, 0, batch->count, K);
     vt_cross_entropy(e->losses, NULL, e->logits, e->target, 1, batch->count, K);
     for (int i = 0; i < batch->count; i++) {
-        int32_t best[TOP];
+        int32_t best[TOP] = {0};
         vt_top_k(best, k, e->logits + (size_t)i * (size_t)K, K);
         sum->acc1 += best[0] == batch->labels[i];
         for (int j = 0; j < k; j++) sum->acc5 += best[j] == batch->labels[i];
