@@ -137,8 +137,10 @@ static const vt_json *find_name(const layer *layers, int n)
     for (int i = n - 1; i >= 0; i--) {
         const vt_json *value = layers[i].value;
         if (strcmp(layers[i].path, "model.name") == 0) return value;
-        if (layers[i].path[0] == '\0') value = vt_json_get(value, "model");
-        else if (strcmp(layers[i].path, "model") != 0) continue;
+        if (layers[i].path[0] == '\0')
+            value = vt_json_get(value, "model");
+        else if (strcmp(layers[i].path, "model") != 0)
+            continue;
         if (value) value = vt_json_get(value, "name");
         if (value) return value;
     }
