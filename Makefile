@@ -2,14 +2,14 @@
 #
 #   make [config=release|debug|double|asan|ubsan|tsan|coverage] [ARCH=native]
 #
-# Everything that is built lies in build/$(config).
+# Everything that is built lies in build/$(config). V=1 shows the commands.
 
 config ?= release
 ARCH ?= native
-CC ?= cc
 BUILD := build/$(config)
 PROGRAM := $(BUILD)/vitrain
 PREFIX ?= /usr/local
+Q := $(if $(V),,@)
 
 VERSION := 0.1.0
 PKG := libpng libjpeg zlib libcjson
@@ -40,34 +40,47 @@ ROOMS := base ops io data mix model label train
 LIB_SOURCES := $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))
 CLI_SOURCES := $(wildcard src/cli/*.c)
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)
+TEST_TOOLS := $(patsubst tests/cli/%.c,$(BUILD)/tests/%,$(wildcard tests/cli/*.c))
 TEST_SUPPORT := $(filter-out $(TEST_SOURCES),$(wildcard tests/unit/*.c))
 
 object = $(patsubst %.c,$(BUILD)/%.o,$(1))
 LIB := $(BUILD)/libvitrain.a
 TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SOURCES))
 
-.PHONY: all test unit check quickstart setup install format clean help
+.PHONY: all test unit build-tests check quickstart setup install format clean help
 all: $(PROGRAM)
+.SECONDARY: # objects of tests are kept
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c $< -o $@
+	@echo "  CC $@"
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c $< -o $@
+
+# Pillow's bytes demand that the weights be computed without fused multiply-adds.
+$(BUILD)/src/data/resample.o: CFLAGS_ALL += -ffp-contract=off
 
 $(LIB): $(call object,$(LIB_SOURCES))
 	@rm -f $@
-	ar rcs $@ $^
+	$(Q)ar rcs $@ $^
 
 $(PROGRAM): $(call object,$(CLI_SOURCES)) $(LIB)
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -o $@
+	@echo "  LD $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(call object,$(TEST_SUPPORT)) $(LIB)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
+	@echo "  LD $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
+
+$(TEST_TOOLS): $(BUILD)/tests/%: $(BUILD)/tests/cli/%.o $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -o $@
 
 setup: ## install what is missing
 	@scripts/setup.sh
 
-unit: $(PROGRAM) $(TESTS) ## build and run the tests of this configuration only
+unit: build-tests ## build and run the tests of this configuration only
 	@tests/run.sh $(BUILD)
 
 test: setup ## set up, build, run every test (release build; gradient checks in double)
@@ -75,7 +88,7 @@ test: setup ## set up, build, run every test (release build; gradient checks in 
 	@$(MAKE) --no-print-directory -j$$(nproc) config=double build-tests
 	@tests/run.sh $(BUILD) build/double
 
-build-tests: $(PROGRAM) $(TESTS)
+build-tests: $(PROGRAM) $(TESTS) $(TEST_TOOLS)
 
 quickstart: setup ## set up, build, train a small ViT on Fashion-MNIST and evaluate it
 	@$(MAKE) --no-print-directory -j$$(nproc) config=release all

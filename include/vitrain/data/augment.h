@@ -23,7 +23,9 @@ typedef struct vt_augment_config {
     double scale[2], ratio[2]; // rrc: area share, aspect
     int pad;                   // pad: px on each side
     double flip;               // probability of a horizontal flip
-    // evaluation: resize the shorter side to floor(side / crop_pct), centre crop
+    // evaluation: both sides of the input divided by crop_pct and rounded down are the frame; the
+    // picture is resized, its aspect kept, to the smallest size that fills the frame, then cropped
+    // in the middle. For a square input that is: resize the shorter side to floor(side / crop_pct).
     double crop_pct;
     // both
     vt_filter filter;
@@ -32,16 +34,18 @@ typedef struct vt_augment_config {
 
 // A worker's memory for the steps between.
 typedef struct vt_augment_scratch {
-    vt_image resized;
+    vt_image region, resized;
     vt_resample_scratch resample;
 } vt_augment_scratch;
 
 void vt_augment_scratch_free(vt_augment_scratch *scratch);
 
-// out: (channels, height, width). VT_ERR_MEMORY.
+// out: (channels, height, width). Grey pictures are replicated where the input has 3 channels; colour
+// ones become grey by Pillow's "L" formula where it has 1. VT_ERR_MEMORY.
 vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment_config *config,
                            vt_rng *rng, vt_augment_scratch *scratch);
-// torchvision's Resize(int) + CenterCrop + ToTensor + Normalize.
+// torchvision's Resize(int) + CenterCrop + ToTensor + Normalize, bit for bit. VT_ERR_MEMORY, or
+// VT_ERR_FORMAT for a picture so thin that its longer side would exceed an int.
 vt_status vt_augment_eval(vt_real *out, const vt_image *image, const vt_augment_config *config,
                           vt_augment_scratch *scratch);
 

@@ -90,10 +90,12 @@ typedef struct vt_model_ops {
     const char *family;
     size_t state_bytes; // of the family's own struct, at vt_model.state
     double norm_eps;
-    // Fills params and the state's offsets.
+    // Fills params and the state's offsets; destroy_state releases what the state owns besides itself.
     vt_status (*declare)(vt_model *model);
-    // Places the activations: for training (kept until backward) or for inference only.
-    void (*place)(vt_model *model, vt_arena *arena, int max_batch, bool training);
+    void (*destroy_state)(void *state);
+    // Places the activations: for training (kept until backward) or for inference only. They are for
+    // vt_threads() threads: that number must not change until they are placed again.
+    vt_status (*place)(vt_model *model, vt_arena *arena, int max_batch, bool training);
     void (*forward)(vt_model *model, const vt_real *weights, const vt_pass *pass);
     // grads: a slab, +=. dlogits: (B,K); dlogits_dist: (B,K) or NULL. After forward with the same pass,
     // placed for training.
@@ -121,6 +123,7 @@ void vt_model_join_heads(vt_real *logits, const vt_real *logits_dist, int B, int
 
 // The config as safetensors metadata and back, so that a weights file says what it is for.
 // text: JSON, malloc'd; NULL when out of memory.
+#define VT_MODEL_METADATA "vitrain.model" // its key
 char *vt_model_config_text(const vt_model_config *config);
 vt_status vt_model_config_parse(vt_model_config *config, const char *text, const char *name);
 

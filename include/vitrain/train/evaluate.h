@@ -17,14 +17,20 @@ typedef struct vt_eval_result {
 // Buffers for a forward pass over batches of up to max_batch.
 typedef struct vt_evaluator {
     vt_model *model;
-    vt_real *logits, *logits_dist, *target, *losses;
+    vt_real *logits;          // (B,K)
+    vt_real *logits_dist;     // (B,K), NULL if not distilled
+    vt_real *target, *losses; // (B,K), (B)
     int max_batch;
 } vt_evaluator;
 
 // Places buffers; with `activations` also the model's (for inference). A trainer shares those of the
 // training pass instead.
-void vt_evaluator_place(vt_evaluator *evaluator, vt_arena *arena, vt_model *model, int max_batch,
-                        bool activations);
+vt_status vt_evaluator_place(vt_evaluator *evaluator, vt_arena *arena, vt_model *model,
+                             int max_batch, bool activations);
+
+// evaluator->logits: (B,K) out for images: (B, ...); of two heads their mean.
+void vt_evaluator_logits(vt_evaluator *evaluator, const vt_real *weights, const vt_real *images,
+                         int B);
 
 // Runs over the whole source; a loader created for evaluation. interrupted: stops when it becomes
 // nonzero (VT_INTERRUPTED); may be NULL.

@@ -24,9 +24,14 @@ void vt_optim_step(const vt_optim_ops *ops, const vt_params *params, vt_real *we
                    const vt_real *grads, vt_real *const slabs[2], double lr, double scale,
                    int64_t step, const vt_optim_config *config);
 
-// sqrt of the sum of squares of a gradient slab times scale; not finite if an element is not. The same
-// bits with any number of threads. partials: (vt_grad_norm_partials(params)) scratch.
+// sqrt of the sum of squares of a gradient slab (padding included: it is zero); not finite if an
+// element is not. The same bits with any number of threads. partials: (vt_grad_norm_partials(params))
+// scratch.
 double vt_grad_norm(const vt_params *params, const vt_real *grads, double *partials);
 size_t vt_grad_norm_partials(const vt_params *params);
+
+// What torch's clip_grad_norm_ multiplies gradients of this norm by: min(1, clip_norm / (norm + 1e-6));
+// 1 if clip_norm is 0 (no clipping).
+double vt_clip_scale(double norm, double clip_norm);
 
 #endif

@@ -39,7 +39,7 @@ vt_status vt_step_init(vt_step *step, vt_model *model, const vt_mix_config *mix,
                        const char *rule, int max_batch);
 
 // Places this and the model's activations.
-void vt_step_place(vt_step *step, vt_arena *arena);
+vt_status vt_step_place(vt_step *step, vt_arena *arena);
 
 // Where the step stands in the run: keys of the random numbers.
 typedef struct vt_step_key {

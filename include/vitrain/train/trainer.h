@@ -7,21 +7,36 @@
 
 #include <signal.h>
 
+// What a run takes, before it is taken.
+typedef struct vt_memory_plan {
+    size_t parameters;  // weights, gradients, moments
+    size_t activations; // of a micro-batch, and all work memory
+    size_t batches;     // prefetched
+} vt_memory_plan;
+
+// Without data and without taking it; batches is 0. The threads must be set (vt_threads_set).
+vt_status vt_plan_memory(const vt_config *config, vt_memory_plan *plan);
+
 typedef struct vt_train_options {
-    bool
-        dry_run; // config, memory plan, time estimate, a picture of the first batch; trains nothing
-    bool json;   // the dry run's answer as JSON
-    const volatile sig_atomic_t
-        *interrupted; // nonzero: checkpoint, then VT_INTERRUPTED; may be NULL
+    bool dry_run; // everything up to the second step, and a picture of the first batch; trains nothing
+    const volatile sig_atomic_t *interrupted; // nonzero: checkpoint, then VT_INTERRUPTED; may be NULL
 } vt_train_options;
 
 typedef struct vt_train_result {
-    double train_loss;
+    double train_loss;   // mean of the last epoch
     vt_eval_result eval; // of the last epoch; n = 0 without validation data
     bool was_finished;   // nothing was left to do
+    // dry run only
+    vt_memory_plan memory;
+    char *config_text; // the resolved configuration; malloc'd, the caller's
+    char *picture;     // path of the PNG of the first batch, mixed; malloc'd, the caller's
+    double step_s;     // an optimizer step, the second of two measured
+    double total_s;    // estimate for the whole run, evaluation included
 } vt_train_result;
 
-// config->model.num_classes may be filled in from the data.
+// Trains as the configuration says. config->model.num_classes is filled in from the data where it was
+// not given. Files in config->output are those of DESIGN section 10. On VT_INTERRUPTED the state as of
+// the last optimizer step is in last.safetensors.
 vt_status vt_train(vt_config *config, const vt_train_options *options, vt_train_result *result);
 
 #endif

@@ -1,0 +1,209 @@
+// A folder of class folders: DIR/CLASS/.../*.{png,jpg,jpeg}. The samples and their order are those of
+// torchvision's ImageFolder for these extensions: classes sorted by name (byte order), within a class
+// folders by path, within a folder files by name; links are followed. Hidden files and folders are
+// passed over. The extension (in any case) says only that a file counts; its content decides what it
+// is.
+#include "vitrain/data/source.h"
+
+#include "vitrain/io/file.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fts.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+typedef struct folder {
+    char **paths; // (count)
+    size_t capacity;
+} folder;
+
+static bool has_image_extension(const char *name)
+{
+    static const char *const extensions[] = {".png", ".jpg", ".jpeg"};
+    const char *dot = strrchr(name, '.');
+    for (size_t i = 0; dot && i < sizeof extensions / sizeof *extensions; i++) {
+        if (strcasecmp(dot, extensions[i]) == 0) return true;
+    }
+    return false;
+}
+
+static vt_status append(vt_source *source, const char *path, int32_t label)
+{
+    folder *f = source->state;
+    size_t n = (size_t)source->count;
+    if (n == f->capacity) {
+        size_t capacity = n ? 2 * n : 1024;
+        char **paths = reallocarray(f->paths, capacity, sizeof *paths);
+        if (paths) f->paths = paths;
+        int32_t *labels = reallocarray(source->labels, capacity, sizeof *labels);
+        if (labels) source->labels = labels;
+        if (!paths || !labels) return vt_fail(VT_ERR_MEMORY, "%s: out of memory", path);
+        f->capacity = capacity;
+    }
+    f->paths[n] = strdup(path);
+    VT_REQUIRE(f->paths[n], VT_ERR_MEMORY, "%s: out of memory", path);
+    source->labels[n] = label;
+    source->count++;
+    return VT_OK;
+}
+
+// By the folder that holds the file, then by the file's name.
+static int compare_paths(const void *left, const void *right)
+{
+    const char *a = *(char *const *)left, *b = *(char *const *)right;
+    size_t folder_a = (size_t)(strrchr(a, '/') - a), folder_b = (size_t)(strrchr(b, '/') - b);
+    int order = memcmp(a, b, folder_a < folder_b ? folder_a : folder_b);
+    if (order) return order;
+    if (folder_a != folder_b) return folder_a < folder_b ? -1 : 1;
+    return strcmp(a + folder_a, b + folder_b);
+}
+
+// One thing that fts came upon below a class folder.
+static vt_status visit(vt_source *source, FTS *tree, FTSENT *entry, int32_t label)
+{
+    bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.';
+    switch (entry->fts_info) {
+    case FTS_D:
+        if (hidden) fts_set(tree, entry, FTS_SKIP);
+        return VT_OK;
+    case FTS_F:
+    case FTS_SLNONE: // a link to nothing: reported when it is read
+        if (hidden || !has_image_extension(entry->fts_name)) return VT_OK;
+        return append(source, entry->fts_path, label);
+    case FTS_DNR:
+    case FTS_ERR:
+    case FTS_NS:
+        return vt_fail(VT_ERR_IO, "%s: cannot read: %s", entry->fts_path,
+                       strerror(entry->fts_errno));
+    default: // FTS_DC, a link to a folder that holds it: what is there is being counted already
+        return VT_OK;
+    }
+}
+
+static vt_status scan_class(vt_source *source, char *path, int32_t label)
+{
+    char *const roots[] = {path, NULL};
+    FTS *tree = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, NULL);
+    VT_REQUIRE(tree, VT_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
+    int64_t before = source->count;
+    vt_status status = VT_OK;
+    FTSENT *entry;
+    while (status == VT_OK && (entry = fts_read(tree))) status = visit(source, tree, entry, label);
+    if (status == VT_OK && errno) // fts_read sets it to 0 at the end
+        status = vt_fail(VT_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
+    fts_close(tree);
+    VT_TRY(status);
+    VT_REQUIRE(source->count > before, VT_ERR_DATA,
+               "%s: no images in this class (.png, .jpg, .jpeg count)", path);
+    folder *f = source->state;
+    qsort(f->paths + before, (size_t)(source->count - before), sizeof *f->paths, compare_paths);
+    return VT_OK;
+}
+
+static vt_status fail_unknown_class(const char *path, const vt_classes *classes)
+{
+    char list[256] = "";
+    for (int i = 0; i < classes->count && strlen(list) < sizeof list - 1; i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", classes->names[i]);
+    }
+    return vt_fail(VT_ERR_DATA, "%s: not one of the %d known classes (%s%s)", path, classes->count,
+                   list, strlen(list) < sizeof list - 1 ? "" : "...");
+}
+
+// found: the class folders' names, sorted.
+static vt_status scan(vt_source *source, const vt_classes *found, const vt_classes *classes)
+{
+    for (int i = 0; i < found->count; i++) {
+        char *path = vt_path_join(source->path, found->names[i]);
+        VT_REQUIRE(path, VT_ERR_MEMORY, "%s: out of memory", source->path);
+        int label = classes ? vt_classes_find(classes, found->names[i]) : i;
+        vt_status status =
+            label < 0 ? fail_unknown_class(path, classes) : scan_class(source, path, label);
+        free(path);
+        VT_TRY(status);
+    }
+    return VT_OK;
+}
+
+static int compare_entries(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int is_visible(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+// The names of the folders in a folder, sorted by bytes.
+static vt_status list_folders(vt_classes *out, const char *path)
+{
+    struct dirent **entries;
+    int count = scandir(path, &entries, is_visible, compare_entries);
+    VT_REQUIRE(count >= 0, VT_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
+    out->names = calloc((size_t)count + 1, sizeof *out->names);
+    bool memory = out->names;
+    for (int i = 0; i < count; i++) {
+        char *inside = memory ? vt_path_join(path, entries[i]->d_name) : NULL;
+        if (inside && vt_is_directory(inside)) {
+            out->names[out->count] = strdup(entries[i]->d_name);
+            memory = out->names[out->count];
+            out->count += memory;
+        }
+        memory = memory && inside;
+        free(inside);
+        free(entries[i]);
+    }
+    free(entries);
+    VT_REQUIRE(memory, VT_ERR_MEMORY, "%s: out of memory", path);
+    VT_REQUIRE(out->count > 0, VT_ERR_DATA, "%s: no class folders in it", path);
+    return VT_OK;
+}
+
+static vt_status folder_open(vt_source *source, const char *path, const vt_classes *classes)
+{
+    source->state = calloc(1, sizeof(folder));
+    VT_REQUIRE(source->state, VT_ERR_MEMORY, "%s: out of memory", path);
+    vt_classes found = {0};
+    vt_status status = list_folders(&found, path);
+    if (status == VT_OK) status = scan(source, &found, classes);
+    if (status == VT_OK) status = vt_classes_copy(&source->classes, classes ? classes : &found);
+    vt_classes_free(&found);
+    return status;
+}
+
+static vt_status folder_read(const vt_source *source, int64_t index, vt_image *image,
+                             int64_t max_pixels)
+{
+    const folder *f = source->state;
+    return vt_image_read(image, f->paths[index], max_pixels);
+}
+
+static void folder_describe(const vt_source *source, int64_t index, char *text, size_t capacity)
+{
+    const folder *f = source->state;
+    snprintf(text, capacity, "%s", f->paths[index]);
+}
+
+static void folder_close(vt_source *source)
+{
+    folder *f = source->state;
+    if (!f) return;
+    for (int64_t i = 0; i < source->count; i++) free(f->paths[i]);
+    free(f->paths);
+    free(f);
+}
+
+const vt_source_ops vt_source_folder = {
+    .name = "folder",
+    .recognise = vt_is_directory,
+    .open = folder_open,
+    .read = folder_read,
+    .describe = folder_describe,
+    .close = folder_close,
+};

@@ -1,0 +1,154 @@
+// The kinds of data sources, opening one by name or by what the path looks like, and class names.
+#include "vitrain/data/source.h"
+
+#include "vitrain/io/file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+extern const vt_source_ops vt_source_folder, vt_source_idx;
+
+const vt_source_ops *const vt_sources[] = {&vt_source_folder, &vt_source_idx, NULL};
+
+static vt_status find_ops(const vt_source_ops **out, const char *path, const char *format)
+{
+    bool any = strcmp(format, "auto") == 0;
+    char known[256] = "auto";
+    for (int i = 0; vt_sources[i]; i++) {
+        *out = vt_sources[i];
+        if (any ? (*out)->recognise(path) : strcmp((*out)->name, format) == 0) return VT_OK;
+        strncat(known, ", ", sizeof known - strlen(known) - 1);
+        strncat(known, (*out)->name, sizeof known - strlen(known) - 1);
+    }
+    if (!any)
+        return vt_fail(VT_ERR_CONFIG, "format: expected one of %s, got \"%s\"", known, format);
+    return vt_fail(VT_ERR_FORMAT, "%s: expected a folder of class folders or an IDX file of images",
+                   path);
+}
+
+vt_status vt_source_open(vt_source **out, const char *path, const char *format,
+                         const vt_classes *classes)
+{
+    struct stat info;
+    VT_REQUIRE(stat(path, &info) == 0, VT_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    const vt_source_ops *ops;
+    VT_TRY(find_ops(&ops, path, format));
+    vt_source *source = calloc(1, sizeof *source);
+    VT_REQUIRE(source, VT_ERR_MEMORY, "%s: out of memory", path);
+    source->ops = ops;
+    source->path = strdup(path);
+    vt_status status = source->path ? ops->open(source, path, classes)
+                                    : vt_fail(VT_ERR_MEMORY, "%s: out of memory", path);
+    if (status == VT_OK)
+        *out = source;
+    else
+        vt_source_close(source);
+    return status;
+}
+
+void vt_source_close(vt_source *source)
+{
+    if (!source) return;
+    source->ops->close(source);
+    vt_classes_free(&source->classes);
+    free(source->labels);
+    free(source->path);
+    free(source);
+}
+
+// ---- classes ----
+
+int vt_classes_find(const vt_classes *classes, const char *name)
+{
+    for (int i = 0; i < classes->count; i++) {
+        if (strcmp(classes->names[i], name) == 0) return i;
+    }
+    return -1;
+}
+
+vt_status vt_classes_copy(vt_classes *out, const vt_classes *from)
+{
+    *out = (vt_classes){.names = calloc((size_t)from->count, sizeof *out->names)};
+    if (!out->names) return vt_fail(VT_ERR_MEMORY, "out of memory for %d classes", from->count);
+    for (; out->count < from->count; out->count++) {
+        out->names[out->count] = strdup(from->names[out->count]);
+        if (out->names[out->count]) continue;
+        vt_classes_free(out);
+        return vt_fail(VT_ERR_MEMORY, "out of memory for %d classes", from->count);
+    }
+    return VT_OK;
+}
+
+void vt_classes_free(vt_classes *classes)
+{
+    for (int i = 0; i < classes->count; i++) free(classes->names[i]);
+    free(classes->names);
+    *classes = (vt_classes){0};
+}
+
+static int compare_lines(const void *a, const void *b, void *lines)
+{
+    int i = *(const int *)a, j = *(const int *)b;
+    int order = strcmp(((char **)lines)[i], ((char **)lines)[j]);
+    return order ? order : i - j;
+}
+
+// order: (count) scratch.
+static vt_status check_unique(const vt_classes *lines, int *order, const char *path)
+{
+    for (int i = 0; i < lines->count; i++) order[i] = i;
+    qsort_r(order, (size_t)lines->count, sizeof *order, compare_lines, lines->names);
+    for (int i = 1; i < lines->count; i++) {
+        const char *name = lines->names[order[i]];
+        VT_REQUIRE(strcmp(lines->names[order[i - 1]], name) != 0, VT_ERR_FORMAT,
+                   "%s: line %d: class \"%s\" is already on line %d", path, order[i] + 1, name,
+                   order[i - 1] + 1);
+    }
+    return VT_OK;
+}
+
+// Splits text into lines; names: borrowed from text, with room for as many as it has newlines, plus
+// one.
+static vt_status split_lines(vt_classes *lines, char *text, const char *path)
+{
+    while (*text) {
+        size_t length = strcspn(text, "\n");
+        char *next = text + length + (text[length] == '\n');
+        text[length] = 0;
+        if (length > 0 && text[length - 1] == '\r') text[length - 1] = 0;
+        VT_REQUIRE(text[strspn(text, " \t")], VT_ERR_FORMAT,
+                   "%s: line %d: expected the name of a class, got a blank line", path,
+                   lines->count + 1);
+        lines->names[lines->count++] = text;
+        text = next;
+    }
+    VT_REQUIRE(lines->count > 0, VT_ERR_FORMAT, "%s: expected a class name a line, got no line",
+               path);
+    return VT_OK;
+}
+
+vt_status vt_classes_read(vt_classes *out, const char *path)
+{
+    enum { MOST_BYTES = 1 << 24 };
+    unsigned char *text;
+    size_t bytes, newlines = 0;
+    VT_TRY(vt_file_read(&text, &bytes, path, MOST_BYTES));
+    for (size_t i = 0; i < bytes; i++) newlines += text[i] == '\n';
+    vt_classes lines = {.names = calloc(newlines + 1, sizeof *lines.names)};
+    int *order = calloc(newlines + 1, sizeof *order);
+    vt_status status;
+    if (!lines.names || !order)
+        status = vt_fail(VT_ERR_MEMORY, "%s: out of memory", path);
+    else if (memchr(text, 0, bytes))
+        status = vt_fail(VT_ERR_FORMAT, "%s: not a text file", path);
+    else
+        status = split_lines(&lines, (char *)text, path);
+    if (status == VT_OK) status = check_unique(&lines, order, path);
+    if (status == VT_OK) status = vt_classes_copy(out, &lines);
+    free(order);
+    free(lines.names);
+    free(text);
+    return status;
+}

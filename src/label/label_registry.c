@@ -1,0 +1,10 @@
+// Every label rule.
+#include "vitrain/label/label.h"
+
+extern const vt_label_ops vt_label_area, vt_label_tl_align;
+
+const vt_label_ops *const vt_label_rules[] = {
+    &vt_label_area,
+    &vt_label_tl_align,
+    NULL,
+};

@@ -1,0 +1,129 @@
+// TL-Align: Xiao et al., "Token-Label Alignment for Vision Transformers", ICCV 2023, arXiv
+// 2210.06455, section 3.3. Labels move with the tokens through every attention layer:
+//
+//     s <- (s + A s) / 2,    A = mean over heads of the softmax maps,
+//
+// s_t being the share of the sample's own label in token t (see label.h for why a number is enough).
+// Patches start with the plan's share, prefix tokens with the mean of the patches'. The head's target
+// is the share of the token that it reads, or the mean of the patches' shares where it pools.
+//
+// What is carried is d = s - r, r the share of the image's first patch: rows of A sum to 1, so d moves
+// by the same equation, and a uniform share (d = 0) stays uniform to the bit although the rows of a
+// computed softmax only nearly sum to 1. For the same reason the result is clamped to [0,1].
+#include "vitrain/label/label.h"
+
+#include <assert.h>
+
+// (2,T) of a sample: d, and the room to compute A d.
+static vt_real *sample_tokens(const vt_label *label, int sample)
+{
+    return label->tokens + (size_t)sample * 2 * label->layout.tokens;
+}
+
+static vt_real reference(const vt_label *label, int sample)
+{
+    return label->plan->share[(size_t)sample * label->plan->N];
+}
+
+static vt_real mean_of(const vt_real *x, int n)
+{
+    double sum = 0;
+    for (int i = 0; i < n; i++) sum += x[i];
+    return (vt_real)(sum / n);
+}
+
+static void place(vt_label *label, vt_arena *arena, int B)
+{
+    label->tokens = VT_ARENA_TAKE(arena, vt_real, (size_t)B * 2 * label->layout.tokens);
+}
+
+static void begin(vt_label *label)
+{
+    const vt_mix_plan *plan = label->plan;
+    int prefix = label->layout.prefix;
+    assert(prefix + plan->N == label->layout.tokens);
+    for (int i = 0; i < plan->B; i++) {
+        const vt_real *share = plan->share + (size_t)i * plan->N;
+        vt_real *d = sample_tokens(label, i);
+        for (int t = 0; t < plan->N; t++) d[prefix + t] = share[t] - share[0];
+        for (int t = 0; t < prefix; t++) d[t] = mean_of(d + prefix, plan->N);
+    }
+}
+
+// Global attention: one pass over the maps in the order of memory.
+static void move_all(vt_real *restrict d, vt_real *restrict moved, const vt_attn_view *view)
+{
+    int H = view->H, T = view->T;
+    const vt_real *row = view->maps;
+    for (int i = 0; i < T; i++) moved[i] = 0;
+    for (int h = 0; h < H; h++)
+        for (int i = 0; i < T; i++, row += T) {
+            vt_real sum = 0;
+#pragma omp simd reduction(+ : sum)
+            for (int j = 0; j < T; j++) sum += row[j] * d[j];
+            moved[i] += sum;
+        }
+    for (int i = 0; i < T; i++) d[i] = (d[i] + moved[i] / (vt_real)H) / 2;
+}
+
+// Attention within a window: the tokens listed move. Padding has no share, so rows of A are restricted
+// to real keys and renormalised.
+static void move_listed(vt_real *restrict d, vt_real *restrict moved, const vt_attn_view *view)
+{
+    int H = view->H, T = view->T;
+    const int32_t *tokens = view->tokens;
+    for (int i = 0; i < T; i++) {
+        if (tokens[i] < 0) continue;
+        vt_real sum = 0, mass = 0;
+        for (int h = 0; h < H; h++) {
+            const vt_real *row = view->maps + ((size_t)h * T + i) * T;
+            for (int j = 0; j < T; j++) {
+                if (tokens[j] < 0) continue;
+                sum += row[j] * d[tokens[j]];
+                mass += row[j];
+            }
+        }
+        moved[tokens[i]] = mass > 0 ? sum / mass : d[tokens[i]]; // nothing real seen: stays
+    }
+    for (int i = 0; i < T; i++)
+        if (tokens[i] >= 0) d[tokens[i]] = (d[tokens[i]] + moved[tokens[i]]) / 2;
+}
+
+static void on_attention(void *self, const vt_attn_view *view)
+{
+    const vt_label *label = self;
+    vt_real *d = sample_tokens(label, view->sample), *moved = d + label->layout.tokens;
+    if (view->tokens) {
+        move_listed(d, moved, view);
+        return;
+    }
+    assert(view->T == label->layout.tokens);
+    move_all(d, moved, view);
+}
+
+static vt_real clamp_share(vt_real share)
+{
+    return share < 0 ? 0 : share > 1 ? 1 : share;
+}
+
+static void finish(vt_label *label, vt_real *share, vt_real *share_dist)
+{
+    const vt_token_layout *layout = &label->layout;
+    for (int i = 0; i < label->plan->B; i++) {
+        const vt_real *d = sample_tokens(label, i);
+        vt_real r = reference(label, i);
+        vt_real head =
+            layout->pool == VT_POOL_AVG ? mean_of(d + layout->prefix, label->plan->N) : d[0];
+        share[i] = clamp_share(r + head);
+        if (share_dist) share_dist[i] = clamp_share(r + d[1]);
+    }
+}
+
+const vt_label_ops vt_label_tl_align = {
+    .name = "tl-align",
+    .summary = "by the share that attention carries to the head's token (TL-Align)",
+    .place = place,
+    .begin = begin,
+    .on_attention = on_attention,
+    .finish = finish,
+};

@@ -1,0 +1,54 @@
+// The families, and what they share: creation and the mean of two heads.
+#include "families.h"
+
+#include "vitrain/base/arena.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+const vt_model_ops *const vt_families[] = {&vt_family_vit, NULL};
+
+static const vt_model_ops *find(const char *family)
+{
+    for (const vt_model_ops *const *ops = vt_families; *ops; ops++)
+        if (!strcmp((*ops)->family, family)) return *ops;
+    return NULL;
+}
+
+vt_status vt_model_create(vt_model **out, const vt_model_config *config)
+{
+    *out = NULL;
+    const vt_model_ops *ops = find(config->family);
+    VT_REQUIRE(ops, VT_ERR_CONFIG, "model.name: no model family \"%s\"", config->family);
+    VT_TRY(vt_model_config_check(config));
+    vt_model *model = vt_alloc(1, sizeof *model);
+    if (!model) return VT_ERR_MEMORY;
+    vt_status status = VT_OK;
+    model->ops = ops;
+    model->config = *config;
+    model->config.norm_eps = ops->norm_eps;
+    model->state = vt_alloc(1, ops->state_bytes);
+    if (!model->state) status = VT_ERR_MEMORY;
+    if (status == VT_OK) status = ops->declare(model);
+    if (status != VT_OK) {
+        vt_model_destroy(model);
+        return status;
+    }
+    *out = model;
+    return VT_OK;
+}
+
+void vt_model_destroy(vt_model *model)
+{
+    if (!model) return;
+    if (model->state) model->ops->destroy_state(model->state);
+    free(model->state);
+    vt_params_free(&model->params);
+    free(model);
+}
+
+void vt_model_join_heads(vt_real *logits, const vt_real *logits_dist, int B, int K)
+{
+    size_t n = (size_t)B * (size_t)K;
+    for (size_t i = 0; i < n; i++) logits[i] = (logits[i] + logits_dist[i]) / 2;
+}

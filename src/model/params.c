@@ -1,0 +1,147 @@
+// The tensor table: declaring, initializing, loading, writing.
+#include "vitrain/model/params.h"
+
+#include "vitrain/base/arena.h"
+#include "vitrain/base/bytes.h"
+#include "vitrain/base/rng.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN_ELEMENTS = 16, FIRST_CAPACITY = 64 };
+
+static vt_status grow(vt_params *params)
+{
+    if (params->count < params->capacity) return VT_OK;
+    int capacity = params->capacity ? 2 * params->capacity : FIRST_CAPACITY;
+    vt_param *rows = vt_alloc((size_t)capacity, sizeof *rows);
+    if (!rows) return VT_ERR_MEMORY;
+    if (params->count) memcpy(rows, params->rows, (size_t)params->count * sizeof *rows);
+    free(params->rows);
+    params->rows = rows;
+    params->capacity = capacity;
+    return VT_OK;
+}
+
+vt_status vt_params_add(vt_params *params, size_t *offset, vt_init init, bool decays, int ndim,
+                        const int64_t *shape, const char *format, ...)
+{
+    VT_TRY(grow(params));
+    vt_param *row = &params->rows[params->count];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(row->name, sizeof row->name, format, args);
+    va_end(args);
+    row->ndim = ndim;
+    row->count = 1;
+    for (int i = 0; i < ndim; i++) {
+        row->shape[i] = shape[i];
+        VT_REQUIRE(vt_size_mul(row->count, (size_t)shape[i], &row->count), VT_ERR_MEMORY,
+                   "%s: its size exceeds the address space", row->name);
+    }
+    row->offset = params->slab_count;
+    row->init = init;
+    row->decays = decays;
+    size_t end, padded;
+    VT_REQUIRE(vt_size_add(row->offset, row->count, &end) &&
+                   vt_size_add(end, ALIGN_ELEMENTS - 1, &padded) && padded < SIZE_MAX / 64,
+               VT_ERR_MEMORY, "%s: the model's size exceeds the address space", row->name);
+    params->slab_count = padded / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
+    params->total += (int64_t)row->count;
+    params->count++;
+    *offset = row->offset;
+    return VT_OK;
+}
+
+void vt_params_free(vt_params *params)
+{
+    free(params->rows);
+    *params = (vt_params){0};
+}
+
+int vt_params_find(const vt_params *params, const char *name)
+{
+    for (int i = 0; i < params->count; i++)
+        if (!strcmp(params->rows[i].name, name)) return i;
+    return -1;
+}
+
+static double draw(vt_init init, int fan_in, vt_rng *rng)
+{
+    double z;
+    switch (init) {
+    case VT_INIT_ZEROS: return 0;
+    case VT_INIT_ONES: return 1;
+    case VT_INIT_CONV: return vt_rng_range(rng, -1, 1) / sqrt((double)fan_in);
+    case VT_INIT_TRUNC_NORMAL_02:
+        do z = 0.02 * vt_rng_normal(rng);
+        while (fabs(z) > 2);
+        return z;
+    }
+    assert(0);
+    return 0;
+}
+
+void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed)
+{
+#pragma omp parallel for schedule(dynamic)
+    for (int i = 0; i < params->count; i++) {
+        const vt_param *row = &params->rows[i];
+        vt_rng rng = vt_rng_at(seed, VT_STREAM_INIT, 0, (uint32_t)i);
+        for (size_t k = 0; k < row->count; k++)
+            slab[row->offset + k] = (vt_real)draw(row->init, row->fan_in, &rng);
+    }
+}
+
+static bool is_state(const char *name)
+{
+    return !strncmp(name, "optim.", 6) || !strncmp(name, "ema.", 4);
+}
+
+vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_file *file,
+                         const char *prefix)
+{
+    char name[128];
+    for (int i = 0; i < params->count; i++) {
+        const vt_param *row = &params->rows[i];
+        snprintf(name, sizeof name, "%s%s", prefix, row->name);
+        VT_TRY(vt_st_get_real(file, name, row->ndim, row->shape, slab + row->offset));
+    }
+    for (size_t i = 0; i < vt_st_count(file) && !*prefix; i++) {
+        const char *found = vt_st_at(file, i)->name;
+        VT_REQUIRE(is_state(found) || vt_params_find(params, found) >= 0, VT_ERR_SHAPE,
+                   "%s: tensor %s: the model has no such tensor", vt_st_path(file), found);
+    }
+    const vt_param *bad = vt_params_first_bad(params, slab);
+    VT_REQUIRE(!bad, VT_ERR_NUMERIC,
+               "%s: tensor %s%s: expected finite numbers, got NaN or infinity", vt_st_path(file),
+               prefix, bad->name);
+    return VT_OK;
+}
+
+void vt_params_entries(const vt_params *params, const vt_real *slab, const char *prefix,
+                       vt_st_entry *entries, char (*names)[128])
+{
+    for (int i = 0; i < params->count; i++) {
+        const vt_param *row = &params->rows[i];
+        snprintf(names[i], sizeof names[i], "%s%s", prefix, row->name);
+        entries[i] = (vt_st_entry){
+            .name = names[i], .dtype = VT_F32, .ndim = row->ndim, .data = slab + row->offset};
+        memcpy(entries[i].shape, row->shape, sizeof row->shape);
+    }
+}
+
+const vt_param *vt_params_first_bad(const vt_params *params, const vt_real *slab)
+{
+    for (int i = 0; i < params->count; i++) {
+        const vt_param *row = &params->rows[i];
+        const vt_real *x = slab + row->offset;
+        for (size_t k = 0; k < row->count; k++)
+            if (!isfinite(x[k])) return row;
+    }
+    return NULL;
+}

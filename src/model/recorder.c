@@ -1,0 +1,45 @@
+// Keeps attention maps. Different samples come from different threads and go to different places.
+#include "vitrain/model/recorder.h"
+
+#include "vitrain/ops/ops.h"
+
+#include <string.h>
+
+void vt_recorder_place(vt_recorder *r, vt_arena *arena, const vt_model *model, int max_batch,
+                       bool heads, const bool *wanted)
+{
+    vt_token_layout layout;
+    model->ops->layout(model, &layout);
+    r->depth = model->config.depth;
+    r->H = model->config.num_heads;
+    r->T = layout.tokens;
+    r->B = max_batch;
+    r->heads = heads;
+    r->wanted = VT_ARENA_TAKE(arena, bool, r->depth);
+    r->maps = VT_ARENA_TAKE(arena, vt_real *, r->depth);
+    const size_t map = (size_t)r->T * (size_t)r->T * (size_t)(heads ? r->H : 1);
+    for (int l = 0; l < r->depth; l++) {
+        bool keep = !wanted || wanted[l];
+        vt_real *maps = keep ? VT_ARENA_TAKE(arena, vt_real, (size_t)max_batch * map) : NULL;
+        if (!r->wanted) continue; // counting
+        r->wanted[l] = keep;
+        r->maps[l] = maps;
+    }
+}
+
+static void on_attention(void *self, const vt_attn_view *view)
+{
+    vt_recorder *r = self;
+    if (!r->wanted[view->layer]) return;
+    const size_t TT = (size_t)view->T * (size_t)view->T, map = TT * (size_t)(r->heads ? r->H : 1);
+    vt_real *to = r->maps[view->layer] + (size_t)view->sample * map;
+    if (r->heads)
+        memcpy(to, view->maps, map * sizeof *to);
+    else
+        vt_attention_head_mean(to, view->maps, view->T, view->H);
+}
+
+vt_attn_hook vt_recorder_hook(vt_recorder *recorder)
+{
+    return (vt_attn_hook){.self = recorder, .on_attention = on_attention};
+}

@@ -1,0 +1,121 @@
+// Mix, forward, label, loss, backward.
+#include "vitrain/train/step.h"
+
+#include "vitrain/base/threads.h"
+#include "vitrain/ops/ops.h"
+
+#include <assert.h>
+
+enum { MAX_HOOKS = 8 };
+
+vt_status vt_step_init(vt_step *step, vt_model *model, const vt_mix_config *mix, double smoothing,
+                       const char *rule, int max_batch)
+{
+    const vt_model_config *c = &model->config;
+    *step = (vt_step){
+        .model = model,
+        .mix = mix,
+        .smoothing = smoothing,
+        .max_batch = max_batch,
+        .mix_shape = {c->in_chans, c->image_height, c->image_width, c->patch_size},
+    };
+    model->ops->layout(model, &step->layout);
+    return vt_label_init(&step->label, rule, &step->layout);
+}
+
+vt_status vt_step_place(vt_step *step, vt_arena *arena)
+{
+    const vt_model_config *c = &step->model->config;
+    const size_t B = (size_t)step->max_batch, BK = B * (size_t)c->num_classes;
+    const size_t pixels = (size_t)c->in_chans * (size_t)c->image_height * (size_t)c->image_width;
+    const int heads = c->distilled ? 2 : 1;
+    VT_TRY(step->model->ops->place(step->model, arena, step->max_batch, true));
+    vt_mix_plan_place(&step->plan, arena, step->max_batch,
+                      step->layout.grid_h * step->layout.grid_w);
+    vt_label_place(&step->label, arena, step->max_batch);
+    step->scratch = VT_ARENA_TAKE(arena, vt_real, (size_t)vt_threads() * pixels);
+    step->losses = VT_ARENA_TAKE(arena, vt_real, 2 * B);
+    vt_real **const single[] = {&step->logits, &step->dlogits, &step->target, &step->share};
+    vt_real **const second[] = {&step->logits_dist, &step->dlogits_dist, &step->target_dist,
+                                &step->share_dist};
+    for (int i = 0; i < 4; i++) {
+        *single[i] = VT_ARENA_TAKE(arena, vt_real, i < 3 ? BK : B);
+        *second[i] = heads == 2 ? VT_ARENA_TAKE(arena, vt_real, i < 3 ? BK : B) : NULL;
+    }
+    return VT_OK;
+}
+
+// Loss and its gradient of one head, weighted by 1 / (B heads). Returns the mean loss.
+static double head_loss(const vt_step *step, vt_real *losses, vt_real *dlogits,
+                        const vt_real *logits, vt_real *target, const vt_real *share,
+                        const int32_t *labels, int B, int heads)
+{
+    const int K = step->model->config.num_classes;
+    vt_label_target(target, labels, step->plan.partner, share, step->smoothing, B, K);
+    vt_cross_entropy(losses, dlogits, logits, target, (vt_real)1 / (vt_real)(B * heads), B, K);
+    double sum = 0;
+    for (int i = 0; i < B; i++) sum += (double)losses[i];
+    return sum / B;
+}
+
+static double loss_of(vt_step *step, const int32_t *labels, int B)
+{
+    if (!step->logits_dist)
+        return head_loss(step, step->losses, step->dlogits, step->logits, step->target, step->share,
+                         labels, B, 1);
+    vt_real *second = step->losses + step->max_batch;
+    double a = head_loss(step, step->losses, step->dlogits, step->logits, step->target, step->share,
+                         labels, B, 2);
+    double b = head_loss(step, second, step->dlogits_dist, step->logits_dist, step->target_dist,
+                         step->share_dist, labels, B, 2);
+    for (int i = 0; i < B; i++) step->losses[i] = (step->losses[i] + second[i]) / 2;
+    return (a + b) / 2;
+}
+
+static void end_phase(vt_step *step, vt_phase phase, double *since)
+{
+    double now = vt_now_s();
+    step->phase_s[phase] += now - *since;
+    *since = now;
+}
+
+double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, const vt_real *images,
+                       const int32_t *labels, int B, const vt_attn_hook *extra, int n_extra,
+                       bool stochastic, vt_step_key key)
+{
+    assert(B >= 1 && B <= step->max_batch && n_extra < MAX_HOOKS);
+    double since = vt_now_s();
+    vt_attn_hook hooks[MAX_HOOKS];
+    vt_pass pass = {.B = B,
+                    .images = images,
+                    .logits = step->logits,
+                    .logits_dist = step->logits_dist,
+                    .hooks = hooks,
+                    .stochastic = stochastic,
+                    .seed = key.seed,
+                    .step = key.step};
+    if (vt_label_begin(&step->label, &step->plan, &hooks[0])) pass.n_hooks = 1;
+    for (int i = 0; i < n_extra; i++) hooks[pass.n_hooks++] = extra[i];
+    step->model->ops->forward(step->model, weights, &pass);
+    end_phase(step, VT_PHASE_FORWARD, &since);
+
+    vt_label_finish(&step->label, step->share, step->share_dist);
+    double loss = loss_of(step, labels, B);
+    end_phase(step, VT_PHASE_LABEL, &since);
+
+    step->model->ops->backward(step->model, weights, grads, &pass, step->dlogits,
+                               step->dlogits_dist);
+    end_phase(step, VT_PHASE_BACKWARD, &since);
+    return loss;
+}
+
+double vt_step_run(vt_step *step, const vt_real *weights, vt_real *grads, vt_real *images,
+                   const int32_t *labels, int B, vt_step_key key)
+{
+    double since = vt_now_s();
+    vt_rng rng = vt_rng_at(key.seed, VT_STREAM_MIX, key.epoch, key.batch);
+    vt_mix_draw(&step->plan, B, step->mix, &step->mix_shape, &rng);
+    vt_mix_apply(images, &step->plan, &step->mix_shape, step->scratch);
+    end_phase(step, VT_PHASE_MIX, &since);
+    return vt_step_compute(step, weights, grads, images, labels, B, NULL, 0, true, key);
+}

@@ -1,0 +1,202 @@
+// Optimizers against torch's figures (float64), and the promise of the same bits with any number of
+// threads.
+#include "vitrain/base/rng.h"
+#include "vitrain/base/threads.h"
+#include "vitrain/train/optim.h"
+
+#include <float.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#ifdef VT_DOUBLE
+#define REAL_EPSILON DBL_EPSILON
+#else
+#define REAL_EPSILON FLT_EPSILON
+#endif
+
+// A few dozen roundings on numbers of one size.
+static void assert_near(double got, double expected)
+{
+    if (!(fabs(got - expected) <= 32 * REAL_EPSILON * fabs(expected)))
+        fail_msg("expected %.17g, got %.17g", expected, got);
+}
+
+static const vt_optim_config settings = {
+    .betas = {0.9, 0.99}, .eps = 1e-8, .momentum = 0.9, .weight_decay = 0.05};
+
+// Three steps of lr 0.01 with the gradients below.
+static void run_three(const vt_optim_ops *ops, vt_real w[4], vt_real moments[2][4], double decay)
+{
+    static const double gradients[3][4] = {
+        {0.1, -2.0, 0.003, 0.0}, {-0.4, 1.0, 0.001, 0.0}, {0.7, 0.5, -0.02, 1e-9}};
+    static const double start[4] = {0.5, -1.25, 2.0, 0.0};
+    vt_real *slabs[2] = {moments[0], moments[1]};
+    for (int i = 0; i < 4; i++) w[i] = (vt_real)start[i];
+    memset(moments, 0, 2 * sizeof *moments);
+    for (int step = 0; step < 3; step++) {
+        vt_real g[4];
+        for (int i = 0; i < 4; i++) g[i] = (vt_real)(4 * gradients[step][i]);
+        ops->update(w, g, slabs, 4, 0.01, decay, 0.25, step + 1, &settings);
+    }
+}
+
+static void test_adamw(void **state)
+{
+    (void)state;
+    vt_real w[4], moments[2][4];
+    run_three(vt_optim_find("adamw"), w, moments, 0.05);
+    static const double expected_w[4] = {0.49154144634755137, -1.234854392502905, 1.983526202701422,
+                                         -0.00034876654328323337};
+    static const double expected_m[4] = {0.0421, -0.022, -0.001667, 1e-10};
+    static const double expected_v[4] = {0.00658201, 0.0516040, 4.098109e-06, 1e-20};
+    for (int i = 0; i < 4; i++) {
+        assert_near(w[i], expected_w[i]);
+        assert_near(moments[0][i], expected_m[i]);
+        assert_near(moments[1][i], expected_v[i]);
+    }
+}
+
+static void test_sgd(void **state)
+{
+    (void)state;
+    vt_real w[4], moments[2][4];
+    run_three(vt_optim_find("sgd"), w, moments, 0.05);
+    static const double expected_w[4] = {0.4964879996875, -1.2163282448437502, 1.9944921617424998,
+                                         -1e-11};
+    static const double expected_buf[4] = {0.48876253124999991, -0.386956765625,
+                                           0.25413532574999997, 1e-9};
+    for (int i = 0; i < 4; i++) {
+        assert_near(w[i], expected_w[i]);
+        assert_near(moments[0][i], expected_buf[i]);
+    }
+}
+
+static void test_find(void **state)
+{
+    (void)state;
+    assert_string_equal(vt_optim_find("adamw")->name, "adamw");
+    assert_null(vt_optim_find("adam"));
+}
+
+// A table of one big tensor that decays, a small one that does not, and padding between them.
+enum { BIG = 100003, SMALL = 5, SMALL_AT = 100016, SLAB = SMALL_AT + 16 };
+static vt_param rows[2] = {
+    {.name = "big", .count = BIG, .offset = 0, .decays = true},
+    {.name = "small", .count = SMALL, .offset = SMALL_AT, .decays = false},
+};
+static const vt_params table = {.rows = rows, .count = 2, .slab_count = SLAB};
+
+static vt_real *slab_new(uint32_t stream)
+{
+    vt_real *slab = calloc(SLAB, sizeof *slab);
+    assert_non_null(slab);
+    vt_rng rng = vt_rng_at(1, stream, 0, 0);
+    for (int row = 0; row < 2; row++)
+        for (size_t i = 0; i < rows[row].count; i++)
+            slab[rows[row].offset + i] = (vt_real)vt_rng_normal(&rng);
+    return slab;
+}
+
+typedef struct result {
+    vt_real *w, *m, *v;
+    double norm;
+} result;
+
+static result run_table(const vt_optim_ops *ops, int threads)
+{
+    vt_threads_set(threads);
+    vt_real *g = slab_new(2);
+    result r = {slab_new(1), calloc(SLAB, sizeof *g), calloc(SLAB, sizeof *g), 0};
+    vt_real *slabs[2] = {r.m, r.v};
+    double *partials = calloc(vt_grad_norm_partials(&table), sizeof *partials);
+    assert_true(r.m && r.v && partials);
+    r.norm = vt_grad_norm(&table, g, partials);
+    for (int step = 1; step <= 2; step++)
+        vt_optim_step(ops, &table, r.w, g, slabs, 0.01, 0.5, step, &settings);
+    free(partials);
+    free(g);
+    return r;
+}
+
+static void result_free(result r)
+{
+    free(r.w);
+    free(r.m);
+    free(r.v);
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    for (int i = 0; vt_optims[i]; i++) {
+        result one = run_table(vt_optims[i], 1), three = run_table(vt_optims[i], 3);
+        assert_memory_equal(one.w, three.w, SLAB * sizeof(vt_real));
+        assert_memory_equal(one.m, three.m, SLAB * sizeof(vt_real));
+        assert_memory_equal(one.v, three.v, SLAB * sizeof(vt_real));
+        assert_true(one.norm == three.norm);
+        result_free(one);
+        result_free(three);
+    }
+}
+
+// Every element is updated exactly as the ops' own call on it alone would; padding stays zero.
+static void test_step_covers_table(void **state)
+{
+    (void)state;
+    const vt_optim_ops *ops = vt_optim_find("adamw");
+    result r = run_table(ops, 2);
+    vt_real *w = slab_new(1), *g = slab_new(2);
+    for (int row = 0; row < 2; row++) {
+        double decay = rows[row].decays ? settings.weight_decay : 0;
+        for (size_t i = rows[row].offset; i < rows[row].offset + rows[row].count; i++) {
+            vt_real m = 0, v = 0, *slabs[2] = {&m, &v};
+            for (int step = 1; step <= 2; step++)
+                ops->update(&w[i], &g[i], slabs, 1, 0.01, decay, 0.5, step, &settings);
+        }
+    }
+    assert_memory_equal(r.w, w, SLAB * sizeof(vt_real));
+    result_free(r);
+    free(w);
+    free(g);
+}
+
+static void test_grad_norm(void **state)
+{
+    (void)state;
+    vt_real *g = calloc(SLAB, sizeof *g);
+    double partials[16];
+    assert_non_null(g);
+    assert_true(vt_grad_norm_partials(&table) <= 16);
+    g[0] = 3;
+    g[SMALL_AT + SMALL - 1] = -4;
+    assert_true(vt_grad_norm(&table, g, partials) == 5);
+    g[BIG - 1] = (vt_real)NAN;
+    assert_false(isfinite(vt_grad_norm(&table, g, partials)));
+    free(g);
+}
+
+static void test_clip_scale(void **state)
+{
+    (void)state;
+    assert_true(vt_clip_scale(5, 0) == 1);
+    assert_true(vt_clip_scale(5, 6) == 1);
+    assert_true(vt_clip_scale(5, 1) == 1 / (5 + 1e-6));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_adamw),      cmocka_unit_test(test_sgd),
+        cmocka_unit_test(test_find),       cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_grad_norm),  cmocka_unit_test(test_step_covers_table),
+        cmocka_unit_test(test_clip_scale),
+    };
+    return cmocka_run_group_tests_name("optim", tests, NULL, NULL);
+}
