@@ -14,7 +14,7 @@ static void put_cell(FILE *out, const char *text)
 
 static void put_key(FILE *out, const vt_config_key *key, bool markdown)
 {
-    char takes[320];
+    char takes[VT_CONFIG_TAKES_BYTES];
     vt_config_key_takes(key, takes, sizeof takes);
     const char *fallback = key->fallback ? key->fallback : "the preset's";
     if (key->kind == VT_KEY_MODEL) fallback = "none";

@@ -28,6 +28,13 @@ CHOICES(precisions, "auto", "fp32", "bf16")
 CHOICES(resumes, "auto", "never")
 
 // The registries know the rest.
+static const char *models(int i)
+{
+    int families = 0;
+    while (vt_families[families]) families++;
+    return i < families ? vt_families[i]->family : vt_model_presets[i - families].name;
+}
+
 static const char *formats(int i)
 {
     if (i == 0) return "auto";
@@ -88,8 +95,8 @@ const char *const vt_config_sections[] = {
 // clang-format off
 const vt_config_key vt_config_keys[] = {
     // path, field and range, flags, choices, default, help
-    {"model.name", MODEL(model.name), SETTLED, NULL, NULL,
-     "a preset (timm's name), or \"vit\" with the shape below"},
+    {"model.name", MODEL(model.name), SETTLED, models, NULL,
+     "a family, with the shape below, or a preset (timm's name)"},
     {"model.image_size", SIZE(model.image_height, 1, ANY), SETTLED | SHAPE, NULL, NULL,
      "input, px: one side, or [height, width]"},
     {"model.patch_size", INT(model.patch_size, 1, ANY), SETTLED | SHAPE, NULL, NULL,

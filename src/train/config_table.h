@@ -5,14 +5,14 @@
 #include "vitrain/train/config.h"
 
 typedef enum vt_key_kind {
-    VT_KEY_MODEL,   // model.name: a preset or a family
+    VT_KEY_MODEL,   // model.name: one of `choice`, a family or a preset
     VT_KEY_INT,     // int
     VT_KEY_INT64,   // int64_t, or uint64_t where low >= 0
     VT_KEY_REAL,    // double
     VT_KEY_BOOL,    // bool
-    VT_KEY_ENUM,    // an enum: the index of its name in `choices`
-    VT_KEY_TEXT,    // char *: one of `choices`
-    VT_KEY_PATH,    // char *: one of `choices`, or a path, made absolute
+    VT_KEY_ENUM,    // an enum: the index of its name in `choice`
+    VT_KEY_TEXT,    // char *: one of `choice`
+    VT_KEY_PATH,    // char *: one of `choice`, or a path, made absolute
     VT_KEY_SIZE,    // int[2] height, width: a number or both
     VT_KEY_PAIR,    // double[2]
     VT_KEY_PIXEL,   // double[3]: a number per channel, NAN where none was given
@@ -68,6 +68,7 @@ vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const 
 // A field as JSON under parent; NULL when out of memory.
 vt_json *vt_config_key_write(const vt_config_key *key, const vt_config *config, vt_json *parent,
                              const char *name);
+enum { VT_CONFIG_TAKES_BYTES = 1024 };
 // What the key takes, in words: "a number > 0".
 void vt_config_key_takes(const vt_config_key *key, char *text, size_t capacity);
 // Records `origin: key: expected ..., got ...`.

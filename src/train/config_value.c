@@ -1,7 +1,6 @@
 // One key's value: from JSON into its field, back, and what it takes in words.
 #include "config_table.h"
 
-#include "vitrain/base/text.h"
 #include "vitrain/io/file.h"
 
 #include <limits.h>
@@ -14,7 +13,6 @@
 static const char *kind_noun(vt_key_kind kind)
 {
     switch (kind) {
-    case VT_KEY_MODEL: return "the name of a preset or a model family";
     case VT_KEY_INT:
     case VT_KEY_INT64: return "an integer";
     case VT_KEY_REAL: return "a number";
@@ -24,6 +22,7 @@ static const char *kind_noun(vt_key_kind kind)
     case VT_KEY_PAIR: return "a list of 2 numbers";
     case VT_KEY_PIXEL: return "a list of 1 to 3 numbers";
     case VT_KEY_AUGMENT: return "an object";
+    case VT_KEY_MODEL:
     case VT_KEY_ENUM:
     case VT_KEY_TEXT:
     case VT_KEY_FIXED: break;
@@ -55,13 +54,13 @@ static void say_range(FILE *out, const vt_config_key *key)
 
 void vt_config_key_takes(const vt_config_key *key, char *text, size_t capacity)
 {
-    const char *parts[16]; // joined as "a, b or c"
-    char quoted[16][40];
+    enum { MOST = 48 };
+    const char *parts[MOST + 2]; // joined as "a, b or c"
+    char quoted[MOST][48];
     int n = 0;
-    for (int i = 0; key->choice && key->choice(i) && n < 13; i++) {
-        snprintf(quoted[n], sizeof quoted[n], "\"%s\"", key->choice(i));
+    for (; key->choice && key->choice(n) && n < MOST; n++) {
+        snprintf(quoted[n], sizeof quoted[n], "\"%s\"", key->choice(n));
         parts[n] = quoted[n];
-        n++;
     }
     if (kind_noun(key->kind)) parts[n++] = kind_noun(key->kind);
     if (key->kind == VT_KEY_FIXED) parts[n++] = key->fallback;
@@ -80,11 +79,11 @@ void vt_config_key_takes(const vt_config_key *key, char *text, size_t capacity)
 vt_status vt_config_key_refuse(const vt_config_key *key, const vt_json *value,
                                const vt_config_origin *origin)
 {
-    char takes[320];
+    char takes[VT_CONFIG_TAKES_BYTES];
     vt_config_key_takes(key, takes, sizeof takes);
     char *got = vt_json_text(value, false);
-    vt_fail(VT_ERR_CONFIG, "%s: %s: expected %s%s, got %.80s", origin->name, key->path,
-            key->kind == VT_KEY_FIXED ? "(in this version) " : "", takes, got ? got : "?");
+    vt_fail(VT_ERR_CONFIG, "%s: %s: expected %s%s, got %.80s", origin->name, key->path, takes,
+            key->kind == VT_KEY_FIXED ? " (in this version)" : "", got ? got : "?");
     free(got);
     return VT_ERR_CONFIG;
 }
@@ -184,26 +183,15 @@ static vt_status read_path(const vt_config_key *key, char **field, const char *n
     return replace_text(field, absolute);
 }
 
-static vt_status read_model(const vt_config_key *key, vt_config *config, const char *name,
-                            const vt_config_origin *origin)
+// The name is known: a preset's or a family's.
+static void read_model(vt_model_config *model, const char *name)
 {
     const vt_model_preset *preset = vt_model_preset_find(name);
     const char *family = preset ? preset->family : name;
-    for (int i = 0; vt_families[i]; i++) {
-        if (strcmp(vt_families[i]->family, family) != 0) continue;
-        snprintf(config->model.name, sizeof config->model.name, "%s", name);
-        snprintf(config->model.family, sizeof config->model.family, "%s", family);
-        config->model.norm_eps = vt_families[i]->norm_eps;
-        return VT_OK;
-    }
-    const char *names[64];
-    size_t n = 0;
-    for (int i = 0; vt_families[i] && n < 16; i++) names[n++] = vt_families[i]->family;
-    for (int i = 0; vt_model_presets[i].name && n < 64; i++) names[n++] = vt_model_presets[i].name;
-    const char *nearest = vt_nearest_name(name, names, n);
-    if (!nearest) nearest = vt_model_presets[0].name;
-    return vt_fail(VT_ERR_CONFIG, "%s: %s: unknown model \"%.80s\"; did you mean \"%s\"?",
-                   origin->name, key->path, name, nearest);
+    snprintf(model->name, sizeof model->name, "%s", name);
+    snprintf(model->family, sizeof model->family, "%s", family);
+    for (int i = 0; vt_families[i]; i++)
+        if (strcmp(vt_families[i]->family, family) == 0) model->norm_eps = vt_families[i]->norm_eps;
 }
 
 static vt_status read_null(const vt_config_key *key, void *field)
@@ -238,7 +226,8 @@ vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const 
     if (type == VT_JSON_NULL && (key->flags & VT_KEY_NULL)) return read_null(key, field);
     switch (key->kind) {
     case VT_KEY_MODEL:
-        if (text) return read_model(key, config, text, origin);
+        fine = choice >= 0;
+        if (fine) read_model(&config->model, text);
         break;
     case VT_KEY_INT:
         fine = is_integer(key, value);

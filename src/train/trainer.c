@@ -279,10 +279,11 @@ fail:
 static vt_status resume(vt_run *run, const char *path)
 {
     char *old_text = NULL;
-    VT_TRY(vt_checkpoint_load(path, run->model, run->optim, &run->state, &old_text));
+    VT_TRY(vt_checkpoint_config(path, &old_text));
     vt_status status = same_run(run, path, old_text);
     free(old_text);
-    return status;
+    VT_TRY(status);
+    return vt_checkpoint_load(path, run->model, run->optim, &run->state);
 }
 
 static vt_status initialize(vt_run *run)

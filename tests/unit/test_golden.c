@@ -18,7 +18,7 @@
 #ifdef VT_DOUBLE
 static const double VALUE = 1e-7, GRADIENT = 1e-7, WEIGHT = 1e-7;
 #else
-static const double VALUE = 1e-5, GRADIENT = 1e-4, WEIGHT = 1e-4;
+static const double VALUE = 1e-5, GRADIENT = 1e-4, WEIGHT = 2e-5;
 #endif
 
 static const vt_step_key KEY = {0};

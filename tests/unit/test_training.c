@@ -52,7 +52,7 @@ static void four_blocks_fit_64_images(void **state)
     vt_rig *rig = vt_rig_create(&config, 0, "tl-align", 64);
     vt_params_init(&rig->model->params, rig->weights, 1);
     draw_gratings(rig, 16);
-    const int steps = 180;
+    const int steps = 220;
     double first = 0, loss = 0;
     for (int t = 1; t <= steps; t++) {
         loss = vt_rig_compute(rig, true, (vt_step_key){.step = (uint32_t)t});
