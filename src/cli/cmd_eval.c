@@ -1,41 +1,28 @@
 // vitrain eval: accuracy and loss of weights on data.val.
 #include "commands.h"
 
-#include "vitrain/io/file.h"
+#include "vitrain/base/log.h"
 #include "vitrain/train/evaluate.h"
 
 #include <stdio.h>
 
-// Opens data.val with the labels that the model was trained with: those of data.class_map, else of
-// data.train where that is at hand, else data.val's own.
 static vt_status open_source(vt_source **out, const vt_config *config)
 {
     const vt_data_config *data = &config->data;
-    vt_classes map = {0};
-    vt_source *train = NULL;
-    const vt_classes *classes = NULL;
-    vt_status status = VT_OK;
-    *out = NULL;
-    VT_REQUIRE(data->val, VT_ERR_CONFIG, "data.val: eval needs it");
-    if (data->class_map) {
-        VT_TRY_OR_FAIL(status, vt_classes_read(&map, data->class_map));
-        classes = &map;
-    } else if (data->train && vt_file_exists(data->train)) {
-        VT_TRY_OR_FAIL(status, vt_source_open(&train, data->train, data->format, NULL));
-        classes = &train->classes;
-    }
-    VT_TRY_OR_FAIL(status, vt_source_open(out, data->val, data->format, classes));
-    if ((*out)->classes.count != config->model.num_classes)
-        status = vt_fail(VT_ERR_CONFIG,
-                         "%s: the labels have %d classes, the model %d: give data.class_map",
-                         data->val, (*out)->classes.count, config->model.num_classes);
-fail:
-    vt_classes_free(&map);
-    vt_source_close(train);
-    if (status != VT_OK) {
-        vt_source_close(*out);
-        *out = NULL;
-    }
+    const int K = config->model.num_classes;
+    vt_classes classes;
+    VT_REQUIRE(data->val, VT_ERR_CONFIG, "data.val: missing; eval needs it");
+    VT_TRY(vt_labels_read(&classes, data));
+    vt_status status = vt_source_open(out, data->val, data->format, &classes);
+    if (status == VT_OK && classes.count > K)
+        status = vt_fail(VT_ERR_CONFIG, "%s: expected at most the model's %d classes, got %d",
+                         data->val, K, classes.count);
+    else if (status == VT_OK && classes.count < K)
+        vt_log(
+            VT_LOG_WARN,
+            "%s has %d classes, the model %d: labels are 0 to %d (data.class_map can tell others)",
+            data->val, classes.count, K, classes.count - 1);
+    vt_classes_free(&classes);
     return status;
 }
 
@@ -54,8 +41,8 @@ static vt_status evaluate(vt_subject *subject, vt_eval_result *result)
     vt_loader *loader = NULL;
     vt_arena arena = {0};
     vt_evaluator evaluator = {0};
-    vt_status status = open_source(&source, config);
-    if (status != VT_OK) return status;
+    vt_status status = VT_OK;
+    VT_TRY_OR_FAIL(status, open_source(&source, config));
     VT_TRY_OR_FAIL(status, vt_loader_create(&loader, source, &loader_config));
     VT_TRY_OR_FAIL(status, vt_evaluator_place(&evaluator, &arena, subject->model, B, true));
     VT_TRY_OR_FAIL(status, vt_arena_reserve(&arena));

@@ -2,23 +2,58 @@
 #include "commands.h"
 
 #include "vitrain/base/threads.h"
+#include "vitrain/io/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-// Completes the model's shape from the file's metadata.
-static vt_status complete_shape(vt_config *config, bool given, const vt_st_file *file)
+// What a weights file says about its model; *told: whether it says anything.
+static vt_status read_shape(vt_model_config *shape, bool *told, const vt_st_file *file)
 {
-    if (given && config->classes_given) return VT_OK;
-    const char *text = vt_st_metadata(file, VT_MODEL_METADATA);
-    vt_model_config told;
-    if (text) VT_TRY(vt_model_config_parse(&told, text, vt_st_path(file)));
-    if (given && text)
-        config->model.num_classes = told.num_classes;
-    else if (text)
-        config->model = told;
-    VT_REQUIRE(given || text, VT_ERR_USAGE, "%s does not say what model it is for: give --config",
-               vt_st_path(file));
+    const char *text = file ? vt_st_metadata(file, VT_MODEL_METADATA) : NULL;
+    *told = text != NULL;
+    return text ? vt_model_config_parse(shape, text, vt_st_path(file)) : VT_OK;
+}
+
+// Defaults, those of the preset if the model is one, around the shape.
+static vt_status configure_for(vt_config *config, const vt_model_config *shape)
+{
+    char name[sizeof shape->name + 16];
+    snprintf(name, sizeof name, "model.name=%s", shape->name);
+    const char *const overrides[] = {name};
+    VT_TRY(vt_config_load(config, NULL, overrides, vt_model_preset_find(shape->name) ? 1 : 0));
+    config->model = *shape;
+    config->data.augment.channels = shape->in_chans;
+    config->data.augment.height = shape->image_height;
+    config->data.augment.width = shape->image_width;
+    return VT_OK;
+}
+
+static vt_status count_classes(vt_config *config)
+{
+    vt_classes classes;
+    VT_REQUIRE(config->data.class_map || config->data.train || config->data.val, VT_ERR_CONFIG,
+               "model.num_classes: missing, and neither weights nor data tell it");
+    VT_TRY(vt_labels_read(&classes, &config->data));
+    config->model.num_classes = classes.count;
+    vt_classes_free(&classes);
+    return VT_OK;
+}
+
+static vt_status configure(vt_config *config, const vt_args *args, const vt_st_file *file)
+{
+    vt_model_config shape;
+    bool told;
+    VT_TRY(read_shape(&shape, &told, file));
+    if (!args->config && args->n_sets == 0) {
+        VT_REQUIRE(told, VT_ERR_USAGE, "%s does not say what model it is for: give --config",
+                   vt_st_path(file));
+        return configure_for(config, &shape);
+    }
+    VT_TRY(vt_config_load(config, args->config, args->sets, args->n_sets));
+    if (config->classes_given) return VT_OK;
+    if (!told) return count_classes(config);
+    config->model.num_classes = shape.num_classes;
     return VT_OK;
 }
 
@@ -33,17 +68,11 @@ static vt_status load_weights(vt_subject *subject, const vt_st_file *file)
 vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *weights_path)
 {
     *subject = (vt_subject){0};
-    const bool given = args->config || args->n_sets > 0;
     vt_st_file *file = NULL;
     vt_status status = VT_OK;
-    if (given)
-        VT_TRY_OR_FAIL(status,
-                       vt_config_load(&subject->config, args->config, args->sets, args->n_sets));
+    if (weights_path) VT_TRY_OR_FAIL(status, vt_st_open(&file, weights_path));
+    VT_TRY_OR_FAIL(status, configure(&subject->config, args, file));
     vt_threads_set(subject->config.train.threads);
-    if (weights_path) {
-        VT_TRY_OR_FAIL(status, vt_st_open(&file, weights_path));
-        VT_TRY_OR_FAIL(status, complete_shape(&subject->config, given, file));
-    }
     VT_TRY_OR_FAIL(status, vt_model_create(&subject->model, &subject->config.model));
     if (file) VT_TRY_OR_FAIL(status, load_weights(subject, file));
     vt_st_close(file);
@@ -60,6 +89,17 @@ void vt_subject_free(vt_subject *subject)
     vt_model_destroy(subject->model);
     vt_config_free(&subject->config);
     *subject = (vt_subject){0};
+}
+
+vt_status vt_labels_read(vt_classes *classes, const vt_data_config *data)
+{
+    if (data->class_map) return vt_classes_read(classes, data->class_map);
+    const char *path = data->train && vt_file_exists(data->train) ? data->train : data->val;
+    vt_source *source;
+    VT_TRY(vt_source_open(&source, path ? path : data->train, data->format, NULL));
+    vt_status status = vt_classes_copy(classes, &source->classes);
+    vt_source_close(source);
+    return status;
 }
 
 vt_status vt_answer_json(vt_json *answer)
