@@ -40,16 +40,18 @@ ROOMS := base ops io data mix model label train
 LIB_SOURCES := $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))
 CLI_SOURCES := $(wildcard src/cli/*.c)
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)
+TEST_TOOLS := $(patsubst tests/cli/%.c,$(BUILD)/tests/%,$(wildcard tests/cli/*.c))
 TEST_SUPPORT := $(filter-out $(TEST_SOURCES),$(wildcard tests/unit/*.c))
 
 object = $(patsubst %.c,$(BUILD)/%.o,$(1))
 LIB := $(BUILD)/libvitrain.a
 TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SOURCES))
 
-.PHONY: all test unit check quickstart setup install format clean help
+.PHONY: all test unit build-tests check quickstart setup install format clean help
 all: $(PROGRAM)
+.SECONDARY: # objects of tests are kept
 
-$(BUILD)/%.o: %.c
+$(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c $< -o $@
@@ -70,10 +72,15 @@ $(BUILD)/tests/%: $(BUILD)/tests/unit/%.o $(call object,$(TEST_SUPPORT)) $(LIB)
 	@echo "  LD $@"
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -lcmocka -o $@
 
+$(TEST_TOOLS): $(BUILD)/tests/%: $(BUILD)/tests/cli/%.o $(LIB)
+	@mkdir -p $(@D)
+	@echo "  LD $@"
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS) $^ $(LDLIBS) -o $@
+
 setup: ## install what is missing
 	@scripts/setup.sh
 
-unit: $(PROGRAM) $(TESTS) ## build and run the tests of this configuration only
+unit: build-tests ## build and run the tests of this configuration only
 	@tests/run.sh $(BUILD)
 
 test: setup ## set up, build, run every test (release build; gradient checks in double)
@@ -81,7 +88,7 @@ test: setup ## set up, build, run every test (release build; gradient checks in 
 	@$(MAKE) --no-print-directory -j$$(nproc) config=double build-tests
 	@tests/run.sh $(BUILD) build/double
 
-build-tests: $(PROGRAM) $(TESTS)
+build-tests: $(PROGRAM) $(TESTS) $(TEST_TOOLS)
 
 quickstart: setup ## set up, build, train a small ViT on Fashion-MNIST and evaluate it
 	@$(MAKE) --no-print-directory -j$$(nproc) config=release all

@@ -3,21 +3,27 @@
 
 #include "vitrain/base/text.h"
 
+#include <assert.h>
+#include <stdio.h>
 #include <string.h>
 
-#define MAX_RULES 32
+#define MAX_RULES 16
 
 static vt_status unknown_rule(const char *rule)
 {
     const char *names[MAX_RULES];
-    int count = 0;
-    while (count < MAX_RULES && vt_label_rules[count]) {
+    char known[32 * MAX_RULES] = "";
+    size_t count = 0, length = 0;
+    for (; vt_label_rules[count]; count++) {
+        assert(count < MAX_RULES && strlen(vt_label_rules[count]->name) < 30);
         names[count] = vt_label_rules[count]->name;
-        count++;
+        length += (size_t)sprintf(known + length, "%s%s", count ? ", " : "", names[count]);
     }
-    const char *nearest = vt_nearest_name(rule, names, (size_t)count);
-    return vt_fail(VT_ERR_CONFIG, "label.rule: unknown rule \"%s\"; the nearest is \"%s\"", rule,
-                   nearest ? nearest : names[0]);
+    const char *nearest = vt_nearest_name(rule, names, count);
+    return nearest ? vt_fail(VT_ERR_CONFIG, "label.rule: unknown rule \"%s\"; did you mean \"%s\"?",
+                             rule, nearest)
+                   : vt_fail(VT_ERR_CONFIG, "label.rule: unknown rule \"%s\"; known are %s", rule,
+                             known);
 }
 
 vt_status vt_label_init(vt_label *label, const char *rule, const vt_token_layout *layout)
@@ -61,9 +67,10 @@ void vt_label_target(vt_real *target, const int32_t *labels, const int32_t *part
 {
     double off = smoothing / K, above = 1 - smoothing; // on = off + above
     for (int i = 0; i < B; i++, target += K) {
-        int32_t own = labels[i], other = labels[partner[i]];
+        int32_t own = labels[i], other = partner ? labels[partner[i]] : own;
+        double left = own == other ? 1 : (double)share[i];
         for (int k = 0; k < K; k++) target[k] = (vt_real)off;
-        target[other] = (vt_real)(off + above * (1 - (double)share[i]));
-        target[own] = (vt_real)(off + above * (own == other ? 1 : (double)share[i]));
+        target[other] = (vt_real)(off + above * (1 - left));
+        target[own] = (vt_real)(off + above * left);
     }
 }

@@ -75,11 +75,11 @@ void vt_block_saved_place(vt_block_saved *saved, vt_arena *arena, const vt_block
 }
 
 void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt_block_shape *s,
-                            int images, bool backward)
+                            int images)
 {
     const size_t T = (size_t)s->T;
     scratch->normed = take(arena, images, T, s->C);
-    scratch->act = backward ? NULL : take(arena, images, T, s->F);
+    scratch->act = take(arena, images, T, s->F);
     scratch->square = take(arena, 2, T, s->T);
 }
 

@@ -42,7 +42,7 @@ typedef struct vt_block_saved {
 // A thread's memory for one chunk.
 typedef struct vt_block_scratch {
     vt_real *normed; // (G,T,C)
-    vt_real *act;    // (G,T,F) GELU's output; NULL in the backward pass, which keeps it
+    vt_real *act;    // (G,T,F) GELU's output
     vt_real *square; // (2,T,T)
 } vt_block_scratch;
 
@@ -74,7 +74,7 @@ vt_status vt_linear_declare(vt_params *params, vt_linear_param *param, vt_init i
 void vt_block_saved_place(vt_block_saved *saved, vt_arena *arena, const vt_block_shape *shape,
                           int images, int maps);
 void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt_block_shape *shape,
-                            int images, bool backward);
+                            int images);
 void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_shape *shape,
                           int images, int chunks);
 

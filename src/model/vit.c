@@ -131,7 +131,7 @@ static vt_status place(vt_model *model, vt_arena *arena, int B, bool training)
     const int images = chunk_images(v, B);
     for (int i = 0; i < v->threads; i++) {
         vit_thread *t = &v->thread[i];
-        vt_block_scratch_place(&t->block, arena, s, images, false);
+        vt_block_scratch_place(&t->block, arena, s, images);
         t->patches = VT_ARENA_TAKE(arena, vt_real, (size_t)images * rows);
         if (training) continue;
         vt_block_saved_place(&t->saved, arena, s, images, 1);

@@ -74,10 +74,8 @@ void vt_attention_backward(vt_real *dqkv, vt_real *dbias, const vt_real *dy, con
 
 void vt_attention_head_mean(vt_real *mean, const vt_real *maps, int T, int H)
 {
-    const size_t TT = (size_t)T * T;
-    for (size_t i = 0; i < TT; i++) {
-        vt_real sum = 0;
-        for (int h = 0; h < H; h++) sum += maps[h * TT + i];
-        mean[i] = sum / (vt_real)H;
-    }
+    const size_t TT = (size_t)T * (size_t)T;
+    for (size_t i = 0; i < TT; i++) mean[i] = maps[i];
+    for (int h = 1; h < H; h++) vt_add(mean, maps + (size_t)h * TT, TT);
+    for (size_t i = 0; i < TT; i++) mean[i] /= (vt_real)H;
 }

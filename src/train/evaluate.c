@@ -17,7 +17,6 @@ vt_status vt_evaluator_place(vt_evaluator *e, vt_arena *arena, vt_model *model, 
     e->logits_dist = model->config.distilled ? VT_ARENA_TAKE(arena, vt_real, BK) : NULL;
     e->target = VT_ARENA_TAKE(arena, vt_real, BK);
     e->losses = VT_ARENA_TAKE(arena, vt_real, (size_t)max_batch);
-    e->ones = VT_ARENA_TAKE(arena, vt_real, (size_t)max_batch);
     return activations ? model->ops->place(model, arena, max_batch, false) : VT_OK;
 }
 
@@ -46,8 +45,7 @@ void vt_evaluator_logits(vt_evaluator *e, const vt_real *weights, const vt_real 
 static void count(vt_evaluator *e, const vt_batch *batch, vt_eval_result *sum)
 {
     const int K = e->model->config.num_classes, k = K < TOP ? K : TOP;
-    for (int i = 0; i < batch->count; i++) e->ones[i] = 1;
-    vt_label_target(e->target, batch->labels, batch->labels, e->ones, 0, batch->count, K);
+    vt_label_target(e->target, batch->labels, NULL, NULL, 0, batch->count, K);
     vt_cross_entropy(e->losses, NULL, e->logits, e->target, 1, batch->count, K);
     for (int i = 0; i < batch->count; i++) {
         int32_t best[TOP] = {0};

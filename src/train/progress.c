@@ -39,7 +39,8 @@ static double remaining_s(const vt_meter *meter, const vt_meter_reading *now)
     int64_t left = (now->epochs - now->epoch) * now->batches - now->batch;
     double seconds = training_s(meter) / (double)made * (double)left;
     if (meter->evaluations)
-        seconds += meter->evaluation_s / (double)meter->evaluations * (double)(now->epochs - now->epoch);
+        seconds +=
+            meter->evaluation_s / (double)meter->evaluations * (double)(now->epochs - now->epoch);
     return seconds;
 }
 

@@ -12,9 +12,9 @@ typedef struct vt_meter {
 } vt_meter;
 
 typedef struct vt_meter_reading {
-    int64_t epoch, epochs;     // epoch from 0
-    int64_t batch, batches;    // of the epoch
-    int64_t images;            // in a micro-batch
+    int64_t epoch, epochs;  // epoch from 0
+    int64_t batch, batches; // of the epoch
+    int64_t images;         // in a micro-batch
     double loss, lr;
 } vt_meter_reading;
 

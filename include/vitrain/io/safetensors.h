@@ -46,7 +46,7 @@ typedef struct vt_st_tensor {
     int ndim; // 0: a scalar
     int64_t shape[VT_ST_MAX_DIMS];
     size_t count, bytes;
-    const unsigned char *data; // in the mapped file
+    const unsigned char *data; // in the mapped file; may be unaligned: memcpy from it
 } vt_st_tensor;
 
 typedef struct vt_st_file vt_st_file;

@@ -45,7 +45,8 @@ bool vt_label_begin(vt_label *label, const vt_mix_plan *plan, vt_attn_hook *hook
 void vt_label_finish(vt_label *label, vt_real *share, vt_real *share_dist);
 
 // target: (B,K) out = share y_i + (1 - share) y_partner, with smoothed one-hots (timm's mixup_target:
-// off = smoothing / K, on = 1 - smoothing + off).
+// off = smoothing / K, on = 1 - smoothing + off). partner: (B) indices in the batch, share: (B); both
+// NULL: nothing is mixed.
 void vt_label_target(vt_real *target, const int32_t *labels, const int32_t *partner,
                      const vt_real *share, double smoothing, int B, int K);
 

@@ -123,6 +123,7 @@ void vt_model_join_heads(vt_real *logits, const vt_real *logits_dist, int B, int
 
 // The config as safetensors metadata and back, so that a weights file says what it is for.
 // text: JSON, malloc'd; NULL when out of memory.
+#define VT_MODEL_METADATA "vitrain.model" // its key
 char *vt_model_config_text(const vt_model_config *config);
 vt_status vt_model_config_parse(vt_model_config *config, const char *text, const char *name);
 

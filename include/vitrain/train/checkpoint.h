@@ -24,10 +24,13 @@ typedef struct vt_state {
 // config_text: the resolved configuration, kept in the metadata.
 vt_status vt_checkpoint_save(const char *path, const vt_model *model, const vt_optim_ops *optim,
                              const vt_state *state, const char *config_text);
-// VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_SHAPE (tensor named), with nothing in `state` half-changed as far as
-// progress goes. *config_text: malloc'd out.
+// The configuration that a checkpoint was written with; malloc'd out. A resumed run compares it before
+// it loads, so that a change is named by its key and not by the first tensor that does not fit.
+vt_status vt_checkpoint_config(const char *path, char **config_text);
+// VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_SHAPE (tensor named). Shapes and types of all tensors are checked
+// before `state` is touched; after an error its progress is what it was.
 vt_status vt_checkpoint_load(const char *path, const vt_model *model, const vt_optim_ops *optim,
-                             vt_state *state, char **config_text);
+                             vt_state *state);
 // Weights only, with the model's shape in the metadata.
 vt_status vt_weights_save(const char *path, const vt_model *model, const vt_real *weights);
 

@@ -1,4 +1,4 @@
-// The configuration: one table (config.c) names every key once, with its type, range, default and one
+// The configuration: one table (config_table.c) names every key once, with its type, range, default and one
 // line of help; parsing, defaults, overrides, the resolved config.json, `--help` and the README's
 // reference all come from it.
 #ifndef VITRAIN_TRAIN_CONFIG_H
@@ -9,15 +9,13 @@
 #include "vitrain/mix/mix.h"
 #include "vitrain/model/model.h"
 
-#define VT_MAX_FREEZE 32
-
 typedef struct vt_data_config {
     char *train, *val; // absolute; NULL: none
     char *format;      // "auto" or a source's name
     char *class_map;   // absolute; NULL: none
     int workers;
-    vt_augment_config augment; // channels, height and width follow the model
-    char *augment_name;        // the preset it came from, NULL if given as an object
+    // channels, height and width follow the model; mean and std beyond what was given are NAN
+    vt_augment_config augment;
     int64_t max_pixels;
     double max_bad;
 } vt_data_config;
@@ -40,8 +38,7 @@ typedef struct vt_schedule_config {
 
 typedef struct vt_train_config {
     int epochs, batch_size, accumulate;
-    char *precision;  // "auto" | "fp32" (resolved: what is used)
-    double ema_decay; // must be 0 in this version
+    char *precision; // resolved: what is used, "fp32"
     uint64_t seed;
     int threads;   // 0: all
     char *init;    // weights to start from, absolute; NULL: none
@@ -59,13 +56,14 @@ typedef struct vt_config {
     vt_schedule_config schedule;
     vt_train_config train;
     char *output;       // absolute
-    bool classes_given; // model.num_classes was in the configuration (else it follows the data)
+    bool classes_given; // model.num_classes is settled; else it is 0 and follows the data
 } vt_config;
 
 // Reads a configuration file, then the overrides ("optim.lr=1e-3"; the value is JSON, or a string if
 // it is not JSON). path NULL: overrides alone. Paths in the file are relative to its folder, those in
 // overrides to the working directory. Everything is checked here: VT_ERR_CONFIG names the key,
-// what it takes and what it got; an unknown key names the nearest known one.
+// what it takes and what it got; an unknown key names the nearest known one. Without a file
+// model.name may be missing: then model.name is "" (a weights file may say what the model is).
 vt_status vt_config_load(vt_config *config, const char *path, const char *const *overrides,
                          int n_overrides);
 void vt_config_free(vt_config *config); // takes a zeroed one
@@ -74,8 +72,9 @@ void vt_config_free(vt_config *config); // takes a zeroed one
 // loads again to the same vt_config. NULL when out of memory.
 vt_json *vt_config_json(const vt_config *config);
 
-// The first key of model, data, mix, label or optim whose resolved value differs between two
-// configurations, or NULL: what a resumed run may not change.
+// The first key whose resolved value differs between two configurations (vt_config_json) although a
+// resumed run may not change it, or NULL: model, data (but data.workers), mix, label, optim, and
+// train.batch_size, accumulate and seed, which say what a batch is.
 const char *vt_config_difference(const vt_json *a, const vt_json *b);
 
 // The table as Markdown rows (README) and as text (--help): malloc'd; NULL when out of memory.

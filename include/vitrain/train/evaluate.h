@@ -17,9 +17,9 @@ typedef struct vt_eval_result {
 // Buffers for a forward pass over batches of up to max_batch.
 typedef struct vt_evaluator {
     vt_model *model;
-    vt_real *logits;                 // (B,K)
-    vt_real *logits_dist;            // (B,K), NULL if not distilled
-    vt_real *target, *losses, *ones; // (B,K), (B), (B)
+    vt_real *logits;          // (B,K)
+    vt_real *logits_dist;     // (B,K), NULL if not distilled
+    vt_real *target, *losses; // (B,K), (B)
     int max_batch;
 } vt_evaluator;
 

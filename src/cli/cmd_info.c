@@ -1,0 +1,141 @@
+// vitrain info: this machine and, of a model, its size, work and memory.
+#include "commands.h"
+
+#include "vitrain/base/threads.h"
+#include "vitrain/ops/ops.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// The instruction sets that matter here, as Linux names them on x86 and Arm.
+static const char *const features[] = {
+    "sse4_2",   "avx",         "f16c",        "fma",         "avx2",     "avx512f",
+    "avx512bw", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16",
+    "asimd",    "asimdhp",     "sve",         "sve2",        "bf16",     "i8mm"};
+
+typedef struct vt_cpu {
+    char name[128], features[256];
+} vt_cpu;
+
+// The value of `key` at the head of a line of /proc/cpuinfo ("key : value"), or NULL.
+static char *value_of(char *line, const char *key)
+{
+    if (strncmp(line, key, strlen(key)) != 0) return NULL;
+    char *value = strchr(line, ':');
+    return value ? value + 1 + strspn(value + 1, " ") : NULL;
+}
+
+static void add_features(vt_cpu *cpu, char *words)
+{
+    for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
+        for (size_t i = 0; i < sizeof features / sizeof *features; i++)
+            if (strcmp(word, features[i]) == 0) {
+                const size_t used = strlen(cpu->features);
+                snprintf(cpu->features + used, sizeof cpu->features - used, "%s%s", used ? " " : "",
+                         word);
+            }
+}
+
+// Of the first processor; "unknown" and "" where the system does not tell.
+static void describe_cpu(vt_cpu *cpu)
+{
+    *cpu = (vt_cpu){.name = "unknown"};
+    FILE *stream = fopen("/proc/cpuinfo", "r");
+    char *line = NULL;
+    size_t capacity = 0;
+    while (stream && getline(&line, &capacity, stream) > 1) { // an empty line ends a processor
+        line[strcspn(line, "\n")] = '\0';
+        char *value;
+        if ((value = value_of(line, "model name")))
+            snprintf(cpu->name, sizeof cpu->name, "%s", value);
+        else if ((value = value_of(line, "flags")) || (value = value_of(line, "Features")))
+            add_features(cpu, value);
+    }
+    free(line);
+    if (stream) fclose(stream);
+}
+
+static void print_machine(const vt_cpu *cpu)
+{
+    printf("version     %s (%s)\n", VT_VERSION, VT_REAL_NAME);
+    printf("processor   %s\n", cpu->name);
+    printf("features    %s\n", cpu->features);
+    printf("threads     %d\n", vt_threads());
+    printf("BLAS        %s\n", vt_gemm_describe());
+}
+
+static void print_model(const vt_subject *subject, const vt_memory_plan *memory)
+{
+    const vt_model *model = subject->model;
+    const vt_model_config *c = &model->config;
+    printf("\nmodel       %s: %dx%d px, patch %d, width %d, depth %d, %d heads, %d classes\n",
+           c->name, c->image_height, c->image_width, c->patch_size, c->embed_dim, c->depth,
+           c->num_heads, c->num_classes);
+    printf("parameters  %lld\n", (long long)model->params.total);
+    printf("FLOPs/image %.4g forward, %.4g forward and backward\n",
+           model->ops->forward_flops(model), model->ops->train_flops(model));
+    if (memory) vt_print_memory(memory);
+}
+
+static vt_json *json_machine(const vt_cpu *cpu)
+{
+    vt_json *root = vt_json_new_object();
+    vt_json_add_string(root, "version", VT_VERSION);
+    vt_json_add_string(root, "real", VT_REAL_NAME);
+    vt_json_add_string(root, "processor", cpu->name);
+    vt_json_add_string(root, "features", cpu->features);
+    vt_json_add_number(root, "threads", vt_threads());
+    vt_json_add_string(root, "blas", vt_gemm_describe());
+    return root;
+}
+
+static void json_model(vt_json *root, const vt_subject *subject, const vt_memory_plan *memory)
+{
+    const vt_model *model = subject->model;
+    vt_json_add_string(root, "model", model->config.name);
+    vt_json_add_number(root, "n_parameters", (double)model->params.total);
+    vt_json_add_number(root, "forward_flops", model->ops->forward_flops(model));
+    vt_json_add_number(root, "train_flops", model->ops->train_flops(model));
+    if (memory) vt_json_memory(root, memory);
+}
+
+static vt_status answer(const vt_subject *subject, bool json)
+{
+    vt_memory_plan memory;
+    const bool planned = subject->config.train.batch_size > 0; // there is a configuration
+    if (planned) VT_TRY(vt_plan_memory(&subject->config, &memory));
+    vt_cpu cpu;
+    describe_cpu(&cpu);
+    if (json) {
+        vt_json *root = json_machine(&cpu);
+        if (subject->model) json_model(root, subject, planned ? &memory : NULL);
+        return vt_answer_json(root);
+    }
+    print_machine(&cpu);
+    if (subject->model) print_model(subject, planned ? &memory : NULL);
+    return VT_OK;
+}
+
+static vt_status run(const vt_args *args)
+{
+    vt_subject subject = {0};
+    const char *weights = args->n_operands > 0 ? args->operands[0] : NULL;
+    if (weights || args->config || args->n_sets > 0)
+        VT_TRY(vt_subject_load(&subject, args, weights));
+    else
+        vt_threads_set(0);
+    vt_status status = answer(&subject, args->json);
+    vt_subject_free(&subject);
+    return status;
+}
+
+const vt_command vt_cmd_info = {
+    .name = "info",
+    .operands = "[WEIGHTS]",
+    .summary = "this machine and, of a configuration or weights, the size, work and memory",
+    .takes = "config set json quiet",
+    .needs = "",
+    .max_operands = 1,
+    .run = run,
+};

@@ -1,0 +1,127 @@
+// vitrain predict: the most probable classes of pictures.
+#include "commands.h"
+
+#include "vitrain/ops/ops.h"
+#include "vitrain/train/evaluate.h"
+
+#include <limits.h>
+#include <stdio.h>
+
+enum { VT_PREDICT_TOP = 5 };
+
+typedef struct vt_predictor {
+    vt_subject subject;
+    vt_classes classes; // count 0: numbers
+    vt_evaluator evaluator;
+    vt_real *input; // (channels, height, width)
+    vt_image image;
+    vt_augment_scratch scratch;
+    vt_arena arena;
+} vt_predictor;
+
+static vt_status place(vt_predictor *p)
+{
+    const vt_model_config *c = &p->subject.model->config;
+    p->input = VT_ARENA_TAKE(
+        &p->arena, vt_real, (size_t)c->in_chans * (size_t)c->image_height * (size_t)c->image_width);
+    return vt_evaluator_place(&p->evaluator, &p->arena, p->subject.model, 1, true);
+}
+
+static vt_status open_predictor(vt_predictor *p, const vt_args *args)
+{
+    VT_TRY(vt_subject_load(&p->subject, args, args->operands[0]));
+    const char *names = args->classes ? args->classes : p->subject.config.data.class_map;
+    if (names) {
+        VT_TRY(vt_classes_read(&p->classes, names));
+        VT_REQUIRE(p->classes.count == p->subject.model->config.num_classes, VT_ERR_FORMAT,
+                   "%s: expected %d classes as in the weights, got %d", names,
+                   p->subject.model->config.num_classes, p->classes.count);
+    }
+    VT_TRY(place(p));
+    VT_TRY(vt_arena_reserve(&p->arena));
+    return place(p);
+}
+
+static void close_predictor(vt_predictor *p)
+{
+    vt_arena_release(&p->arena);
+    vt_augment_scratch_free(&p->scratch);
+    vt_image_free(&p->image);
+    vt_classes_free(&p->classes);
+    vt_subject_free(&p->subject);
+}
+
+// Leaves the probabilities in p->evaluator.logits.
+static vt_status predict(vt_predictor *p, const char *path)
+{
+    const vt_data_config *data = &p->subject.config.data;
+    VT_TRY(vt_image_read(&p->image, path, data->max_pixels));
+    VT_TRY(vt_augment_eval(p->input, &p->image, &data->augment, &p->scratch));
+    vt_evaluator_logits(&p->evaluator, p->subject.weights, p->input, 1);
+    vt_softmax_rows(p->evaluator.logits, NULL, 1, p->subject.model->config.num_classes);
+    return VT_OK;
+}
+
+static const char *class_name(const vt_predictor *p, int label, char number[16])
+{
+    if (p->classes.count > 0) return p->classes.names[label];
+    snprintf(number, 16, "%d", label);
+    return number;
+}
+
+// One picture's answer: lines of text or, if `all` is not NULL, a member of that array.
+static void answer(const vt_predictor *p, const char *path, vt_json *all)
+{
+    int32_t best[VT_PREDICT_TOP];
+    const int K = p->subject.model->config.num_classes;
+    const int k = K < VT_PREDICT_TOP ? K : VT_PREDICT_TOP;
+    char number[16];
+    vt_top_k(best, k, p->evaluator.logits, K);
+    vt_json *picture = NULL, *top = NULL;
+    if (all) {
+        picture = vt_json_add_object(all, NULL);
+        vt_json_add_string(picture, "image", path);
+        top = vt_json_add_array(picture, "top");
+    } else {
+        puts(path);
+    }
+    for (int i = 0; i < k; i++) {
+        const char *name = class_name(p, best[i], number);
+        const double probability = (double)p->evaluator.logits[best[i]];
+        if (!all) {
+            printf("  %5.1f%%  %s\n", 100 * probability, name);
+            continue;
+        }
+        vt_json *one = vt_json_add_object(top, NULL);
+        vt_json_add_number(one, "label", best[i]);
+        vt_json_add_string(one, "class", name);
+        vt_json_add_number(one, "probability", probability);
+    }
+}
+
+static vt_status run(const vt_args *args)
+{
+    vt_predictor p = {0};
+    vt_json *root = args->json ? vt_json_new_object() : NULL;
+    vt_json *all = root ? vt_json_add_array(root, "images") : NULL;
+    vt_status status = open_predictor(&p, args);
+    for (int i = 1; status == VT_OK && i < args->n_operands; i++) {
+        status = predict(&p, args->operands[i]);
+        if (status == VT_OK) answer(&p, args->operands[i], all);
+    }
+    close_predictor(&p);
+    if (status == VT_OK && args->json) return vt_answer_json(root);
+    vt_json_destroy(root);
+    return status;
+}
+
+const vt_command vt_cmd_predict = {
+    .name = "predict",
+    .operands = "WEIGHTS IMAGE...",
+    .summary = "the five most probable classes of pictures",
+    .takes = "config set classes json quiet",
+    .needs = "",
+    .min_operands = 2,
+    .max_operands = INT_MAX,
+    .run = run,
+};

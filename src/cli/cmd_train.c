@@ -1,0 +1,108 @@
+// vitrain train: a run, or with --dry-run what it would be.
+#include "commands.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile sig_atomic_t interrupted;
+
+// The first signal asks for a checkpoint and an end; the next one ends at once.
+static void on_signal(int number)
+{
+    interrupted = number;
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static vt_status answer_dry_run(const vt_train_result *result, bool json)
+{
+    if (!json) {
+        printf("%s\n", result->config_text);
+        vt_print_memory(&result->memory);
+        printf("time        %.3g s an optimizer step, about %.1f h in all\n", result->step_s,
+               result->total_s / 3600);
+        printf("first batch %s\n", result->picture);
+        return VT_OK;
+    }
+    vt_json *config;
+    VT_TRY(vt_json_parse(&config, result->config_text, strlen(result->config_text), "config"));
+    vt_json *root = vt_json_new_object();
+    vt_json_put_copy(root, "config", config);
+    vt_json_destroy(config);
+    vt_json_memory(root, &result->memory);
+    vt_json_add_number(root, "step_s", result->step_s);
+    vt_json_add_number(root, "total_s", result->total_s);
+    vt_json_add_string(root, "picture", result->picture);
+    return vt_answer_json(root);
+}
+
+static vt_status answer(const vt_config *config, const vt_train_result *result, bool json)
+{
+    const vt_eval_result *eval = &result->eval;
+    if (json) {
+        vt_json *root = vt_json_new_object();
+        vt_json_add_string(root, "output", config->output);
+        vt_json_add_bool(root, "was_finished", result->was_finished);
+        vt_json_add_number(root, "train_loss", result->train_loss);
+        if (eval->n > 0) {
+            vt_json_add_number(root, "test_acc1", eval->acc1);
+            vt_json_add_number(root, "test_acc5", eval->acc5);
+            vt_json_add_number(root, "test_loss", eval->loss);
+        }
+        return vt_answer_json(root);
+    }
+    if (result->was_finished)
+        printf("the run is finished: %s\n", config->output);
+    else if (eval->n > 0)
+        printf("top-1 %.2f%%, top-5 %.2f%%, loss %.4f, run in %s\n", eval->acc1, eval->acc5,
+               eval->loss, config->output);
+    else
+        printf("training loss %.4f, run in %s\n", result->train_loss, config->output);
+    return VT_OK;
+}
+
+static vt_status run(const vt_args *args)
+{
+    vt_config config = {0};
+    vt_train_result result = {0};
+    const vt_train_options options = {.dry_run = args->dry_run, .interrupted = &interrupted};
+    vt_status status = vt_config_load(&config, args->config, args->sets, args->n_sets);
+    if (status == VT_OK) {
+        catch_signals();
+        status = vt_train(&config, &options, &result);
+    }
+    if (status == VT_OK)
+        status = args->dry_run ? answer_dry_run(&result, args->json)
+                               : answer(&config, &result, args->json);
+    free(result.config_text);
+    free(result.picture);
+    vt_config_free(&config);
+    return status;
+}
+
+static void help(void)
+{
+    char *text = vt_config_reference(false);
+    if (text) printf("\nConfiguration keys (for FILE and --set):\n\n%s", text);
+    free(text);
+}
+
+const vt_command vt_cmd_train = {
+    .name = "train",
+    .operands = "",
+    .summary = "train a model; a run that was stopped goes on where it was",
+    .takes = "config set dry-run json quiet",
+    .needs = "config",
+    .run = run,
+    .help = help,
+};

@@ -1,0 +1,75 @@
+// The program: finds the command, runs it, reports the error, exits. The only place that exits and
+// that turns a vt_status into an exit status.
+#include "commands.h"
+
+#include "vitrain/base/log.h"
+#include "vitrain/base/text.h"
+#include "vitrain/ops/ops.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const vt_command *const commands[] = {&vt_cmd_train, &vt_cmd_eval, &vt_cmd_probe,
+                                             &vt_cmd_predict, &vt_cmd_info};
+enum { VT_COMMANDS = sizeof commands / sizeof *commands };
+
+static void help(void)
+{
+    puts("vitrain trains Vision Transformers on CPUs, with token-label alignment.\n\n"
+         "usage: vitrain --config FILE [OPTION...]     (short for vitrain train)\n"
+         "       vitrain COMMAND [OPTION...]\n");
+    for (int i = 0; i < VT_COMMANDS; i++)
+        printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
+    puts("\nvitrain COMMAND --help tells a command's options; vitrain --version the version.");
+}
+
+static vt_status find(const vt_command **out, const char *word)
+{
+    const char *names[VT_COMMANDS];
+    for (int i = 0; i < VT_COMMANDS; i++) {
+        names[i] = commands[i]->name;
+        *out = commands[i];
+        if (strcmp(word, names[i]) == 0) return VT_OK;
+    }
+    const char *nearest = vt_nearest_name(word, names, VT_COMMANDS);
+    return vt_fail(VT_ERR_USAGE, "there is no command %s%s%s (see vitrain --help)", word,
+                   nearest ? "; the nearest is " : "", nearest ? nearest : "");
+}
+
+static vt_status run(const vt_command *command, int argc, char *const *argv)
+{
+    vt_args args;
+    vt_status status = vt_args_parse(&args, command, argc, argv);
+    if (status == VT_OK && args.help) {
+        vt_args_help(command);
+    } else if (status == VT_OK) {
+        if (args.quiet) vt_log_set_level(VT_LOG_WARN);
+        vt_gemm_setup();
+        status = command->run(&args);
+    }
+    vt_args_free(&args);
+    return status;
+}
+
+static vt_status dispatch(int argc, char *const *argv)
+{
+    VT_REQUIRE(argc > 1, VT_ERR_USAGE, "nothing to do (see vitrain --help)");
+    if (strcmp(argv[1], "--help") == 0) return help(), VT_OK;
+    if (strcmp(argv[1], "--version") == 0) return puts("vitrain " VT_VERSION), VT_OK;
+    if (argv[1][0] == '-') return run(&vt_cmd_train, argc - 1, argv + 1);
+    const vt_command *command;
+    VT_TRY(find(&command, argv[1]));
+    return run(command, argc - 2, argv + 2);
+}
+
+int main(int argc, char **argv)
+{
+    vt_status status = dispatch(argc, argv);
+    if (fflush(stdout) != 0 && status == VT_OK)
+        status = vt_fail(VT_ERR_IO, "standard output: %s", strerror(errno));
+    vt_log_progress(NULL);
+    if (status != VT_OK) fprintf(stderr, "vitrain: %s\n", vt_error_message());
+    exit(vt_status_exit(status));
+}

@@ -1,0 +1,136 @@
+// What commands share: a model and its weights from a configuration, a weights file or both; answers.
+#include "commands.h"
+
+#include "vitrain/base/threads.h"
+#include "vitrain/io/file.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+// What a weights file says about its model; *told: whether it says anything.
+static vt_status read_shape(vt_model_config *shape, bool *told, const vt_st_file *file)
+{
+    const char *text = file ? vt_st_metadata(file, VT_MODEL_METADATA) : NULL;
+    *told = text != NULL;
+    return text ? vt_model_config_parse(shape, text, vt_st_path(file)) : VT_OK;
+}
+
+// Defaults, those of the preset if the model is one, around the shape.
+static vt_status configure_for(vt_config *config, const vt_model_config *shape)
+{
+    char name[sizeof shape->name + 16];
+    snprintf(name, sizeof name, "model.name=%s", shape->name);
+    const char *const overrides[] = {name};
+    VT_TRY(vt_config_load(config, NULL, overrides, vt_model_preset_find(shape->name) ? 1 : 0));
+    config->model = *shape;
+    config->data.augment.channels = shape->in_chans;
+    config->data.augment.height = shape->image_height;
+    config->data.augment.width = shape->image_width;
+    return VT_OK;
+}
+
+static vt_status count_classes(vt_config *config)
+{
+    vt_classes classes;
+    VT_REQUIRE(config->data.class_map || config->data.train || config->data.val, VT_ERR_CONFIG,
+               "model.num_classes: missing, and neither weights nor data tell it");
+    VT_TRY(vt_labels_read(&classes, &config->data));
+    config->model.num_classes = classes.count;
+    vt_classes_free(&classes);
+    return VT_OK;
+}
+
+static vt_status configure(vt_config *config, const vt_args *args, const vt_st_file *file)
+{
+    vt_model_config shape;
+    bool told;
+    VT_TRY(read_shape(&shape, &told, file));
+    if (!args->config && args->n_sets == 0) {
+        VT_REQUIRE(told, VT_ERR_USAGE, "%s does not say what model it is for: give --config",
+                   vt_st_path(file));
+        return configure_for(config, &shape);
+    }
+    VT_TRY(vt_config_load(config, args->config, args->sets, args->n_sets));
+    if (config->classes_given) return VT_OK;
+    if (!told) return count_classes(config);
+    config->model.num_classes = shape.num_classes;
+    return VT_OK;
+}
+
+static vt_status load_weights(vt_subject *subject, const vt_st_file *file)
+{
+    const vt_params *params = &subject->model->params;
+    subject->weights = vt_alloc(params->slab_count, sizeof(vt_real));
+    if (!subject->weights) return VT_ERR_MEMORY;
+    return vt_params_load(params, subject->weights, file, "");
+}
+
+vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *weights_path)
+{
+    *subject = (vt_subject){0};
+    vt_st_file *file = NULL;
+    vt_status status = VT_OK;
+    if (weights_path) VT_TRY_OR_FAIL(status, vt_st_open(&file, weights_path));
+    VT_TRY_OR_FAIL(status, configure(&subject->config, args, file));
+    vt_threads_set(subject->config.train.threads);
+    VT_TRY_OR_FAIL(status, vt_model_create(&subject->model, &subject->config.model));
+    if (file) VT_TRY_OR_FAIL(status, load_weights(subject, file));
+    vt_st_close(file);
+    return VT_OK;
+fail:
+    vt_st_close(file);
+    vt_subject_free(subject);
+    return status;
+}
+
+void vt_subject_free(vt_subject *subject)
+{
+    free(subject->weights);
+    vt_model_destroy(subject->model);
+    vt_config_free(&subject->config);
+    *subject = (vt_subject){0};
+}
+
+vt_status vt_labels_read(vt_classes *classes, const vt_data_config *data)
+{
+    if (data->class_map) return vt_classes_read(classes, data->class_map);
+    const char *path = data->train && vt_file_exists(data->train) ? data->train : data->val;
+    vt_source *source;
+    VT_TRY(vt_source_open(&source, path ? path : data->train, data->format, NULL));
+    vt_status status = vt_classes_copy(classes, &source->classes);
+    vt_source_close(source);
+    return status;
+}
+
+vt_status vt_answer_json(vt_json *answer)
+{
+    char *text = vt_json_text(answer, false);
+    vt_json_destroy(answer);
+    VT_REQUIRE(text, VT_ERR_MEMORY, "out of memory");
+    puts(text);
+    free(text);
+    return VT_OK;
+}
+
+static size_t total(const vt_memory_plan *plan)
+{
+    return plan->parameters + plan->activations + plan->batches;
+}
+
+void vt_print_memory(const vt_memory_plan *plan)
+{
+    const double mib = 1 << 20;
+    printf("memory      %.1f MiB to train: parameters, gradients, moments %.1f, activations %.1f, "
+           "batches %.1f\n",
+           (double)total(plan) / mib, (double)plan->parameters / mib,
+           (double)plan->activations / mib, (double)plan->batches / mib);
+}
+
+void vt_json_memory(vt_json *answer, const vt_memory_plan *plan)
+{
+    vt_json *bytes = vt_json_add_object(answer, "memory_bytes");
+    vt_json_add_number(bytes, "parameters", (double)plan->parameters);
+    vt_json_add_number(bytes, "activations", (double)plan->activations);
+    vt_json_add_number(bytes, "batches", (double)plan->batches);
+    vt_json_add_number(bytes, "total", (double)total(plan));
+}

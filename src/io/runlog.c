@@ -1,0 +1,61 @@
+// Lines of JSON at the end of a file; see the header.
+#include "vitrain/io/runlog.h"
+
+#include "vitrain/io/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+vt_status vt_runlog_append(const char *path, const vt_json *line)
+{
+    char *text = vt_json_text(line, false);
+    VT_REQUIRE(text, VT_ERR_MEMORY, "%s: out of memory", path);
+    size_t bytes = strlen(text);
+    text[bytes++] = '\n'; // in the terminator's place
+    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    ssize_t written = fd < 0 ? -1 : write(fd, text, bytes);
+    vt_status status = VT_OK;
+    if (written != (ssize_t)bytes) {
+        status = vt_fail(VT_ERR_IO, "%s: cannot write: %s", path,
+                         written < 0 ? strerror(errno) : "no space left");
+    }
+    if (fd >= 0) close(fd);
+    free(text);
+    return status;
+}
+
+// Whether a whole line is to stay; *end is set where it and all that follows are to go.
+static bool keep_line(const char *line, size_t bytes, const char *key, double limit, bool *end)
+{
+    vt_json *node = NULL;
+    if (vt_json_parse(&node, line, bytes, "line") != VT_OK) return false;
+    const vt_json *number = vt_json_get(node, key);
+    *end = number && vt_json_type_of(number) == VT_JSON_NUMBER && vt_json_number(number) >= limit;
+    vt_json_destroy(node);
+    return !*end;
+}
+
+vt_status vt_runlog_truncate(const char *path, const char *key, double limit)
+{
+    if (!vt_file_exists(path)) return VT_OK;
+    unsigned char *data;
+    size_t bytes, kept = 0;
+    VT_TRY(vt_file_read(&data, &bytes, path, (size_t)1 << 30));
+    bool end = false;
+    for (size_t at = 0; at < bytes && !end;) {
+        const unsigned char *newline = memchr(data + at, '\n', bytes - at);
+        if (!newline) break; // half-written
+        size_t length = (size_t)(newline + 1 - data) - at;
+        if (keep_line((const char *)data + at, length, key, limit, &end)) {
+            memmove(data + kept, data + at, length);
+            kept += length;
+        }
+        at += length;
+    }
+    vt_status status = kept < bytes ? vt_file_write(path, data, kept) : VT_OK;
+    free(data);
+    return status;
+}

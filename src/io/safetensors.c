@@ -1,0 +1,396 @@
+// Safetensors: a mapped file whose header is checked once, a sorted index of names; and a writer.
+#include "vitrain/io/safetensors.h"
+
+#include "vitrain/base/bytes.h"
+#include "vitrain/io/file.h"
+#include "vitrain/io/json.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "tensors are used and written as they are");
+
+enum { MAX_HEADER_BYTES = 100000000, LENGTH_BYTES = 8 };
+static const char metadata_key[] = "__metadata__";
+
+struct vt_st_file {
+    char *path;
+    unsigned char *map; // (bytes)
+    size_t bytes;
+    vt_json *header; // owns the names
+    const vt_json *metadata;
+    size_t count;
+    vt_st_tensor *tensors;        // (count), by offset
+    const vt_st_tensor **by_name; // (count)
+};
+
+static const struct {
+    const char *name;
+    size_t bytes;
+} dtypes[] = {
+#define VT_DTYPE_ROW(code, name, bytes) [code] = {name, bytes},
+    VT_DTYPE_TABLE(VT_DTYPE_ROW)
+#undef VT_DTYPE_ROW
+};
+
+enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
+
+const char *vt_dtype_name(vt_dtype dtype)
+{
+    return dtypes[dtype].name;
+}
+
+size_t vt_dtype_bytes(vt_dtype dtype)
+{
+    return dtypes[dtype].bytes;
+}
+
+// ---- reading ----
+
+static vt_status map_file(vt_st_file *file)
+{
+    struct stat info;
+    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    VT_REQUIRE(fd >= 0, VT_ERR_IO, "cannot open: %s", strerror(errno));
+    vt_status status = VT_OK;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        status = vt_fail(VT_ERR_IO, "not a regular file");
+    } else if (info.st_size < LENGTH_BYTES) {
+        status =
+            vt_fail(VT_ERR_FORMAT, "%lld bytes are no safetensors file", (long long)info.st_size);
+    } else {
+        void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (map == MAP_FAILED) {
+            status = vt_fail(VT_ERR_IO, "cannot map: %s", strerror(errno));
+        } else {
+            file->map = map;
+            file->bytes = (size_t)info.st_size;
+        }
+    }
+    close(fd);
+    return status;
+}
+
+// The array `key` of a tensor's entry as whole numbers; their count, or -1 if it is not that.
+static int read_sizes(const vt_json *entry, const char *key, int max, int64_t *out)
+{
+    const vt_json *array = vt_json_get(entry, key);
+    if (!array || vt_json_type_of(array) != VT_JSON_ARRAY) return -1;
+    int n = 0;
+    for (const vt_json *v = vt_json_first(array); v; v = vt_json_next(v)) {
+        double value = vt_json_type_of(v) == VT_JSON_NUMBER ? vt_json_number(v) : -1;
+        if (n == max || !(value >= 0 && value <= 0x1p53) || value != floor(value)) return -1;
+        out[n++] = (int64_t)value;
+    }
+    return n;
+}
+
+// The entry of one tensor, placed relative to `data`, (data_bytes).
+static vt_status read_entry(vt_st_tensor *tensor, const vt_json *entry, const unsigned char *data,
+                            size_t data_bytes)
+{
+    const char *name = tensor->name = vt_json_key(entry);
+    VT_REQUIRE(vt_json_type_of(entry) == VT_JSON_OBJECT, VT_ERR_FORMAT,
+               "tensor %s: expected an object, got %s", name,
+               vt_json_type_name(vt_json_type_of(entry)));
+    const vt_json *dtype = vt_json_get(entry, "dtype");
+    bool text = dtype && vt_json_type_of(dtype) == VT_JSON_STRING;
+    int code = text ? 0 : N_DTYPES;
+    while (code < N_DTYPES && strcmp(dtypes[code].name, vt_json_string(dtype)) != 0) code++;
+    VT_REQUIRE(code < N_DTYPES, VT_ERR_FORMAT, "tensor %s: dtype %s is unknown", name,
+               text ? vt_json_string(dtype) : "(none)");
+    tensor->dtype = (vt_dtype)code;
+
+    tensor->ndim = read_sizes(entry, "shape", VT_ST_MAX_DIMS, tensor->shape);
+    VT_REQUIRE(tensor->ndim >= 0, VT_ERR_FORMAT, "tensor %s: shape: expected up to %d sizes", name,
+               VT_ST_MAX_DIMS);
+    tensor->count = 1;
+    bool fits = true;
+    for (int i = 0; i < tensor->ndim; i++) {
+        fits = fits && vt_size_mul(tensor->count, (size_t)tensor->shape[i], &tensor->count);
+    }
+    fits = fits && vt_size_mul(tensor->count, vt_dtype_bytes(tensor->dtype), &tensor->bytes);
+    VT_REQUIRE(fits, VT_ERR_FORMAT, "tensor %s: its shape exceeds the address space", name);
+
+    int64_t offsets[2];
+    VT_REQUIRE(read_sizes(entry, "data_offsets", 2, offsets) == 2 && offsets[0] <= offsets[1],
+               VT_ERR_FORMAT, "tensor %s: data_offsets: expected [begin, end]", name);
+    VT_REQUIRE((size_t)offsets[1] <= data_bytes, VT_ERR_FORMAT,
+               "tensor %s: ends at byte %lld of %zu: truncated file?", name, (long long)offsets[1],
+               data_bytes);
+    VT_REQUIRE((size_t)(offsets[1] - offsets[0]) == tensor->bytes, VT_ERR_FORMAT,
+               "tensor %s: its shape and dtype take %zu bytes, its offsets span %lld", name,
+               tensor->bytes, (long long)(offsets[1] - offsets[0]));
+    tensor->data = data + offsets[0];
+    return VT_OK;
+}
+
+static vt_status read_metadata(vt_st_file *file, const vt_json *node)
+{
+    VT_REQUIRE(vt_json_type_of(node) == VT_JSON_OBJECT, VT_ERR_FORMAT,
+               "__metadata__: expected an object");
+    for (const vt_json *v = vt_json_first(node); v; v = vt_json_next(v)) {
+        VT_REQUIRE(vt_json_type_of(v) == VT_JSON_STRING, VT_ERR_FORMAT,
+                   "__metadata__: %s: expected a string", vt_json_key(v));
+    }
+    file->metadata = node;
+    return VT_OK;
+}
+
+// Empty tensors stand in front of the one that begins at the same place.
+static int by_offset(const void *a, const void *b)
+{
+    const vt_st_tensor *x = a, *y = b;
+    if (x->data != y->data) return x->data < y->data ? -1 : 1;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1;
+    return strcmp(x->name, y->name);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp((*(const vt_st_tensor *const *)a)->name, (*(const vt_st_tensor *const *)b)->name);
+}
+
+static vt_status parse_header(vt_st_file *file)
+{
+    uint64_t length = vt_le64(file->map);
+    VT_REQUIRE(length <= MAX_HEADER_BYTES, VT_ERR_FORMAT,
+               "header of %llu bytes, expected at most %d: not a safetensors file?",
+               (unsigned long long)length, MAX_HEADER_BYTES);
+    VT_REQUIRE(length <= file->bytes - LENGTH_BYTES, VT_ERR_FORMAT,
+               "header of %llu bytes in a file of %zu: truncated file?", (unsigned long long)length,
+               file->bytes);
+    const unsigned char *data = file->map + LENGTH_BYTES + length, *next = data;
+    vt_status status = vt_json_parse(&file->header, (const char *)file->map + LENGTH_BYTES,
+                                     (size_t)length, "header");
+    if (status == VT_ERR_CONFIG) status = VT_ERR_FORMAT; // that code is for what people write
+    VT_TRY(status);
+    VT_REQUIRE(vt_json_type_of(file->header) == VT_JSON_OBJECT, VT_ERR_FORMAT,
+               "header: expected an object");
+
+    size_t n = (size_t)vt_json_size(file->header),
+           data_bytes = file->bytes - (size_t)(data - file->map);
+    file->tensors = calloc(n + 1, sizeof *file->tensors);
+    file->by_name = calloc(n + 1, sizeof *file->by_name);
+    VT_REQUIRE(file->tensors && file->by_name, VT_ERR_MEMORY, "out of memory");
+    for (const vt_json *v = vt_json_first(file->header); v; v = vt_json_next(v)) {
+        if (strcmp(vt_json_key(v), metadata_key) == 0) {
+            VT_TRY(read_metadata(file, v));
+        } else {
+            VT_TRY(read_entry(&file->tensors[file->count++], v, data, data_bytes));
+        }
+    }
+    qsort(file->tensors, file->count, sizeof *file->tensors, by_offset);
+    for (size_t i = 0; i < file->count; i++) {
+        const vt_st_tensor *t = file->by_name[i] = &file->tensors[i];
+        VT_REQUIRE(t->data == next, VT_ERR_FORMAT, "tensor %s: begins at byte %zu, expected %zu",
+                   t->name, (size_t)(t->data - data), (size_t)(next - data));
+        next += t->bytes;
+    }
+    size_t used = (size_t)(next - data);
+    VT_REQUIRE(used == data_bytes, VT_ERR_FORMAT, "%zu bytes of data, expected %zu", data_bytes,
+               used);
+    qsort(file->by_name, file->count, sizeof *file->by_name, by_name);
+    return VT_OK;
+}
+
+vt_status vt_st_open(vt_st_file **out, const char *path)
+{
+    vt_st_file *file = calloc(1, sizeof *file);
+    if (file) file->path = strdup(path);
+    vt_status status = VT_OK;
+    if (!file || !file->path) status = vt_fail(VT_ERR_MEMORY, "out of memory");
+    if (status == VT_OK) status = map_file(file);
+    if (status == VT_OK) status = parse_header(file);
+    if (status == VT_OK) {
+        *out = file;
+        return VT_OK;
+    }
+    vt_st_close(file);
+    return vt_fail_within(status, path);
+}
+
+void vt_st_close(vt_st_file *file)
+{
+    if (!file) return;
+    if (file->map) munmap(file->map, file->bytes);
+    vt_json_destroy(file->header);
+    free(file->tensors);
+    free(file->by_name);
+    free(file->path);
+    free(file);
+}
+
+const char *vt_st_path(const vt_st_file *file)
+{
+    return file->path;
+}
+
+size_t vt_st_count(const vt_st_file *file)
+{
+    return file->count;
+}
+
+const vt_st_tensor *vt_st_at(const vt_st_file *file, size_t index)
+{
+    assert(index < file->count);
+    return &file->tensors[index];
+}
+
+const vt_st_tensor *vt_st_find(const vt_st_file *file, const char *name)
+{
+    const vt_st_tensor key = {.name = name}, *wanted = &key;
+    const vt_st_tensor **found =
+        bsearch(&wanted, file->by_name, file->count, sizeof *file->by_name, by_name);
+    return found ? *found : NULL;
+}
+
+const char *vt_st_metadata(const vt_st_file *file, const char *key)
+{
+    const vt_json *value = file->metadata ? vt_json_get(file->metadata, key) : NULL;
+    return value ? vt_json_string(value) : NULL;
+}
+
+enum { SHAPE_TEXT_BYTES = 32 + 24 * VT_ST_MAX_DIMS };
+
+// "F32 [3, *]"
+static const char *shape_text(char text[SHAPE_TEXT_BYTES], vt_dtype dtype, int ndim,
+                              const int64_t *shape)
+{
+    int at = sprintf(text, "%s [", vt_dtype_name(dtype));
+    for (int i = 0; i < ndim; i++) {
+        at += sprintf(text + at, i ? ", " : "");
+        at += shape[i] < 0 ? sprintf(text + at, "*")
+                           : sprintf(text + at, "%lld", (long long)shape[i]);
+    }
+    sprintf(text + at, "]");
+    return text;
+}
+
+vt_status vt_st_get(const vt_st_file *file, const char *name, vt_dtype dtype, int ndim,
+                    int64_t *shape, const vt_st_tensor **out)
+{
+    assert(ndim <= VT_ST_MAX_DIMS);
+    char expected[SHAPE_TEXT_BYTES], got[SHAPE_TEXT_BYTES];
+    const vt_st_tensor *tensor = vt_st_find(file, name);
+    bool right = tensor && tensor->dtype == dtype && tensor->ndim == ndim;
+    for (int i = 0; right && i < ndim; i++) {
+        right = shape[i] < 0 || shape[i] == tensor->shape[i];
+    }
+    VT_REQUIRE(right, VT_ERR_SHAPE, "%s: tensor %s: expected %s, got %s", file->path, name,
+               shape_text(expected, dtype, ndim, shape),
+               tensor ? shape_text(got, tensor->dtype, tensor->ndim, tensor->shape) : "none");
+    for (int i = 0; i < ndim; i++) shape[i] = tensor->shape[i];
+    *out = tensor;
+    return VT_OK;
+}
+
+vt_status vt_st_get_real(const vt_st_file *file, const char *name, int ndim, const int64_t *shape,
+                         vt_real *out)
+{
+    int64_t wanted[VT_ST_MAX_DIMS];
+    const vt_st_tensor *tensor;
+    assert(ndim <= VT_ST_MAX_DIMS);
+    for (int i = 0; i < ndim; i++) wanted[i] = shape[i];
+    VT_TRY(vt_st_get(file, name, VT_F32, ndim, wanted, &tensor));
+    for (size_t i = 0; i < tensor->count; i++) {
+        float value; // the file need not be aligned
+        memcpy(&value, tensor->data + i * sizeof value, sizeof value);
+        out[i] = (vt_real)value;
+    }
+    return VT_OK;
+}
+
+// ---- writing ----
+
+// The data is in memory, so its size cannot overflow.
+static size_t count_of(const vt_st_entry *entry)
+{
+    assert(entry->ndim <= VT_ST_MAX_DIMS);
+    size_t count = 1;
+    for (int i = 0; i < entry->ndim; i++) count *= (size_t)entry->shape[i];
+    return count;
+}
+
+// The header as text; free() it. NULL when out of memory.
+static char *make_header(const vt_st_entry *entries, size_t n_entries, const vt_st_meta *metadata,
+                         size_t n_metadata)
+{
+    vt_json *root = vt_json_new_object();
+    vt_json *meta = n_metadata ? vt_json_add_object(root, metadata_key) : NULL;
+    for (size_t i = 0; i < n_metadata; i++) {
+        vt_json_add_string(meta, metadata[i].key, metadata[i].value);
+    }
+    size_t end = 0;
+    for (size_t i = 0; i < n_entries; i++) {
+        const vt_st_entry *e = &entries[i];
+        vt_json *entry = vt_json_add_object(root, e->name);
+        vt_json_add_string(entry, "dtype", vt_dtype_name(e->dtype));
+        vt_json *shape = vt_json_add_array(entry, "shape");
+        for (int d = 0; d < e->ndim; d++) vt_json_add_number(shape, NULL, (double)e->shape[d]);
+        vt_json *offsets = vt_json_add_array(entry, "data_offsets");
+        vt_json_add_number(offsets, NULL, (double)end);
+        end += count_of(e) * vt_dtype_bytes(e->dtype);
+        vt_json_add_number(offsets, NULL, (double)end);
+    }
+    char *text = vt_json_text(root, false);
+    vt_json_destroy(root);
+    return text;
+}
+
+// Errors of the stream are vt_atomic_commit's to report.
+static void write_real(FILE *stream, const vt_real *data, size_t count)
+{
+#ifdef VT_DOUBLE
+    for (size_t i = 0; i < count; i++) {
+        float value = (float)data[i];
+        fwrite(&value, sizeof value, 1, stream);
+    }
+#else
+    fwrite(data, sizeof *data, count, stream);
+#endif
+}
+
+static void write_all(FILE *stream, const char *header, const vt_st_entry *entries,
+                      size_t n_entries)
+{
+    size_t length = strlen(header), padding = -length % 8; // the data then begins aligned
+    unsigned char prefix[LENGTH_BYTES];
+    vt_put_le64(prefix, length + padding);
+    fwrite(prefix, 1, sizeof prefix, stream);
+    fprintf(stream, "%s%*s", header, (int)padding, "");
+    for (size_t i = 0; i < n_entries; i++) {
+        const vt_st_entry *e = &entries[i];
+        size_t count = count_of(e);
+        if (count == 0) continue; // its data may be NULL
+        if (e->dtype == VT_F32) {
+            write_real(stream, e->data, count);
+        } else {
+            fwrite(e->data, vt_dtype_bytes(e->dtype), count, stream);
+        }
+    }
+}
+
+vt_status vt_st_write(const char *path, const vt_st_entry *entries, size_t n_entries,
+                      const vt_st_meta *metadata, size_t n_metadata)
+{
+    char *header = make_header(entries, n_entries, metadata, n_metadata);
+    VT_REQUIRE(header, VT_ERR_MEMORY, "%s: out of memory", path);
+    vt_atomic_file file;
+    vt_status status = vt_atomic_begin(&file, path);
+    if (status == VT_OK) {
+        write_all(file.stream, header, entries, n_entries);
+        status = vt_atomic_commit(&file);
+    }
+    free(header);
+    return status;
+}

@@ -1,0 +1,222 @@
+// A run's state and a run's weights as safetensors files. What is not a tensor is in the metadata:
+//
+//     vitrain            the version of this layout, "1" (a checkpoint has it, a weights file does not)
+//     vitrain.model      the model's shape (VT_MODEL_METADATA)
+//     vitrain.config     the resolved configuration
+//     vitrain.progress   vt_progress as JSON
+#include "vitrain/train/checkpoint.h"
+
+#include "vitrain/io/json.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define VERSION_KEY "vitrain"
+#define VERSION "1"
+#define CONFIG_KEY "vitrain.config"
+#define PROGRESS_KEY "vitrain.progress"
+
+// ---- progress ----
+
+// The members of vt_progress: one list for both ways.
+typedef struct member {
+    const char *name;
+    int64_t *whole; // one of the two is set
+    double *real;
+    double least;
+} member;
+
+enum { MEMBERS = 7 };
+
+static void list_members(member out[MEMBERS], vt_progress *p)
+{
+    const member members[MEMBERS] = {
+        {"epoch", &p->epoch, NULL, 0},
+        {"batch", &p->batch, NULL, 0},
+        {"step", &p->step, NULL, 0},
+        {"loss_sum", NULL, &p->loss_sum, -INFINITY},
+        {"bad", &p->bad, NULL, 0},
+        {"best_acc1", NULL, &p->best_acc1, -1},
+        {"best_epoch", &p->best_epoch, NULL, -1},
+    };
+    memcpy(out, members, sizeof members);
+}
+
+static char *progress_text(vt_progress progress)
+{
+    member members[MEMBERS];
+    list_members(members, &progress);
+    vt_json *root = vt_json_new_object();
+    for (int i = 0; i < MEMBERS; i++) {
+        const member *m = &members[i];
+        vt_json_add_number(root, m->name, m->whole ? (double)*m->whole : *m->real);
+    }
+    char *text = vt_json_text(root, false);
+    vt_json_destroy(root);
+    return text;
+}
+
+static vt_status read_member(const member *m, const vt_json *root, const char *path)
+{
+    const vt_json *node = vt_json_get(root, m->name);
+    bool fine = node && vt_json_type_of(node) == VT_JSON_NUMBER;
+    double value = fine ? vt_json_number(node) : NAN;
+    fine = value >= m->least && (!m->whole || (value == floor(value) && value < 0x1p53));
+    VT_REQUIRE(fine, VT_ERR_FORMAT, "%s: metadata %s: no valid \"%s\"", path, PROGRESS_KEY,
+               m->name);
+    if (m->whole) *m->whole = (int64_t)value;
+    if (m->real) *m->real = value;
+    return VT_OK;
+}
+
+static vt_status read_progress(vt_progress *out, const vt_st_file *file)
+{
+    const char *text = vt_st_metadata(file, PROGRESS_KEY);
+    VT_REQUIRE(text, VT_ERR_FORMAT, "%s: metadata lacks %s", vt_st_path(file), PROGRESS_KEY);
+    vt_json *root = NULL;
+    vt_progress progress;
+    member members[MEMBERS];
+    list_members(members, &progress);
+    vt_status status = vt_json_parse(&root, text, strlen(text), vt_st_path(file));
+    for (int i = 0; i < MEMBERS && status == VT_OK; i++)
+        status = read_member(&members[i], root, vt_st_path(file));
+    vt_json_destroy(root);
+    if (status == VT_OK) *out = progress;
+    return status;
+}
+
+// ---- tensors ----
+
+static void moment_prefix(char prefix[64], const vt_optim_ops *optim, int i)
+{
+    snprintf(prefix, 64, "optim.%s.", optim->slab_names[i]);
+}
+
+// Whether every tensor of the table is there, in its shape, before anything is read.
+static vt_status check_tensors(const vt_params *params, const vt_st_file *file, const char *prefix)
+{
+    for (int i = 0; i < params->count; i++) {
+        const vt_param *row = &params->rows[i];
+        const vt_st_tensor *tensor;
+        char name[sizeof row->name + 64];
+        int64_t shape[VT_ST_MAX_DIMS];
+        snprintf(name, sizeof name, "%s%s", prefix, row->name);
+        memcpy(shape, row->shape, sizeof row->shape);
+        VT_TRY(vt_st_get(file, name, VT_F32, row->ndim, shape, &tensor));
+    }
+    return VT_OK;
+}
+
+// Writes weights, and with `optim` the moments too.
+static vt_status write_tensors(const char *path, const vt_params *params, const vt_real *weights,
+                               const vt_optim_ops *optim, vt_real *const slabs[2],
+                               const vt_st_meta *metadata, size_t n_metadata)
+{
+    size_t rows = (size_t)params->count, sets = optim ? 1 + (size_t)optim->n_slabs : 1;
+    vt_st_entry *entries = calloc(rows * sets, sizeof *entries);
+    char(*names)[128] = calloc(rows * sets, sizeof *names);
+    vt_status status = VT_OK;
+    if (entries && names) {
+        vt_params_entries(params, weights, "", entries, names);
+        for (size_t set = 1; set < sets; set++) {
+            char prefix[64];
+            moment_prefix(prefix, optim, (int)set - 1);
+            vt_params_entries(params, slabs[set - 1], prefix, entries + set * rows,
+                              names + set * rows);
+        }
+        status = vt_st_write(path, entries, rows * sets, metadata, n_metadata);
+    } else {
+        status = vt_fail(VT_ERR_MEMORY, "%s: out of memory for the list of tensors", path);
+    }
+    free(entries);
+    free(names);
+    return status;
+}
+
+// ---- files ----
+
+vt_status vt_checkpoint_save(const char *path, const vt_model *model, const vt_optim_ops *optim,
+                             const vt_state *state, const char *config_text)
+{
+    char *shape = vt_model_config_text(&model->config);
+    char *progress = progress_text(state->progress);
+    const vt_st_meta metadata[] = {{VERSION_KEY, VERSION},
+                                   {VT_MODEL_METADATA, shape},
+                                   {CONFIG_KEY, config_text},
+                                   {PROGRESS_KEY, progress}};
+    vt_status status =
+        shape && progress
+            ? write_tensors(path, &model->params, state->weights, optim, state->slabs, metadata, 4)
+            : vt_fail(VT_ERR_MEMORY, "%s: out of memory for the metadata", path);
+    free(shape);
+    free(progress);
+    return status;
+}
+
+vt_status vt_weights_save(const char *path, const vt_model *model, const vt_real *weights)
+{
+    char *shape = vt_model_config_text(&model->config);
+    VT_REQUIRE(shape, VT_ERR_MEMORY, "%s: out of memory for the metadata", path);
+    const vt_st_meta metadata[] = {{"format", "pt"}, {VT_MODEL_METADATA, shape}};
+    vt_status status = write_tensors(path, &model->params, weights, NULL, NULL, metadata, 2);
+    free(shape);
+    return status;
+}
+
+static vt_status check_version(const vt_st_file *file)
+{
+    const char *version = vt_st_metadata(file, VERSION_KEY);
+    VT_REQUIRE(version, VT_ERR_FORMAT, "%s: not a checkpoint of a run (metadata lacks %s)",
+               vt_st_path(file), VERSION_KEY);
+    VT_REQUIRE(strcmp(version, VERSION) == 0, VT_ERR_FORMAT,
+               "%s: expected a checkpoint of version %s, got %.20s", vt_st_path(file), VERSION,
+               version);
+    return VT_OK;
+}
+
+vt_status vt_checkpoint_config(const char *path, char **config_text)
+{
+    vt_st_file *file = NULL;
+    VT_TRY(vt_st_open(&file, path));
+    vt_status status = check_version(file);
+    const char *text = vt_st_metadata(file, CONFIG_KEY);
+    if (status == VT_OK && !text)
+        status = vt_fail(VT_ERR_FORMAT, "%s: metadata lacks %s", path, CONFIG_KEY);
+    if (status == VT_OK && !(*config_text = strdup(text)))
+        status = vt_fail(VT_ERR_MEMORY, "%s: out of memory for the metadata", path);
+    vt_st_close(file);
+    return status;
+}
+
+static vt_status load(const vt_st_file *file, const vt_model *model, const vt_optim_ops *optim,
+                      vt_state *state)
+{
+    const vt_params *params = &model->params;
+    vt_progress progress;
+    char prefix[64];
+    VT_TRY(check_version(file));
+    VT_TRY(read_progress(&progress, file));
+    VT_TRY(check_tensors(params, file, ""));
+    for (int i = 0; i < optim->n_slabs; i++) {
+        moment_prefix(prefix, optim, i);
+        VT_TRY(check_tensors(params, file, prefix));
+    }
+    VT_TRY(vt_params_load(params, state->weights, file, ""));
+    for (int i = 0; i < optim->n_slabs; i++) {
+        moment_prefix(prefix, optim, i);
+        VT_TRY(vt_params_load(params, state->slabs[i], file, prefix));
+    }
+    state->progress = progress;
+    return VT_OK;
+}
+
+vt_status vt_checkpoint_load(const char *path, const vt_model *model, const vt_optim_ops *optim,
+                             vt_state *state)
+{
+    vt_st_file *file = NULL;
+    VT_TRY(vt_st_open(&file, path));
+    vt_status status = load(file, model, optim, state);
+    vt_st_close(file);
+    return status;
+}

@@ -1,0 +1,336 @@
+// The configuration as a whole. Values come in layers, each over the one before: the table's defaults,
+// the model preset's shape and pixels, the file, the overrides; what concerns more than one key is
+// settled at the end.
+#include "config_table.h"
+
+#include "vitrain/base/text.h"
+#include "vitrain/io/file.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_FILE_BYTES = 1 << 20, MAX_PATH = 128 };
+
+// ---- one layer ----
+
+static bool is_section(const char *path)
+{
+    for (const char *const *section = vt_config_sections; *section; section++)
+        if (strcmp(*section, path) == 0) return true;
+    return false;
+}
+
+static vt_status refuse_unknown(const char *path, const vt_config_origin *origin)
+{
+    const char *names[VT_CONFIG_MAX_KEYS];
+    size_t n = 0;
+    for (const char *const *section = vt_config_sections + 1; *section; section++)
+        names[n++] = *section;
+    for (const vt_config_key *key = vt_config_keys; key->path && n < VT_CONFIG_MAX_KEYS; key++)
+        names[n++] = key->path;
+    const char *nearest = vt_nearest_name(path, names, n);
+    if (!nearest) return vt_fail(VT_ERR_CONFIG, "%s: unknown key \"%s\"", origin->name, path);
+    return vt_fail(VT_ERR_CONFIG, "%s: unknown key \"%s\"; did you mean \"%s\"?", origin->name,
+                   path, nearest);
+}
+
+static vt_status apply(vt_config *config, const char *path, const vt_json *value,
+                       const vt_config_origin *origin);
+
+static vt_status apply_members(vt_config *config, const char *section, const vt_json *object,
+                               const vt_config_origin *origin)
+{
+    for (const vt_json *item = vt_json_first(object); item; item = vt_json_next(item)) {
+        char path[MAX_PATH]; // cut off if longer: no key is that long
+        snprintf(path, sizeof path, "%s%s%s", section, section[0] ? "." : "", vt_json_key(item));
+        VT_TRY(apply(config, path, item, origin));
+    }
+    return VT_OK;
+}
+
+static vt_status apply_text(vt_config *config, const char *path, const char *json,
+                            const vt_config_origin *origin)
+{
+    vt_json *value = NULL;
+    VT_TRY(vt_json_parse(&value, json, strlen(json), path));
+    vt_status status = apply(config, path, value, origin);
+    vt_json_destroy(value);
+    return status;
+}
+
+static vt_status apply_augment(vt_config *config, const vt_config_key *key, const vt_json *value,
+                               const vt_config_origin *origin)
+{
+    const char *name = vt_json_type_of(value) == VT_JSON_STRING ? vt_json_string(value) : "";
+    for (const vt_augment_preset *preset = vt_augment_presets; preset->name; preset++)
+        if (strcmp(preset->name, name) == 0)
+            return apply_text(config, key->path, preset->values, origin);
+    return vt_config_key_refuse(key, value, origin);
+}
+
+// Sets `path`, a key or a section, to a value.
+static vt_status apply(vt_config *config, const char *path, const vt_json *value,
+                       const vt_config_origin *origin)
+{
+    const vt_config_key *key = vt_config_key_find(path);
+    bool section = is_section(path);
+    if (section && vt_json_type_of(value) == VT_JSON_OBJECT)
+        return apply_members(config, path, value, origin);
+    if (key && key->kind == VT_KEY_AUGMENT) return apply_augment(config, key, value, origin);
+    if (key) return vt_config_key_read(key, config, value, origin);
+    if (!section) return refuse_unknown(path, origin);
+    char *got = vt_json_text(value, false);
+    vt_fail(VT_ERR_CONFIG, "%s: %s%sexpected an object, got %.80s", origin->name, path,
+            path[0] ? ": " : "", got ? got : "?");
+    free(got);
+    return VT_ERR_CONFIG;
+}
+
+static vt_status apply_defaults(vt_config *config)
+{
+    static const vt_config_origin origin = {"default", NULL};
+    for (const vt_config_key *key = vt_config_keys; key->path; key++)
+        if (key->fallback) VT_TRY(apply_text(config, key->path, key->fallback, &origin));
+    return VT_OK;
+}
+
+static void apply_preset(vt_config *config, const vt_model_preset *preset)
+{
+    vt_model_config *model = &config->model;
+    model->image_height = model->image_width = preset->image_size;
+    model->patch_size = preset->patch_size;
+    model->embed_dim = preset->embed_dim;
+    model->depth = preset->depth;
+    model->num_heads = preset->num_heads;
+    model->distilled = preset->distilled;
+    config->data.augment.crop_pct = preset->crop_pct;
+    memcpy(config->data.augment.mean, preset->mean, sizeof preset->mean);
+    memcpy(config->data.augment.std, preset->std, sizeof preset->std);
+}
+
+// ---- all layers ----
+
+typedef struct layer {
+    char *path; // "" for a file
+    vt_json *value;
+    vt_config_origin origin;
+} layer;
+
+static vt_status parse_override(layer *out, const char *text)
+{
+    const char *equals = strchr(text, '=');
+    VT_REQUIRE(equals, VT_ERR_CONFIG, "--set %.80s: expected KEY=VALUE", text);
+    out->origin.name = "--set";
+    out->path = strndup(text, (size_t)(equals - text));
+    VT_REQUIRE(out->path, VT_ERR_MEMORY, "out of memory for the configuration");
+    const char *value = equals + 1;
+    if (vt_json_parse(&out->value, value, strlen(value), out->path) == VT_OK) return VT_OK;
+    out->value = vt_json_add_string(NULL, NULL, value); // not JSON: a string
+    VT_REQUIRE(out->value, VT_ERR_MEMORY, "out of memory for the configuration");
+    return VT_OK;
+}
+
+// The value of model.name that the last layer gives; NULL if none does.
+static const vt_json *find_name(const layer *layers, int n)
+{
+    for (int i = n - 1; i >= 0; i--) {
+        const vt_json *value = layers[i].value;
+        if (strcmp(layers[i].path, "model.name") == 0) return value;
+        if (layers[i].path[0] == '\0')
+            value = vt_json_get(value, "model");
+        else if (strcmp(layers[i].path, "model") != 0)
+            continue;
+        if (value) value = vt_json_get(value, "name");
+        if (value) return value;
+    }
+    return NULL;
+}
+
+static vt_status apply_layers(vt_config *config, const layer *layers, int n)
+{
+    VT_TRY(apply_defaults(config));
+    const vt_json *name = find_name(layers, n);
+    const vt_model_preset *preset = NULL;
+    if (name && vt_json_type_of(name) == VT_JSON_STRING)
+        preset = vt_model_preset_find(vt_json_string(name));
+    if (preset) apply_preset(config, preset);
+    for (int i = 0; i < n; i++)
+        VT_TRY(apply(config, layers[i].path, layers[i].value, &layers[i].origin));
+    return VT_OK;
+}
+
+// ---- what concerns more than one key ----
+
+static vt_status check_pixel(const vt_config *config, const char *key, const double values[3])
+{
+    int channels = config->model.in_chans, given = 0;
+    while (given < 3 && !isnan(values[given])) given++;
+    bool grey = channels == 1 && given == 3 && values[0] == values[1] && values[0] == values[2];
+    VT_REQUIRE(given == channels || grey, VT_ERR_CONFIG,
+               "data.%s: expected %d number%s (model.in_chans), got %d", key, channels,
+               channels == 1 ? "" : "s", given);
+    return VT_OK;
+}
+
+static vt_status settle_data(vt_config *config)
+{
+    vt_augment_config *augment = &config->data.augment;
+    bool any = config->data.train || config->data.val;
+    augment->channels = config->model.in_chans;
+    augment->height = config->model.image_height;
+    augment->width = config->model.image_width;
+    if (any) {
+        VT_REQUIRE(augment->channels == 1 || augment->channels == 3, VT_ERR_CONFIG,
+                   "model.in_chans: expected 1 or 3 to read pictures, got %d", augment->channels);
+        VT_TRY(check_pixel(config, "mean", augment->mean));
+        VT_TRY(check_pixel(config, "std", augment->std));
+    }
+    if (config->model.num_classes == 0 && !any && !config->data.class_map)
+        config->model.num_classes = 1000;
+    config->classes_given = config->model.num_classes > 0;
+    return VT_OK;
+}
+
+static vt_status settle_model(vt_config *config)
+{
+    for (const vt_config_key *key = vt_config_keys; key->path; key++) {
+        bool missing = *(const int *)((const char *)config + key->offset) == 0;
+        VT_REQUIRE(!(key->flags & VT_KEY_SHAPE) || !missing, VT_ERR_CONFIG,
+                   "%s: missing; \"%s\" has no default for it", key->path, config->model.name);
+    }
+    vt_model_config model = config->model;
+    if (model.num_classes == 0) model.num_classes = 1; // not known yet
+    return vt_model_config_check(&model);
+}
+
+static vt_status settle_text(char **field, const char *value)
+{
+    free(*field);
+    *field = strdup(value);
+    VT_REQUIRE(*field, VT_ERR_MEMORY, "out of memory for the configuration");
+    return VT_OK;
+}
+
+// runs/NAME, with NAME from NAME.json.
+static vt_status settle_output(vt_config *config, const char *path)
+{
+    if (config->output) return VT_OK;
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    const char *name = slash ? slash + 1 : path ? path : "vitrain";
+    size_t length = strlen(name);
+    if (length > 5 && strcmp(name + length - 5, ".json") == 0) length -= 5;
+    char folder[512];
+    snprintf(folder, sizeof folder, "runs/%.*s", (int)length, name);
+    config->output = vt_path_absolute(folder);
+    VT_REQUIRE(config->output, VT_ERR_MEMORY, "out of memory for the configuration");
+    return VT_OK;
+}
+
+static vt_status settle(vt_config *config, const char *path)
+{
+    config->mix.has_minmax = config->mix.cutmix_minmax[1] > 0;
+    VT_REQUIRE(strcmp(config->train.precision, "bf16") != 0, VT_ERR_UNSUPPORTED,
+               "train.precision: bf16 needs bf16 matrix products, which this build does not have; "
+               "\"fp32\" and \"auto\" work");
+    VT_TRY(settle_text(&config->train.precision, "fp32"));
+    VT_REQUIRE(config->model.name[0] || !path, VT_ERR_CONFIG,
+               "model.name: missing; expected a preset such as \"%s\", or \"%s\" with its shape",
+               vt_model_presets[0].name, vt_families[0]->family);
+    if (config->model.name[0]) VT_TRY(settle_model(config));
+    VT_TRY(settle_data(config));
+    return settle_output(config, path);
+}
+
+// ---- in and out ----
+
+static vt_status load(vt_config *config, layer *layers, const char *path, char *folder,
+                      const char *const *overrides, int n_overrides)
+{
+    int n = 0;
+    if (path) {
+        layer *file = &layers[n++];
+        file->origin = (vt_config_origin){path, folder};
+        file->path = strdup("");
+        VT_REQUIRE(file->path && folder, VT_ERR_MEMORY, "out of memory for the configuration");
+        VT_TRY(vt_json_read(&file->value, path, MAX_FILE_BYTES));
+    }
+    for (int i = 0; i < n_overrides; i++) VT_TRY(parse_override(&layers[n++], overrides[i]));
+    VT_TRY(apply_layers(config, layers, n));
+    vt_status status = settle(config, path);
+    return status == VT_OK ? VT_OK : vt_fail_within(status, path ? path : "--set");
+}
+
+vt_status vt_config_load(vt_config *config, const char *path, const char *const *overrides,
+                         int n_overrides)
+{
+    *config = (vt_config){0};
+    layer *layers = calloc((size_t)n_overrides + 1, sizeof *layers);
+    VT_REQUIRE(layers, VT_ERR_MEMORY, "out of memory for the configuration");
+    char *folder = path ? vt_path_folder(path) : NULL;
+    vt_status status = load(config, layers, path, folder, overrides, n_overrides);
+    for (int i = 0; i <= n_overrides; i++) {
+        free(layers[i].path);
+        vt_json_destroy(layers[i].value);
+    }
+    free(layers);
+    free(folder);
+    if (status != VT_OK) vt_config_free(config);
+    return status;
+}
+
+void vt_config_free(vt_config *config)
+{
+    for (const vt_config_key *key = vt_config_keys; key->path; key++)
+        if (key->kind == VT_KEY_TEXT || key->kind == VT_KEY_PATH)
+            free(*(char **)((char *)config + key->offset));
+    *config = (vt_config){0};
+}
+
+// The object that holds path's last part, and that part; made on the way where `make`.
+static vt_json *holder_of(vt_json *root, const char *path, const char **leaf, bool make)
+{
+    const char *dot;
+    for (*leaf = path; root && (dot = strchr(*leaf, '.')); *leaf = dot + 1) {
+        char name[MAX_PATH];
+        snprintf(name, sizeof name, "%.*s", (int)(dot - *leaf), *leaf);
+        vt_json *inner = (vt_json *)vt_json_get(root, name); // our own tree, or only read
+        root = inner || !make ? inner : vt_json_add_object(root, name);
+    }
+    return root;
+}
+
+vt_json *vt_config_json(const vt_config *config)
+{
+    vt_json *root = vt_json_new_object();
+    for (const vt_config_key *key = vt_config_keys; root && key->path; key++) {
+        const char *leaf;
+        if (key->kind == VT_KEY_AUGMENT) continue; // written value by value
+        vt_json *holder = holder_of(root, key->path, &leaf, true);
+        if (holder && vt_config_key_write(key, config, holder, leaf)) continue;
+        vt_json_destroy(root);
+        root = NULL;
+    }
+    return root;
+}
+
+static char *text_at(const vt_json *root, const char *path)
+{
+    const char *leaf;
+    const vt_json *holder = holder_of((vt_json *)root, path, &leaf, false);
+    const vt_json *value = holder ? vt_json_get(holder, leaf) : NULL;
+    return value ? vt_json_text(value, false) : NULL;
+}
+
+const char *vt_config_difference(const vt_json *a, const vt_json *b)
+{
+    for (const vt_config_key *key = vt_config_keys; key->path; key++) {
+        if (!(key->flags & VT_KEY_SETTLED)) continue;
+        char *x = text_at(a, key->path), *y = text_at(b, key->path);
+        bool same = x && y ? strcmp(x, y) == 0 : x == y;
+        free(x);
+        free(y);
+        if (!same) return key->path;
+    }
+    return NULL;
+}

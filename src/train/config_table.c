@@ -1,0 +1,254 @@
+// Every key of the configuration, once.
+#include "config_table.h"
+
+#include "vitrain/data/source.h"
+#include "vitrain/label/label.h"
+#include "vitrain/train/optim.h"
+
+#include <math.h>
+#include <string.h>
+
+// A function that lists fixed names.
+#define CHOICES(function, ...)                                  \
+    static const char *function(int i)                          \
+    {                                                           \
+        static const char *const names[] = {__VA_ARGS__, NULL}; \
+        return names[i];                                        \
+    }
+
+CHOICES(pools, "token", "avg")
+CHOICES(crops, "rrc", "pad", "none")
+CHOICES(filters, "bilinear", "bicubic")
+CHOICES(modes, "batch", "pair", "elem")
+CHOICES(grids, "pixel", "token")
+CHOICES(boxes, "exact", "official")
+CHOICES(schedules, "cosine", "constant")
+CHOICES(compats, "exact", "deit")
+CHOICES(precisions, "auto", "fp32", "bf16")
+CHOICES(resumes, "auto", "never")
+
+// The registries know the rest.
+static const char *models(int i)
+{
+    int families = 0;
+    while (vt_families[families]) families++;
+    return i < families ? vt_families[i]->family : vt_model_presets[i - families].name;
+}
+
+static const char *formats(int i)
+{
+    if (i == 0) return "auto";
+    return vt_sources[i - 1] ? vt_sources[i - 1]->name : NULL;
+}
+
+static const char *rules(int i)
+{
+    return vt_label_rules[i] ? vt_label_rules[i]->name : NULL;
+}
+
+static const char *optims(int i)
+{
+    return vt_optims[i] ? vt_optims[i]->name : NULL;
+}
+
+static const char *augments(int i)
+{
+    return vt_augment_presets[i].name;
+}
+
+const vt_augment_preset vt_augment_presets[] = {
+    {"light", "{\"crop\":\"rrc\",\"scale\":[0.08,1],\"ratio\":[0.75,1.3333333333333333],"
+              "\"flip\":0.5}"},
+    {"none", "{\"crop\":\"none\",\"flip\":0}"},
+    {NULL, NULL},
+};
+
+const char *const vt_config_sections[] = {
+    "", "model", "data", "data.augment", "mix", "label", "optim", "schedule", "train", NULL,
+};
+
+#define AT(member) offsetof(vt_config, member)
+#define MODEL(member) VT_KEY_MODEL, AT(member), 0, 0
+#define INT(member, low, high) VT_KEY_INT, AT(member), low, high
+#define INT64(member, low, high) VT_KEY_INT64, AT(member), low, high
+#define REAL(member, low, high) VT_KEY_REAL, AT(member), low, high
+#define BOOL(member) VT_KEY_BOOL, AT(member), 0, 0
+#define ENUM(member) VT_KEY_ENUM, AT(member), 0, 0
+#define TEXT(member) VT_KEY_TEXT, AT(member), 0, 0
+#define PATH(member) VT_KEY_PATH, AT(member), 0, 0
+#define SIZE(member, low, high) VT_KEY_SIZE, AT(member), low, high
+#define PAIR(member, low, high) VT_KEY_PAIR, AT(member), low, high
+#define PIXEL(member, low, high) VT_KEY_PIXEL, AT(member), low, high
+#define AUGMENT VT_KEY_AUGMENT, 0, 0, 0
+#define FIXED VT_KEY_FIXED, 0, 0, 0
+#define ANY INFINITY
+
+#define ABOVE VT_KEY_ABOVE
+#define BELOW VT_KEY_BELOW
+#define NULL_OK VT_KEY_NULL
+#define RISING VT_KEY_RISING
+#define APART VT_KEY_APART
+#define CWD VT_KEY_CWD
+#define SHAPE VT_KEY_SHAPE
+#define SETTLED VT_KEY_SETTLED
+
+// clang-format off
+const vt_config_key vt_config_keys[] = {
+    // path, field and range, flags, choices, default, help
+    {"model.name", MODEL(model.name), SETTLED, models, NULL,
+     "a family, with the shape below, or a preset (timm's name)"},
+    {"model.image_size", SIZE(model.image_height, 1, ANY), SETTLED | SHAPE, NULL, NULL,
+     "input, px: one side, or [height, width]"},
+    {"model.patch_size", INT(model.patch_size, 1, ANY), SETTLED | SHAPE, NULL, NULL,
+     "side of a patch, px; divides the image"},
+    {"model.in_chans", INT(model.in_chans, 1, ANY), SETTLED, NULL, "3",
+     "channels of the input: 3, or 1 for grey"},
+    {"model.embed_dim", INT(model.embed_dim, 1, ANY), SETTLED | SHAPE, NULL, NULL,
+     "width"},
+    {"model.depth", INT(model.depth, 1, ANY), SETTLED | SHAPE, NULL, NULL,
+     "blocks"},
+    {"model.num_heads", INT(model.num_heads, 1, ANY), SETTLED | SHAPE, NULL, NULL,
+     "attention heads; divide the width"},
+    {"model.mlp_ratio", REAL(model.mlp_ratio, 0, ANY), SETTLED | ABOVE, NULL, "4",
+     "width of the MLP's hidden layer, in embed_dims"},
+    {"model.num_classes", INT(model.num_classes, 1, ANY), SETTLED | NULL_OK, NULL, "null",
+     "null: as many as the training data (or data.class_map) has; 1000 without data"},
+    {"model.qkv_bias", BOOL(model.qkv_bias), SETTLED, NULL, "true",
+     "queries, keys and values have a bias"},
+    {"model.pool", ENUM(model.pool), SETTLED, pools, "\"token\"",
+     "what the head reads: the class token, or the mean over patches"},
+    {"model.distilled", BOOL(model.distilled), SETTLED, NULL, "false",
+     "a distillation token and a second head (DeiT)"},
+    {"model.drop_path", REAL(model.drop_path, 0, 1), SETTLED | BELOW, NULL, "0.1",
+     "stochastic depth: of the last block, rising linearly from 0"},
+    {"model.drop", REAL(model.drop, 0, 1), SETTLED | BELOW, NULL, "0",
+     "dropout of embeddings, projections and MLPs"},
+    {"model.attn_drop", REAL(model.attn_drop, 0, 1), SETTLED | BELOW, NULL, "0",
+     "dropout of the attention maps"},
+
+    {"data.train", PATH(data.train), SETTLED | NULL_OK, NULL, "null",
+     "training data: the folder of the class folders, or a file"},
+    {"data.val", PATH(data.val), SETTLED | NULL_OK, NULL, "null",
+     "validation data, likewise; null: no evaluation"},
+    {"data.format", TEXT(data.format), SETTLED, formats, "\"auto\"",
+     "what lies there; auto looks"},
+    {"data.class_map", PATH(data.class_map), SETTLED | NULL_OK, NULL, "null",
+     "file of class names, line number = label"},
+    {"data.workers", INT(data.workers, 0, 1024), 0, NULL, "2",
+     "threads that decode and augment ahead"},
+    {"data.augment", AUGMENT, 0, augments, "\"light\"",
+     "for training; an object sets single values"},
+    {"data.augment.crop", ENUM(data.augment.crop), SETTLED, crops, "\"rrc\"",
+     "random resized crop, pad and crop, or resize only"},
+    {"data.augment.scale", PAIR(data.augment.scale, 0, 1), SETTLED | ABOVE | RISING, NULL,
+     "[0.08, 1]", "rrc: share of the picture's area"},
+    {"data.augment.ratio", PAIR(data.augment.ratio, 0, ANY), SETTLED | ABOVE | RISING, NULL,
+     "[0.75, 1.3333333333333333]", "rrc: aspect ratio"},
+    {"data.augment.pad", INT(data.augment.pad, 0, 8192), SETTLED, NULL, "4",
+     "pad: px on each side"},
+    {"data.augment.flip", REAL(data.augment.flip, 0, 1), SETTLED, NULL, "0.5",
+     "probability of a horizontal flip"},
+    {"data.interpolation", ENUM(data.augment.filter), SETTLED, filters, "\"bicubic\"",
+     "filter of every resize (antialiased)"},
+    {"data.crop_pct", REAL(data.augment.crop_pct, 0, 1), SETTLED | ABOVE, NULL, "0.875",
+     "evaluation: share of the resized shorter side that is kept; presets bring theirs"},
+    {"data.mean", PIXEL(data.augment.mean, -ANY, ANY), SETTLED, NULL, "[0.485, 0.456, 0.406]",
+     "per channel, of pixels in 0..1; presets bring theirs"},
+    {"data.std", PIXEL(data.augment.std, 0, ANY), SETTLED | ABOVE, NULL, "[0.229, 0.224, 0.225]",
+     "likewise"},
+    {"data.decode", FIXED, 0, NULL, "\"exact\"",
+     "pixels as Pillow's"},
+    {"data.max_pixels", INT64(data.max_pixels, 1, ANY), SETTLED, NULL, "178956970",
+     "larger pictures count as unreadable"},
+    {"data.max_bad", REAL(data.max_bad, 0, 1), SETTLED, NULL, "0.01",
+     "share of unreadable pictures above which a run stops"},
+
+    {"mix.cutmix", REAL(mix.cutmix, 0, ANY), SETTLED, NULL, "1",
+     "CutMix: lambda from Beta(a, a); 0: off"},
+    {"mix.mixup", REAL(mix.mixup, 0, ANY), SETTLED, NULL, "0",
+     "Mixup, likewise"},
+    {"mix.cutmix_minmax", PAIR(mix.cutmix_minmax, 0, 1), SETTLED | NULL_OK | RISING | APART, NULL,
+     "null", "sides of CutMix's box as shares of the image, instead of Beta"},
+    {"mix.prob", REAL(mix.prob, 0, 1), SETTLED, NULL, "1",
+     "probability of mixing at all"},
+    {"mix.switch_prob", REAL(mix.switch_prob, 0, 1), SETTLED, NULL, "0.5",
+     "probability of CutMix where Mixup is on too"},
+    {"mix.mode", ENUM(mix.mode), SETTLED, modes, "\"batch\"",
+     "one draw for the batch, for each pair or for each sample"},
+    {"mix.grid", ENUM(mix.grid), SETTLED, grids, "\"token\"",
+     "CutMix's box lies on pixels or on whole patches"},
+    {"mix.box", ENUM(mix.box), SETTLED, boxes, "\"exact\"",
+     "how a side becomes whole: rounded, or as the authors' code (drops odd ones)"},
+    {"mix.correct_lam", BOOL(mix.correct_lam), SETTLED, NULL, "true",
+     "lambda from the clipped box instead of the drawn one"},
+    {"mix.smoothing", REAL(smoothing, 0, 1), SETTLED | BELOW, NULL, "0.1",
+     "label smoothing"},
+
+    {"label.rule", TEXT(label_rule), SETTLED, rules, "\"tl-align\"",
+     "how mixed images are labelled"},
+
+    {"optim.name", TEXT(optim.name), SETTLED, optims, "\"adamw\"",
+     "optimizer"},
+    {"optim.lr", REAL(optim.lr, 0, ANY), SETTLED | ABOVE, NULL, "5e-4",
+     "peak learning rate, for lr_base_batch images a step"},
+    {"optim.lr_base_batch", REAL(optim.lr_base_batch, 0, ANY), SETTLED | ABOVE | NULL_OK, NULL,
+     "512", "lr is scaled by batch_size x accumulate / this; null: not scaled"},
+    {"optim.betas", PAIR(optim.betas, 0, 1), SETTLED | BELOW, NULL, "[0.9, 0.999]",
+     "AdamW"},
+    {"optim.eps", REAL(optim.eps, 0, ANY), SETTLED | ABOVE, NULL, "1e-8",
+     "AdamW"},
+    {"optim.momentum", REAL(optim.momentum, 0, 1), SETTLED | BELOW, NULL, "0.9",
+     "SGD"},
+    {"optim.weight_decay", REAL(optim.weight_decay, 0, ANY), SETTLED, NULL, "0.05",
+     "not on biases, norms, tokens and position embeddings"},
+    {"optim.clip_norm", REAL(optim.clip_norm, 0, ANY), SETTLED | ABOVE | NULL_OK, NULL, "null",
+     "largest norm of the gradient; null: no clipping"},
+
+    {"schedule.name", TEXT(schedule.name), 0, schedules, "\"cosine\"",
+     "after the warm-up"},
+    {"schedule.warmup_epochs", REAL(schedule.warmup_epochs, 0, ANY), 0, NULL, "5",
+     "linear warm-up"},
+    {"schedule.warmup_lr", REAL(schedule.warmup_lr, 0, ANY), 0, NULL, "1e-6",
+     "where it starts; never scaled"},
+    {"schedule.min_lr", REAL(schedule.min_lr, 0, ANY), 0, NULL, "1e-5",
+     "where the cosine ends; never scaled"},
+    {"schedule.compat", ENUM(schedule.compat), 0, compats, "\"exact\"",
+     "a new rate each step, or each epoch as DeiT's script sets it"},
+
+    {"train.epochs", INT(train.epochs, 1, ANY), 0, NULL, "300",
+     "may grow when a run is resumed"},
+    {"train.batch_size", INT(train.batch_size, 1, 65536), SETTLED, NULL, "128",
+     "images of a micro-batch"},
+    {"train.accumulate", INT(train.accumulate, 1, 65536), SETTLED, NULL, "8",
+     "micro-batches of an optimizer step"},
+    {"train.precision", TEXT(train.precision), 0, precisions, "\"auto\"",
+     "of matrix products; auto is fp32 in this version"},
+    {"train.recompute", FIXED, 0, NULL, "\"gelu\"",
+     "what the backward pass computes again instead of keeping it"},
+    {"train.ema_decay", FIXED, 0, NULL, "0",
+     "averaged weights: not yet"},
+    {"train.seed", INT64(train.seed, 0, ANY), SETTLED, NULL, "0",
+     "of every random number"},
+    {"train.threads", INT(train.threads, 0, 4096), 0, NULL, "0",
+     "0: as many as there are processors"},
+    {"train.init", PATH(train.init), NULL_OK, NULL, "null",
+     "weights to start from (safetensors)"},
+    {"train.freeze", FIXED, 0, NULL, "[]",
+     "tensors that stay as they are: not yet"},
+    {"train.log_every", INT(train.log_every, 1, ANY), 0, NULL, "50",
+     "steps between lines of steps.jsonl"},
+    {"train.resume", PATH(train.resume), 0, resumes, "\"auto\"",
+     "go on from the run's last.safetensors if there is one, start anew, or a file"},
+
+    {"output", PATH(output), NULL_OK | CWD, NULL, "null",
+     "the run's folder; null: runs/NAME after the configuration's file"},
+    {0},
+};
+// clang-format on
+
+const vt_config_key *vt_config_key_find(const char *path)
+{
+    for (const vt_config_key *key = vt_config_keys; key->path; key++)
+        if (strcmp(key->path, path) == 0) return key;
+    return NULL;
+}

@@ -1,0 +1,78 @@
+// Inside of the configuration: the table of keys and what can be done with one of them.
+#ifndef VT_CONFIG_TABLE_H
+#define VT_CONFIG_TABLE_H
+
+#include "vitrain/train/config.h"
+
+typedef enum vt_key_kind {
+    VT_KEY_MODEL,   // model.name: one of `choice`, a family or a preset
+    VT_KEY_INT,     // int
+    VT_KEY_INT64,   // int64_t, or uint64_t where low >= 0
+    VT_KEY_REAL,    // double
+    VT_KEY_BOOL,    // bool
+    VT_KEY_ENUM,    // an enum: the index of its name in `choice`
+    VT_KEY_TEXT,    // char *: one of `choice`
+    VT_KEY_PATH,    // char *: one of `choice`, or a path, made absolute
+    VT_KEY_SIZE,    // int[2] height, width: a number or both
+    VT_KEY_PAIR,    // double[2]
+    VT_KEY_PIXEL,   // double[3]: a number per channel, NAN where none was given
+    VT_KEY_AUGMENT, // no field: the name of a set of data.augment.* values
+    VT_KEY_FIXED,   // no field: this version knows the default only
+} vt_key_kind;
+
+enum {
+    VT_KEY_ABOVE = 1,    // low itself is out of range
+    VT_KEY_BELOW = 2,    // so is high
+    VT_KEY_NULL = 4,     // null is fine: 0, or NULL
+    VT_KEY_RISING = 8,   // a pair's first is not above its second
+    VT_KEY_APART = 16,   // nor equal
+    VT_KEY_CWD = 32,     // a path relative to the working directory, wherever it was given
+    VT_KEY_SHAPE = 64,   // int: has to come from the preset or the configuration
+    VT_KEY_SETTLED = 128 // a resumed run may not change it
+};
+
+typedef struct vt_config_key {
+    const char *path; // "optim.lr"
+    vt_key_kind kind;
+    size_t offset; // of the field in vt_config
+    double low, high;
+    unsigned flags;
+    const char *(*choice)(int i); // NULL after the last
+    const char *fallback;         // the default as JSON; NULL: the preset's
+    const char *help;
+} vt_config_key;
+
+extern const vt_config_key vt_config_keys[]; // ended by path NULL
+enum { VT_CONFIG_MAX_KEYS = 128 };
+
+const vt_config_key *vt_config_key_find(const char *path); // NULL if unknown
+
+// The objects that hold keys, "" (the whole) and "data.augment" among them; ended by NULL.
+extern const char *const vt_config_sections[];
+
+// Sets of augmentation: name, and its values as JSON. Ended by name NULL.
+typedef struct vt_augment_preset {
+    const char *name, *values;
+} vt_augment_preset;
+extern const vt_augment_preset vt_augment_presets[];
+
+// Where a value was found.
+typedef struct vt_config_origin {
+    const char *name;   // for messages
+    const char *folder; // what paths are relative to; NULL: the working directory
+} vt_config_origin;
+
+// A value into its field, checked; VT_ERR_CONFIG.
+vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const vt_json *value,
+                             const vt_config_origin *origin);
+// A field as JSON under parent; NULL when out of memory.
+vt_json *vt_config_key_write(const vt_config_key *key, const vt_config *config, vt_json *parent,
+                             const char *name);
+enum { VT_CONFIG_TAKES_BYTES = 1024 };
+// What the key takes, in words: "a number > 0".
+void vt_config_key_takes(const vt_config_key *key, char *text, size_t capacity);
+// Records `origin: key: expected ..., got ...`.
+vt_status vt_config_key_refuse(const vt_config_key *key, const vt_json *value,
+                               const vt_config_origin *origin);
+
+#endif

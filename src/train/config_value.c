@@ -1,0 +1,332 @@
+// One key's value: from JSON into its field, back, and what it takes in words.
+#include "config_table.h"
+
+#include "vitrain/io/file.h"
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- in words ----
+
+static const char *kind_noun(vt_key_kind kind)
+{
+    switch (kind) {
+    case VT_KEY_INT:
+    case VT_KEY_INT64: return "an integer";
+    case VT_KEY_REAL: return "a number";
+    case VT_KEY_BOOL: return "true or false";
+    case VT_KEY_PATH: return "a path";
+    case VT_KEY_SIZE: return "an integer or [height, width],";
+    case VT_KEY_PAIR: return "a list of 2 numbers";
+    case VT_KEY_PIXEL: return "a list of 1 to 3 numbers";
+    case VT_KEY_AUGMENT: return "an object";
+    case VT_KEY_MODEL:
+    case VT_KEY_ENUM:
+    case VT_KEY_TEXT:
+    case VT_KEY_FIXED: break;
+    }
+    return NULL;
+}
+
+static bool has_range(vt_key_kind kind)
+{
+    return kind == VT_KEY_INT || kind == VT_KEY_INT64 || kind == VT_KEY_REAL ||
+           kind == VT_KEY_SIZE || kind == VT_KEY_PAIR || kind == VT_KEY_PIXEL;
+}
+
+static void say_range(FILE *out, const vt_config_key *key)
+{
+    bool above = key->flags & VT_KEY_ABOVE, below = key->flags & VT_KEY_BELOW;
+    bool has_low = isfinite(key->low), has_high = isfinite(key->high);
+    if (has_low && has_high && !above && !below) {
+        fprintf(out, " from %.15g to %.15g", key->low, key->high);
+    } else {
+        if (has_low) fprintf(out, " %s %.15g", above ? ">" : ">=", key->low);
+        if (has_low && has_high) fprintf(out, " and");
+        if (has_high) fprintf(out, " %s %.15g", below ? "<" : "<=", key->high);
+    }
+    if (key->flags & VT_KEY_RISING)
+        fprintf(out, ", the first %s the second",
+                key->flags & VT_KEY_APART ? "below" : "not above");
+}
+
+void vt_config_key_takes(const vt_config_key *key, char *text, size_t capacity)
+{
+    enum { MOST = 48 };
+    const char *parts[MOST + 2]; // joined as "a, b or c"
+    char quoted[MOST][48];
+    int n = 0;
+    for (; key->choice && key->choice(n) && n < MOST; n++) {
+        snprintf(quoted[n], sizeof quoted[n], "\"%s\"", key->choice(n));
+        parts[n] = quoted[n];
+    }
+    if (kind_noun(key->kind)) parts[n++] = kind_noun(key->kind);
+    if (key->kind == VT_KEY_FIXED) parts[n++] = key->fallback;
+    if (key->flags & VT_KEY_NULL) parts[n++] = "null";
+
+    text[0] = '\0';
+    FILE *out = fmemopen(text, capacity, "w");
+    if (!out) return;
+    for (int i = 0; i < n; i++) {
+        fprintf(out, "%s%s", i == 0 ? "" : i + 1 < n ? ", " : " or ", parts[i]);
+        if (i == 0 && has_range(key->kind)) say_range(out, key);
+    }
+    fclose(out);
+}
+
+vt_status vt_config_key_refuse(const vt_config_key *key, const vt_json *value,
+                               const vt_config_origin *origin)
+{
+    char takes[VT_CONFIG_TAKES_BYTES];
+    vt_config_key_takes(key, takes, sizeof takes);
+    char *got = vt_json_text(value, false);
+    vt_fail(VT_ERR_CONFIG, "%s: %s: expected %s%s, got %.80s", origin->name, key->path, takes,
+            key->kind == VT_KEY_FIXED ? " (in this version)" : "", got ? got : "?");
+    free(got);
+    return VT_ERR_CONFIG;
+}
+
+// ---- reading ----
+
+static bool in_range(const vt_config_key *key, const vt_json *value)
+{
+    if (vt_json_type_of(value) != VT_JSON_NUMBER) return false;
+    double v = vt_json_number(value);
+    if (!isfinite(v)) return false;
+    if (key->flags & VT_KEY_ABOVE ? v <= key->low : v < key->low) return false;
+    return key->flags & VT_KEY_BELOW ? v < key->high : v <= key->high;
+}
+
+// Whole, and in a double exactly (seeds), or in an int.
+static bool is_integer(const vt_config_key *key, const vt_json *value)
+{
+    double most = key->kind == VT_KEY_INT64 ? 9007199254740992.0 : INT_MAX;
+    if (!in_range(key, value)) return false;
+    double v = vt_json_number(value);
+    return v == floor(v) && v <= most;
+}
+
+// The number of a list's elements, all of them in range; 0 if it is not such a list.
+static int read_list(const vt_config_key *key, const vt_json *value, int most, double *out)
+{
+    if (vt_json_type_of(value) != VT_JSON_ARRAY || vt_json_size(value) > most) return 0;
+    int n = 0;
+    for (const vt_json *item = vt_json_first(value); item; item = vt_json_next(item)) {
+        if (!in_range(key, item)) return 0;
+        out[n++] = vt_json_number(item);
+    }
+    return n;
+}
+
+_Static_assert(offsetof(vt_model_config, image_width) ==
+                   offsetof(vt_model_config, image_height) + sizeof(int),
+               "VT_KEY_SIZE takes height and width for an array");
+
+static bool read_size(const vt_config_key *key, const vt_json *value, int *side)
+{
+    if (is_integer(key, value)) {
+        side[0] = side[1] = (int)vt_json_number(value);
+        return true;
+    }
+    if (vt_json_type_of(value) != VT_JSON_ARRAY || vt_json_size(value) != 2) return false;
+    const vt_json *height = vt_json_first(value), *width = vt_json_next(height);
+    if (!is_integer(key, height) || !is_integer(key, width)) return false;
+    side[0] = (int)vt_json_number(height);
+    side[1] = (int)vt_json_number(width);
+    return true;
+}
+
+static bool read_pair(const vt_config_key *key, const vt_json *value, double *pair)
+{
+    double v[2];
+    if (read_list(key, value, 2, v) != 2) return false;
+    if ((key->flags & VT_KEY_RISING) && v[0] > v[1]) return false;
+    if ((key->flags & VT_KEY_APART) && v[0] == v[1]) return false;
+    memcpy(pair, v, sizeof v);
+    return true;
+}
+
+static bool read_pixel(const vt_config_key *key, const vt_json *value, double *channels)
+{
+    double v[3] = {NAN, NAN, NAN};
+    if (read_list(key, value, 3, v) == 0) return false;
+    memcpy(channels, v, sizeof v);
+    return true;
+}
+
+static int choice_index(const vt_config_key *key, const char *name)
+{
+    for (int i = 0; name && key->choice && key->choice(i); i++)
+        if (strcmp(key->choice(i), name) == 0) return i;
+    return -1;
+}
+
+static vt_status replace_text(char **field, char *text)
+{
+    VT_REQUIRE(text, VT_ERR_MEMORY, "out of memory for the configuration");
+    free(*field);
+    *field = text;
+    return VT_OK;
+}
+
+static vt_status read_path(const vt_config_key *key, char **field, const char *name,
+                           const vt_config_origin *origin)
+{
+    if (choice_index(key, name) >= 0) return replace_text(field, strdup(name));
+    if (!origin->folder || (key->flags & VT_KEY_CWD))
+        return replace_text(field, vt_path_absolute(name));
+    char *joined = vt_path_join(origin->folder, name);
+    char *absolute = joined ? vt_path_absolute(joined) : NULL;
+    free(joined);
+    return replace_text(field, absolute);
+}
+
+// The name is known: a preset's or a family's.
+static void read_model(vt_model_config *model, const char *name)
+{
+    const vt_model_preset *preset = vt_model_preset_find(name);
+    const char *family = preset ? preset->family : name;
+    snprintf(model->name, sizeof model->name, "%s", name);
+    snprintf(model->family, sizeof model->family, "%s", family);
+    for (int i = 0; vt_families[i]; i++)
+        if (strcmp(vt_families[i]->family, family) == 0) model->norm_eps = vt_families[i]->norm_eps;
+}
+
+static vt_status read_null(const vt_config_key *key, void *field)
+{
+    switch (key->kind) {
+    case VT_KEY_INT: *(int *)field = 0; break;
+    case VT_KEY_REAL: *(double *)field = 0; break;
+    case VT_KEY_PAIR: memset(field, 0, 2 * sizeof(double)); break;
+    default: // a text
+        free(*(char **)field);
+        *(char **)field = NULL;
+    }
+    return VT_OK;
+}
+
+static bool is_default(const vt_config_key *key, const vt_json *value)
+{
+    char *text = vt_json_text(value, false);
+    bool same = text && strcmp(text, key->fallback) == 0;
+    free(text);
+    return same;
+}
+
+vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const vt_json *value,
+                             const vt_config_origin *origin)
+{
+    void *field = (char *)config + key->offset;
+    vt_json_type type = vt_json_type_of(value);
+    const char *text = type == VT_JSON_STRING ? vt_json_string(value) : NULL;
+    int choice = choice_index(key, text);
+    bool fine = false;
+    if (type == VT_JSON_NULL && (key->flags & VT_KEY_NULL)) return read_null(key, field);
+    switch (key->kind) {
+    case VT_KEY_MODEL:
+        fine = choice >= 0;
+        if (fine) read_model(&config->model, text);
+        break;
+    case VT_KEY_INT:
+        fine = is_integer(key, value);
+        if (fine) *(int *)field = (int)vt_json_number(value);
+        break;
+    case VT_KEY_INT64:
+        fine = is_integer(key, value);
+        if (fine) *(int64_t *)field = (int64_t)vt_json_number(value);
+        break;
+    case VT_KEY_REAL:
+        fine = in_range(key, value);
+        if (fine) *(double *)field = vt_json_number(value);
+        break;
+    case VT_KEY_BOOL:
+        fine = type == VT_JSON_BOOL;
+        if (fine) *(bool *)field = vt_json_bool(value);
+        break;
+    case VT_KEY_ENUM:
+        fine = choice >= 0;
+        if (fine) *(int *)field = choice;
+        break;
+    case VT_KEY_TEXT:
+        if (choice >= 0) return replace_text(field, strdup(text));
+        break;
+    case VT_KEY_PATH:
+        if (text && text[0]) return read_path(key, field, text, origin);
+        break;
+    case VT_KEY_SIZE: fine = read_size(key, value, field); break;
+    case VT_KEY_PAIR: fine = read_pair(key, value, field); break;
+    case VT_KEY_PIXEL: fine = read_pixel(key, value, field); break;
+    case VT_KEY_FIXED: fine = is_default(key, value); break;
+    case VT_KEY_AUGMENT: break; // config.c's
+    }
+    return fine ? VT_OK : vt_config_key_refuse(key, value, origin);
+}
+
+// ---- writing ----
+
+static vt_json *write_list(vt_json *parent, const char *name, const double *v, int n)
+{
+    vt_json *list = vt_json_add_array(parent, name);
+    for (int i = 0; list && i < n; i++)
+        if (!vt_json_add_number(list, NULL, v[i])) return NULL;
+    return list;
+}
+
+static vt_json *write_size(vt_json *parent, const char *name, const int side[2])
+{
+    if (side[0] == side[1]) return vt_json_add_number(parent, name, side[0]);
+    return write_list(parent, name, (double[]){side[0], side[1]}, 2);
+}
+
+static vt_json *write_pixel(vt_json *parent, const char *name, const double channels[3])
+{
+    int n = 0;
+    while (n < 3 && !isnan(channels[n])) n++;
+    return write_list(parent, name, channels, n);
+}
+
+static vt_json *write_text(vt_json *parent, const char *name, const char *text)
+{
+    return text ? vt_json_add_string(parent, name, text) : vt_json_add_null(parent, name);
+}
+
+static vt_json *write_fallback(const vt_config_key *key, vt_json *parent, const char *name)
+{
+    vt_json *value = NULL;
+    if (vt_json_parse(&value, key->fallback, strlen(key->fallback), key->path) != VT_OK)
+        return NULL;
+    vt_json *copy = vt_json_put_copy(parent, name, value);
+    vt_json_destroy(value);
+    return copy;
+}
+
+vt_json *vt_config_key_write(const vt_config_key *key, const vt_config *config, vt_json *parent,
+                             const char *name)
+{
+    const void *field = (const char *)config + key->offset;
+    bool may_be_null = key->flags & VT_KEY_NULL;
+    switch (key->kind) {
+    case VT_KEY_MODEL: return vt_json_add_string(parent, name, field);
+    case VT_KEY_INT:
+        if (may_be_null && *(const int *)field == 0) break;
+        return vt_json_add_number(parent, name, *(const int *)field);
+    case VT_KEY_INT64: return vt_json_add_number(parent, name, (double)*(const int64_t *)field);
+    case VT_KEY_REAL:
+        if (may_be_null && *(const double *)field == 0) break;
+        return vt_json_add_number(parent, name, *(const double *)field);
+    case VT_KEY_BOOL: return vt_json_add_bool(parent, name, *(const bool *)field);
+    case VT_KEY_ENUM: return vt_json_add_string(parent, name, key->choice(*(const int *)field));
+    case VT_KEY_TEXT:
+    case VT_KEY_PATH: return write_text(parent, name, *(char *const *)field);
+    case VT_KEY_SIZE: return write_size(parent, name, field);
+    case VT_KEY_PAIR:
+        if (may_be_null && ((const double *)field)[1] == 0) break;
+        return write_list(parent, name, field, 2);
+    case VT_KEY_PIXEL: return write_pixel(parent, name, field);
+    case VT_KEY_AUGMENT:
+    case VT_KEY_FIXED: return write_fallback(key, parent, name);
+    }
+    return vt_json_add_null(parent, name);
+}

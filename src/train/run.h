@@ -1,0 +1,35 @@
+// A run that is open: data, model, memory and the paths of its folder. trainer.c drives it.
+#ifndef TRAIN_RUN_H
+#define TRAIN_RUN_H
+
+#include "vitrain/train/checkpoint.h"
+#include "vitrain/train/evaluate.h"
+#include "vitrain/train/step.h"
+#include "vitrain/train/trainer.h"
+
+typedef struct vt_run {
+    vt_config *config;
+    vt_source *train, *val; // val NULL: no validation data
+    vt_loader *train_loader, *val_loader;
+    vt_model *model;
+    const vt_optim_ops *optim;
+    vt_step step;
+    vt_evaluator evaluator;
+    vt_state state;
+    double *partials; // vt_grad_norm's
+    vt_arena arena;
+    vt_memory_plan memory;
+    int64_t batches;   // micro-batches of an epoch, a multiple of train.accumulate
+    char *config_text; // the resolved configuration, once num_classes is known
+    char *log, *steps, *last, *best, *final, *config_path, *picture; // paths
+} vt_run;
+
+// Opens everything, sets the threads, reports the memory, takes it. The weights are not set yet.
+// Releases what it got on failure too: vt_run_close in either case.
+vt_status vt_run_open(vt_run *run, vt_config *config);
+void vt_run_close(vt_run *run);
+
+// Micro-batches of `count` images as one PNG, at most 64, eight a row, as the network sees them.
+vt_status vt_run_picture(const vt_run *run, const vt_real *images, int count);
+
+#endif

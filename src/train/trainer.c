@@ -1,0 +1,381 @@
+// The training loop.
+//
+// The state on disk always stands at an optimizer step: an interruption in the middle of an
+// accumulation goes back to the step before, whose weights are still the current ones. What a run does
+// after a resume is therefore what it would have done unbroken, bit for bit.
+#include "vitrain/train/trainer.h"
+
+#include "vitrain/base/log.h"
+#include "vitrain/base/threads.h"
+#include "vitrain/io/file.h"
+#include "vitrain/io/runlog.h"
+#include "vitrain/train/schedule.h"
+
+#include "progress.h"
+#include "run.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double CHECKPOINT_INTERVAL_S = 600; // inside an epoch; there is one at its end anyway
+enum { DRY_STEPS = 2 };
+
+typedef struct loop {
+    vt_run run;
+    const vt_train_options *options;
+    vt_train_result *result;
+    vt_meter meter;
+    double saved_s; // when the last checkpoint was written
+    double epoch_start_s;
+    int64_t epoch_first;  // progress.batch when this process entered the epoch
+    int64_t bad_before;   // progress.bad then
+    double lr, grad_norm; // of the last optimizer step
+} loop;
+
+static vt_status save(loop *l)
+{
+    vt_run *run = &l->run;
+    VT_TRY(vt_checkpoint_save(run->last, run->model, run->optim, &run->state, run->config_text));
+    l->saved_s = vt_now_s();
+    return VT_OK;
+}
+
+static bool interrupted(const loop *l)
+{
+    return l->options->interrupted && *l->options->interrupted;
+}
+
+static vt_status stop_interrupted(loop *l)
+{
+    VT_TRY(save(l));
+    const vt_progress *p = &l->run.state.progress;
+    return vt_fail(VT_INTERRUPTED, "interrupted in epoch %lld at batch %lld; the state is in %s",
+                   (long long)p->epoch + 1, (long long)p->batch, l->run.last);
+}
+
+// ---- one optimizer step ----
+
+static vt_status stop_not_finite(const loop *l, const char *what, double value)
+{
+    const vt_run *run = &l->run;
+    const vt_progress *p = &run->state.progress;
+    const char *kind = "weight";
+    const vt_param *bad = vt_params_first_bad(&run->model->params, run->state.weights);
+    if (!bad) {
+        kind = "gradient of";
+        bad = vt_params_first_bad(&run->model->params, run->state.grads);
+    }
+    return vt_fail(
+        VT_ERR_NUMERIC,
+        "epoch %lld, step %lld: the %s is %g; first tensor concerned: %s %s; the last good "
+        "state is that of the last checkpoint",
+        (long long)p->epoch + 1, (long long)p->step + 1, what, value, kind,
+        bad ? bad->name : "none (the loss itself)");
+}
+
+// One micro-batch; its loss is added to *loss. batch: its index in the epoch.
+static vt_status micro_batch(loop *l, int64_t batch_index, double *loss)
+{
+    vt_run *run = &l->run;
+    const vt_progress *p = &run->state.progress;
+    const vt_batch *batch;
+    VT_TRY(vt_loader_next(run->train_loader, &batch));
+    VT_REQUIRE(batch, VT_ERR_DATA, "the training data ended before the epoch");
+    vt_step_key key = {.seed = run->config->train.seed,
+                       .epoch = (uint32_t)p->epoch,
+                       .batch = (uint32_t)batch_index,
+                       .step = (uint32_t)(p->epoch * run->batches + batch_index)};
+    double mean = vt_step_run(&run->step, run->state.weights, run->state.grads, batch->images,
+                              batch->labels, batch->count, key);
+    if (!isfinite(mean)) return stop_not_finite(l, "loss", mean);
+    *loss += mean;
+    return VT_OK;
+}
+
+static vt_status update(loop *l)
+{
+    vt_run *run = &l->run;
+    const vt_config *c = run->config;
+    vt_state *s = &run->state;
+    const vt_params *params = &run->model->params;
+    const double mean = 1.0 / c->train.accumulate;
+    l->grad_norm = mean * vt_grad_norm(params, s->grads, run->partials);
+    if (!isfinite(l->grad_norm)) return stop_not_finite(l, "gradient's norm", l->grad_norm);
+    l->lr = vt_schedule_lr(c, s->progress.step, run->batches / c->train.accumulate);
+    vt_optim_step(run->optim, params, s->weights, s->grads, s->slabs, l->lr,
+                  mean * vt_clip_scale(l->grad_norm, c->optim.clip_norm), s->progress.step + 1,
+                  &c->optim);
+    memset(s->grads, 0, params->slab_count * sizeof *s->grads);
+    return VT_OK;
+}
+
+// VT_INTERRUPTED before the state has changed; else one step further.
+static vt_status optimizer_step(loop *l)
+{
+    vt_progress *p = &l->run.state.progress;
+    const int accumulate = l->run.config->train.accumulate;
+    double loss = 0;
+    for (int i = 0; i < accumulate; i++) {
+        if (interrupted(l)) return vt_fail(VT_INTERRUPTED, "interrupted");
+        VT_TRY(micro_batch(l, p->batch + i, &loss));
+    }
+    VT_TRY(update(l));
+    p->batch += accumulate;
+    p->step++;
+    p->loss_sum += loss;
+    p->bad = l->bad_before + vt_loader_bad(l->run.train_loader);
+    return VT_OK;
+}
+
+// ---- what a run tells ----
+
+static vt_meter_reading reading(const loop *l)
+{
+    const vt_progress *p = &l->run.state.progress;
+    return (vt_meter_reading){.epoch = p->epoch,
+                              .epochs = l->run.config->train.epochs,
+                              .batch = p->batch,
+                              .batches = l->run.batches,
+                              .images = l->run.config->train.batch_size,
+                              .loss = p->batch ? p->loss_sum / (double)p->batch : 0,
+                              .lr = l->lr};
+}
+
+static vt_status log_step(loop *l)
+{
+    const vt_progress *p = &l->run.state.progress;
+    vt_meter_reading now = reading(l);
+    vt_meter_show(&l->meter, &now);
+    if (p->step % l->run.config->train.log_every) return VT_OK;
+    vt_json *line = vt_json_new_object();
+    vt_json_add_number(line, "step", (double)p->step);
+    vt_json_add_number(line, "epoch", (double)p->epoch);
+    vt_json_add_number(line, "loss", now.loss); // the epoch's mean so far
+    vt_json_add_number(line, "lr", l->lr);
+    vt_json_add_number(line, "grad_norm", l->grad_norm);
+    vt_json_add_number(line, "images_per_s", vt_meter_rate(&l->meter, &now));
+    vt_status status = vt_runlog_append(l->run.steps, line);
+    vt_json_destroy(line);
+    return status;
+}
+
+// DeiT's key names, and what it cost.
+static vt_status log_epoch(const loop *l, const vt_eval_result *eval, double seconds)
+{
+    const vt_run *run = &l->run;
+    const vt_progress *p = &run->state.progress;
+    double made = (double)((run->batches - l->epoch_first) * run->config->train.batch_size);
+    vt_json *line = vt_json_new_object();
+    vt_json_add_number(line, "epoch", (double)p->epoch);
+    vt_json_add_number(line, "train_loss", p->loss_sum / (double)run->batches);
+    vt_json_add_number(line, "train_lr", l->lr);
+    if (eval->n) {
+        vt_json_add_number(line, "test_loss", eval->loss);
+        vt_json_add_number(line, "test_acc1", eval->acc1);
+        vt_json_add_number(line, "test_acc5", eval->acc5);
+    }
+    vt_json_add_number(line, "n_parameters", (double)run->model->params.total);
+    vt_json_add_number(line, "bad_samples", (double)p->bad);
+    vt_json_add_number(line, "train_s", seconds);
+    vt_json_add_number(line, "images_per_s", seconds > 0 ? made / seconds : 0);
+    vt_json_add_number(line, "data_wait_s", vt_loader_wait_s(run->train_loader));
+    vt_status status = vt_runlog_append(run->log, line);
+    vt_json_destroy(line);
+    char accuracy[96] = "", bad[64] = "";
+    if (eval->n)
+        snprintf(accuracy, sizeof accuracy, "  val acc1 %.2f%%  acc5 %.2f%%  loss %.4f", eval->acc1,
+                 eval->acc5, eval->loss);
+    if (p->bad) snprintf(bad, sizeof bad, "  %lld unreadable samples", (long long)p->bad);
+    vt_log(VT_LOG_INFO, "epoch %lld/%d  train loss %.4f  lr %.2e%s  %.1f images/s%s",
+           (long long)p->epoch + 1, run->config->train.epochs, p->loss_sum / (double)run->batches,
+           l->lr, accuracy, seconds > 0 ? made / seconds : 0, bad);
+    return status;
+}
+
+// ---- epochs ----
+
+static vt_status train_epoch(loop *l)
+{
+    vt_run *run = &l->run;
+    vt_progress *p = &run->state.progress;
+    l->epoch_start_s = vt_now_s();
+    l->epoch_first = p->batch;
+    l->bad_before = p->bad;
+    VT_TRY(vt_loader_start(run->train_loader, (uint32_t)p->epoch, p->batch));
+    while (p->batch < run->batches) {
+        VT_TRY(optimizer_step(l));
+        VT_TRY(log_step(l));
+        if (vt_now_s() - l->saved_s > CHECKPOINT_INTERVAL_S) VT_TRY(save(l));
+    }
+    return VT_OK;
+}
+
+static vt_status end_epoch(loop *l)
+{
+    vt_run *run = &l->run;
+    vt_progress *p = &run->state.progress;
+    vt_eval_result *eval = &l->result->eval;
+    double seconds = vt_now_s() - l->epoch_start_s, start = vt_now_s();
+    *eval = (vt_eval_result){0};
+    if (run->val) {
+        VT_TRY(vt_evaluate(&run->evaluator, run->state.weights, run->val_loader,
+                           l->options->interrupted, eval));
+        l->meter.evaluation_s += vt_now_s() - start;
+        l->meter.evaluations++;
+    }
+    VT_TRY(log_epoch(l, eval, seconds));
+    l->result->train_loss = p->loss_sum / (double)run->batches;
+    VT_TRY(vt_weights_save(run->final, run->model, run->state.weights));
+    if (eval->n && eval->acc1 > p->best_acc1) {
+        VT_TRY(vt_weights_save(run->best, run->model, run->state.weights));
+        p->best_acc1 = eval->acc1;
+        p->best_epoch = p->epoch;
+    }
+    p->epoch++;
+    p->batch = 0;
+    p->loss_sum = 0;
+    p->bad = 0;
+    return save(l);
+}
+
+static vt_status train(loop *l)
+{
+    vt_progress *p = &l->run.state.progress;
+    l->saved_s = vt_now_s();
+    l->meter = vt_meter_start(p->epoch * l->run.batches + p->batch);
+    while (p->epoch < l->run.config->train.epochs) {
+        vt_status status = train_epoch(l);
+        if (status == VT_OK) status = end_epoch(l);
+        vt_log_progress(NULL);
+        if (status == VT_INTERRUPTED) return stop_interrupted(l);
+        VT_TRY(status);
+    }
+    return VT_OK;
+}
+
+// ---- start, resume, dry run ----
+
+// A resumed run must be the run that it resumes.
+static vt_status same_run(const vt_run *run, const char *path, const char *old_text)
+{
+    vt_json *old = NULL, *now = NULL;
+    vt_status status;
+    VT_TRY_OR_FAIL(status, vt_json_parse(&old, old_text, strlen(old_text), path));
+    VT_TRY_OR_FAIL(
+        status, vt_json_parse(&now, run->config_text, strlen(run->config_text), run->config_path));
+    const char *key = vt_config_difference(old, now);
+    if (key)
+        status = vt_fail(VT_ERR_CONFIG,
+                         "%s: differs from the run in %s, which cannot be resumed with it; set "
+                         "train.resume=never or another output",
+                         key, path);
+fail:
+    vt_json_destroy(old);
+    vt_json_destroy(now);
+    return status;
+}
+
+static vt_status resume(vt_run *run, const char *path)
+{
+    char *old_text = NULL;
+    VT_TRY(vt_checkpoint_config(path, &old_text));
+    vt_status status = same_run(run, path, old_text);
+    free(old_text);
+    VT_TRY(status);
+    return vt_checkpoint_load(path, run->model, run->optim, &run->state);
+}
+
+static vt_status initialize(vt_run *run)
+{
+    const vt_train_config *t = &run->config->train;
+    vt_params_init(&run->model->params, run->state.weights, t->seed);
+    run->state.progress = (vt_progress){.best_acc1 = -1, .best_epoch = -1};
+    if (!t->init) return VT_OK;
+    vt_st_file *file = NULL;
+    VT_TRY(vt_st_open(&file, t->init));
+    vt_status status = vt_params_load(&run->model->params, run->state.weights, file, "");
+    vt_st_close(file);
+    return status;
+}
+
+static vt_status begin(vt_run *run)
+{
+    const char *wish = run->config->train.resume;
+    const vt_progress *p = &run->state.progress;
+    if (!strcmp(wish, "never"))
+        VT_TRY(initialize(run));
+    else if (strcmp(wish, "auto"))
+        VT_TRY(resume(run, wish));
+    else if (vt_file_exists(run->last))
+        VT_TRY(resume(run, run->last));
+    else
+        VT_TRY(initialize(run));
+    if (p->step)
+        vt_log(VT_LOG_INFO, "resumed at epoch %lld, batch %lld", (long long)p->epoch + 1,
+               (long long)p->batch);
+    return VT_OK;
+}
+
+// The folder as of where the run stands: what was logged after the checkpoint is done again.
+static vt_status prepare_folder(const vt_run *run)
+{
+    VT_TRY(vt_make_directories(run->config->output));
+    VT_TRY(vt_file_write(run->config_path, run->config_text, strlen(run->config_text)));
+    VT_TRY(vt_runlog_truncate(run->log, "epoch", (double)run->state.progress.epoch));
+    return vt_runlog_truncate(run->steps, "step", (double)run->state.progress.step + 1);
+}
+
+static vt_status dry_run(loop *l)
+{
+    vt_run *run = &l->run;
+    const vt_config *c = run->config;
+    vt_train_result *r = l->result;
+    VT_TRY(initialize(run));
+    VT_TRY(vt_make_directories(c->output));
+    VT_TRY(vt_loader_start(run->train_loader, 0, 0));
+    const int64_t steps = run->batches / c->train.accumulate;
+    for (int i = 0; i < DRY_STEPS && i < steps; i++) {
+        double start = vt_now_s();
+        VT_TRY(optimizer_step(l));
+        r->step_s = vt_now_s() - start;
+    }
+    const double images = (double)c->train.batch_size * c->train.accumulate;
+    const double evaluated = run->val ? (double)run->val->count : 0;
+    r->total_s = c->train.epochs * r->step_s * ((double)steps + evaluated / images / 3);
+    VT_TRY(vt_loader_start(run->train_loader, 0, 0));
+    const vt_batch *batch;
+    VT_TRY(vt_loader_next(run->train_loader, &batch));
+    vt_rng rng = vt_rng_at(c->train.seed, VT_STREAM_MIX, 0, 0);
+    vt_mix_draw(&run->step.plan, batch->count, &c->mix, &run->step.mix_shape, &rng);
+    vt_mix_apply(batch->images, &run->step.plan, &run->step.mix_shape, run->step.scratch);
+    VT_TRY(vt_run_picture(run, batch->images, batch->count));
+    r->memory = run->memory;
+    r->config_text = run->config_text;
+    r->picture = run->picture;
+    run->config_text = run->picture = NULL; // the caller's now
+    return VT_OK;
+}
+
+static vt_status run_all(loop *l, vt_config *config)
+{
+    VT_TRY(vt_run_open(&l->run, config));
+    if (l->options->dry_run) return dry_run(l);
+    VT_TRY(begin(&l->run));
+    const vt_progress *p = &l->run.state.progress;
+    if (p->epoch >= config->train.epochs) {
+        l->result->was_finished = true;
+        return VT_OK;
+    }
+    VT_TRY(prepare_folder(&l->run));
+    return train(l);
+}
+
+vt_status vt_train(vt_config *config, const vt_train_options *options, vt_train_result *result)
+{
+    loop l = {.options = options, .result = result};
+    *result = (vt_train_result){0};
+    vt_status status = run_all(&l, config);
+    vt_run_close(&l.run);
+    return status;
+}

@@ -1,0 +1,70 @@
+#!/usr/bin/env bash
+# A run: its folder, that nothing but the seed decides its bits, and that a stopped one goes on as if
+# nothing had been.
+. tests/cli/lib.sh
+tiny_problem
+train() { "$vitrain" --config "$dir/tiny.json" --quiet "$@"; }
+
+run train
+check "a run ends well" test $status = 0
+for file in config.json log.jsonl steps.jsonl model.safetensors best.safetensors last.safetensors; do
+    check "it leaves $file" test -s "$dir/run/$file"
+done
+check "a line for each epoch" test "$(wc -l <"$dir/run/log.jsonl")" = 3
+for key in train_loss train_lr test_loss test_acc1 test_acc5 epoch n_parameters; do
+    check "log.jsonl has $key" grep -q "\"$key\":" "$dir/run/log.jsonl"
+done
+check "a line for each step" test "$(wc -l <"$dir/run/steps.jsonl")" = 9
+sum=$(cat "$dir/run"/* | cksum)
+run train
+check "a finished run says so" test $status = 0 -a "$(grep -ci finished <<<"$out$err")" -gt 0
+check "and changes nothing" test "$(cat "$dir/run"/* | cksum)" = "$sum"
+run train --set train.epochs=4
+check "epochs may grow" test $status = 0 -a "$(wc -l <"$dir/run/log.jsonl")" = 4
+fails "another model does not resume" 2 "model.depth" train --set model.depth=1 --set train.epochs=5
+fails "nor other mixing" 2 "mix.prob" train --set mix.prob=0.5 --set train.epochs=5
+
+# Workers and places.
+train --set output="$dir/a" --set data.workers=0
+train --set output="$dir/b" --set data.workers=3
+check "any number of workers: the same bits" cmp "$dir/a/model.safetensors" "$dir/b/model.safetensors"
+train --set output="$dir/c" --set train.seed=1
+check "another seed: other bits" test -n "$(cmp "$dir/a/model.safetensors" "$dir/c/model.safetensors")"
+
+# Stopped in the middle: the same path twice, because last.safetensors keeps its configuration.
+long="--set train.epochs=30 --set output=$dir/run"
+rm -r "$dir/run"
+train $long
+mv "$dir/run" "$dir/whole"
+stopped() { # signal: starts the run, sends the signal after a few epochs, leaves $status
+    rm -rf "$dir/run"
+    train $long >"$dir/.out" 2>"$dir/.err" &
+    for _ in $(seq 200); do
+        if [ "$(wc -l <"$dir/run/log.jsonl" 2>/dev/null || echo 0)" -ge 3 ]; then break; fi
+        sleep 0.02
+    done
+    kill "-$1" $!
+    wait $! 2>/dev/null
+    status=$?
+    lines=$(wc -l <"$dir/run/log.jsonl")
+}
+for signal in TERM INT KILL; do
+    stopped $signal
+    case $signal in KILL) want=137 ;; *) want=130 ;; esac
+    check "SIG$signal stops a run in the middle, exit $want" test $status = $want -a "$lines" -lt 30
+    run train $long
+    check "it goes on" test $status = 0
+    for file in last.safetensors model.safetensors best.safetensors; do
+        check "to the same $file" cmp "$dir/run/$file" "$dir/whole/$file"
+    done
+    check "and as many lines" test "$(cat "$dir/run"/*.jsonl | wc -l)" = "$(cat "$dir/whole"/*.jsonl | wc -l)"
+done
+
+# What would be.
+rm -r "$dir/run"
+run train --dry-run
+check "--dry-run" test $status = 0 -a -n "$out"
+check "--dry-run trains nothing" test ! -e "$dir/run/model.safetensors"
+run train --dry-run --json
+check "--dry-run --json" test $status = 0 -a "${out:0:1}" = "{"
+finish

@@ -1,0 +1,188 @@
+// Whole models through the training step: every gradient against central differences of the loss
+// (double builds only), with dropouts and drop path on and off, mixed and unmixed. The target is a
+// constant of the loss, also where TL-Align makes it from the attention maps.
+#include "numcheck.h"
+
+#include "rig.h"
+
+#include "vitrain/base/threads.h"
+#include "vitrain/ops/ops.h"
+
+#include <math.h>
+#include <string.h>
+
+static const vt_model_config SHAPE = {
+    .name = "vit",
+    .family = "vit",
+    .image_height = 8,
+    .image_width = 12,
+    .patch_size = 4,
+    .in_chans = 2,
+    .embed_dim = 6,
+    .depth = 2,
+    .num_heads = 2,
+    .mlp_ratio = 2,
+    .num_classes = 4,
+    .qkv_bias = true,
+    .norm_eps = 1e-6,
+};
+
+enum { B = 5, K = 4 };
+
+static const vt_step_key KEY = {.seed = 11, .step = 3};
+
+typedef struct model_case {
+    vt_rig *rig;
+    bool stochastic;
+    double loss;
+    vt_real target[B * K], target_dist[B * K]; // frozen
+} model_case;
+
+static double head_loss(const vt_real *logits, const vt_real *target)
+{
+    vt_real losses[B];
+    double sum = 0;
+    vt_cross_entropy(losses, NULL, logits, target, 1, B, K);
+    for (int i = 0; i < B; i++) sum += (double)losses[i];
+    return sum / B;
+}
+
+// The loss against the frozen targets. Only the forward half of the step counts here.
+static double model_loss(void *context)
+{
+    const model_case *test = context;
+    const vt_rig *rig = test->rig;
+    vt_step *step = &test->rig->step;
+    vt_step_compute(step, rig->weights, rig->grads, rig->images, rig->labels, B, NULL, 0,
+                    test->stochastic, KEY);
+    double loss = head_loss(step->logits, test->target);
+    if (!step->logits_dist) return loss;
+    return (loss + head_loss(step->logits_dist, test->target_dist)) / 2;
+}
+
+// A model for this number of threads. Everything in it is a function of the arguments.
+static void begin(model_case *test, const vt_model_config *shape, const char *rule, bool mixed,
+                  int threads)
+{
+    vt_model_config config = *shape;
+    config.drop = 0.2, config.attn_drop = 0.3, config.drop_path = 0.4;
+    vt_threads_set(threads);
+    vt_rig *rig = vt_rig_create(&config, 0.1, rule, B);
+    *test = (model_case){.rig = rig};
+    vt_fill_normal(rig->images, B * rig->pixels, 1, 1);
+    vt_fill_normal(rig->weights, rig->model->params.slab_count, 0.5, 2);
+    for (int i = 0; i < B; i++) rig->labels[i] = i % K;
+    if (!mixed) return;
+    const vt_mix_config mix = {.cutmix = 1, .prob = 1, .mode = VT_MIX_ELEM, .correct_lam = true};
+    vt_rng rng = vt_rng_at(4, VT_STREAM_MIX, 0, 0);
+    vt_mix_draw(&rig->step.plan, B, &mix, &rig->step.mix_shape, &rng);
+    vt_mix_apply(rig->images, &rig->step.plan, &rig->step.mix_shape, rig->step.scratch);
+    assert_true(rig->step.plan.mixed);
+}
+
+// Makes test->loss the loss of the batch under the key and rig->other its gradient, and freezes the
+// targets. That pass is by two threads, in chunks of three and two images; the thousands of passes for
+// the differences are by one, which need not wait for others.
+static void freeze(model_case *test, const vt_model_config *shape, const char *rule, bool mixed,
+                   bool stochastic, vt_step_key key)
+{
+    model_case pair;
+    begin(&pair, shape, rule, mixed, 2);
+    double plain = vt_rig_compute(pair.rig, false, key);
+    double loss = vt_rig_compute(pair.rig, stochastic, key);
+    assert_true((loss != plain) == stochastic);
+    const vt_step *step = &pair.rig->step;
+    begin(test, shape, rule, mixed, 1);
+    test->stochastic = stochastic;
+    test->loss = loss;
+    memcpy(test->rig->other, pair.rig->grads, pair.rig->model->params.slab_count * sizeof(vt_real));
+    memcpy(test->target, step->target, sizeof test->target);
+    if (step->target_dist) memcpy(test->target_dist, step->target_dist, sizeof test->target_dist);
+    vt_rig_destroy(pair.rig);
+}
+
+static double error_of(model_case *test, const vt_param *row)
+{
+    vt_rig *rig = test->rig;
+    return vt_gradient_error(rig->other + row->offset, rig->weights + row->offset, row->count,
+                             model_loss, test);
+}
+
+static void check_model(vt_model_config shape, const char *rule, bool mixed, bool stochastic)
+{
+    model_case test;
+    freeze(&test, &shape, rule, mixed, stochastic, KEY);
+    assert_true(fabs(model_loss(&test) - test.loss) < 1e-12);
+    for (int i = 0; i < test.rig->model->params.count; i++) {
+        const vt_param *row = &test.rig->model->params.rows[i];
+        VT_ASSERT_BELOW(error_of(&test, row), VT_GRADIENT_TOLERANCE, row->name);
+    }
+    vt_rig_destroy(test.rig);
+}
+
+static void class_token(void **state)
+{
+    (void)state;
+    check_model(SHAPE, "area", false, false);
+    check_model(SHAPE, "area", false, true);
+}
+
+static void mixed_with_area_labels(void **state)
+{
+    (void)state;
+    check_model(SHAPE, "area", true, true);
+}
+
+static void mixed_with_aligned_labels(void **state)
+{
+    (void)state;
+    check_model(SHAPE, "tl-align", true, false);
+    check_model(SHAPE, "tl-align", true, true);
+}
+
+static void average_pool_without_qkv_bias(void **state)
+{
+    (void)state;
+    vt_model_config config = SHAPE;
+    config.pool = VT_POOL_AVG;
+    config.qkv_bias = false;
+    check_model(config, "tl-align", true, false);
+    check_model(config, "tl-align", true, true);
+}
+
+static void distilled(void **state)
+{
+    (void)state;
+    vt_model_config config = SHAPE;
+    config.distilled = true;
+    check_model(config, "area", false, false);
+    check_model(config, "tl-align", true, true);
+}
+
+// The gradient under other dropout masks is not the gradient of this loss.
+static void gradient_of_other_masks_is_caught(void **state)
+{
+    (void)state;
+    model_case test;
+    vt_step_key other = KEY;
+    other.step++;
+    freeze(&test, &SHAPE, "area", false, true, other);
+    const vt_params *params = &test.rig->model->params;
+    assert_true(error_of(&test, &params->rows[vt_params_find(params, "norm.bias")]) > 1e-3);
+    vt_rig_destroy(test.rig);
+}
+
+int main(void)
+{
+    if (!vt_gradcheck_possible()) return vt_gradcheck_skipped();
+    vt_gemm_setup();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(class_token),
+        cmocka_unit_test(mixed_with_area_labels),
+        cmocka_unit_test(mixed_with_aligned_labels),
+        cmocka_unit_test(average_pool_without_qkv_bias),
+        cmocka_unit_test(distilled),
+        cmocka_unit_test(gradient_of_other_masks_is_caught),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
