@@ -5,6 +5,7 @@
 
 #include "vitrain/base/log.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -17,6 +18,8 @@
 
 enum { COUNT = 53, SIDE = 8, BATCH = 6 };
 
+static pthread_t main_thread;
+
 typedef struct made_up {
     bool bad[COUNT];
     vt_status status; // of bad ones
@@ -26,7 +29,11 @@ static vt_status read_made_up(const vt_source *source, int64_t index, vt_image *
                               int64_t max_pixels)
 {
     const made_up *m = source->state;
-    assert_int_equal(max_pixels, 1234);
+    sigset_t blocked;
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    if (!pthread_equal(pthread_self(), main_thread) && !sigismember(&blocked, SIGINT))
+        return vt_fail(VT_ERR_MEMORY, "SIGINT would reach a worker");
+    if (max_pixels != 1234) return vt_fail(VT_ERR_MEMORY, "max_pixels is not handed on");
     if (m->bad[index]) return vt_fail(m->status, "%s[%d]: bad", source->path, (int)index);
     VT_TRY(vt_image_reserve(image, SIDE + (int)index % 3, SIDE, 1));
     memset(image->pixels, (int)index, (size_t)(image->width * image->height));
@@ -341,7 +348,8 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    vt_log_set_level(VT_LOG_ERROR); // the bad samples' warnings
+    vt_log_set_level(VT_LOG_ERROR); // no warnings of the bad samples
+    main_thread = pthread_self();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_training_epoch),
         cmocka_unit_test(test_same_whatever),
