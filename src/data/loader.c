@@ -144,7 +144,7 @@ static bool complete(const slot *s, int64_t batch)
 static bool can_claim(const vt_loader *loader)
 {
     int64_t batch = loader->claimed / loader->config.batch_size;
-    return batch < loader->batches && batch < loader->released + loader->slots;
+    return loader->claimed < loader->samples && batch < loader->released + loader->slots;
 }
 
 // Takes the next position; makes it without the lock.
