@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const vt_command *const commands[] = {&vt_cmd_train, &vt_cmd_eval, &vt_cmd_probe,
                                              &vt_cmd_predict, &vt_cmd_info};
@@ -65,17 +64,8 @@ static vt_status dispatch(int argc, char *const *argv)
     return run(command, argc - 2, argv + 2);
 }
 
-// The BLAS library chooses its kernels while it is loaded, before main: where it misjudged the CPU, the
-// program starts itself again with the right name in the environment. Goes on as it is if that fails.
-static void start_with_better_kernels(char **argv)
-{
-    const char *kernels = vt_gemm_better_kernels();
-    if (kernels && setenv("OPENBLAS_CORETYPE", kernels, 1) == 0) execv("/proc/self/exe", argv);
-}
-
 int main(int argc, char **argv)
 {
-    start_with_better_kernels(argv);
     vt_status status = dispatch(argc, argv);
     if (fflush(stdout) != 0 && status == VT_OK)
         status = vt_fail(VT_ERR_IO, "standard output: %s", strerror(errno));

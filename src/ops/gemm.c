@@ -8,8 +8,6 @@
 
 #include <cblas.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 // Only OpenBLAS has these; with another BLAS they are absent.
 extern int openblas_get_parallel(void) __attribute__((weak));
@@ -23,19 +21,6 @@ void vt_gemm_setup(void)
 {
     if (openblas_get_parallel && openblas_get_parallel() == PARALLEL_PTHREAD)
         openblas_set_num_threads(1);
-}
-
-const char *vt_gemm_better_kernels(void)
-{
-#ifdef __x86_64__
-    if (!openblas_get_corename || getenv("OPENBLAS_CORETYPE")) return NULL;
-    const char *loaded = openblas_get_corename();
-    bool avx2_only = !strcmp(loaded, "Haswell") || !strcmp(loaded, "Zen");
-    if (avx2_only && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
-        return "SkylakeX";
-#endif
-    return NULL;
 }
 
 const char *vt_gemm_describe(void)

@@ -30,10 +30,6 @@ void vt_gemm(vt_real *c, int ldc, const vt_real *a, int lda, vt_trans ta, const 
 // Makes the BLAS library single-threaded inside our parallel regions, whichever build of it is
 // loaded. Once, before the first product.
 void vt_gemm_setup(void);
-// The value of OPENBLAS_CORETYPE that would give faster kernels than the ones loaded, or NULL: a library
-// older than the processor falls back to AVX2 kernels where it has AVX-512 ones (0.3.21 on Zen 5:
-// DeiT-S trains 1.7 times as fast with them). It takes effect only in a new process.
-const char *vt_gemm_better_kernels(void);
 const char *vt_gemm_describe(void); // library, version, kernel, threading; for people
 
 // ---- linear (linear.c): torch.nn.functional.linear ----
