@@ -3,29 +3,42 @@
 
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
+#include "vitrain/train/checkpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-// What a weights file says about its model; *told: whether it says anything.
-static vt_status read_shape(vt_model_config *shape, bool *told, const vt_st_file *file)
+// What a weights file says about itself.
+typedef struct vt_told {
+    bool shape; // whether it says anything
+    vt_model_config model;
+    const char *input; // vt_config_input_text; NULL: nothing
+} vt_told;
+
+static vt_status read_metadata(vt_told *told, const vt_st_file *file)
 {
+    *told = (vt_told){0};
     const char *text = file ? vt_st_metadata(file, VT_MODEL_METADATA) : NULL;
-    *told = text != NULL;
-    return text ? vt_model_config_parse(shape, text, vt_st_path(file)) : VT_OK;
+    if (!text) return VT_OK;
+    told->shape = true;
+    told->input = vt_st_metadata(file, VT_INPUT_METADATA);
+    return vt_model_config_parse(&told->model, text, vt_st_path(file));
 }
 
-// Defaults, those of the preset if the model is one, around the shape.
-static vt_status configure_for(vt_config *config, const vt_model_config *shape)
+// Defaults around what the file tells.
+static vt_status configure_as_told(vt_config *config, const vt_told *told)
 {
-    char name[sizeof shape->name + 16];
-    snprintf(name, sizeof name, "model.name=%s", shape->name);
-    const char *const overrides[] = {name};
-    VT_TRY(vt_config_load(config, NULL, overrides, vt_model_preset_find(shape->name) ? 1 : 0));
-    config->model = *shape;
-    config->data.augment.channels = shape->in_chans;
-    config->data.augment.height = shape->image_height;
-    config->data.augment.width = shape->image_width;
+    char *input = NULL;
+    if (told->input && asprintf(&input, "data=%s", told->input) < 0)
+        return vt_fail(VT_ERR_MEMORY, "out of memory");
+    const char *const overrides[] = {input};
+    vt_status status = vt_config_load(config, NULL, overrides, input ? 1 : 0);
+    free(input);
+    if (status != VT_OK) return status;
+    config->model = told->model;
+    config->data.augment.channels = told->model.in_chans;
+    config->data.augment.height = told->model.image_height;
+    config->data.augment.width = told->model.image_width;
     return VT_OK;
 }
 
@@ -42,18 +55,17 @@ static vt_status count_classes(vt_config *config)
 
 static vt_status configure(vt_config *config, const vt_args *args, const vt_st_file *file)
 {
-    vt_model_config shape;
-    bool told;
-    VT_TRY(read_shape(&shape, &told, file));
+    vt_told told;
+    VT_TRY(read_metadata(&told, file));
     if (!args->config && args->n_sets == 0) {
-        VT_REQUIRE(told, VT_ERR_USAGE, "%s does not say what model it is for: give --config",
+        VT_REQUIRE(told.shape, VT_ERR_USAGE, "%s does not say what model it is for: give --config",
                    vt_st_path(file));
-        return configure_for(config, &shape);
+        return configure_as_told(config, &told);
     }
     VT_TRY(vt_config_load(config, args->config, args->sets, args->n_sets));
     if (config->classes_given) return VT_OK;
-    if (!told) return count_classes(config);
-    config->model.num_classes = shape.num_classes;
+    if (!told.shape) return count_classes(config);
+    config->model.num_classes = told.model.num_classes;
     return VT_OK;
 }
 

@@ -31,8 +31,12 @@ printf 'red\ngreen\nblue\n' >"$dir/names"
 run "$vitrain" predict "$run/last.safetensors" "$dir/val/class1/000.png" --config "$config" \
     --classes "$dir/names"
 check "predict --classes" test $status = 0 -a "$(sed -n 2p "$dir/.out" | awk '{print $2}')" = green
-run "$vitrain" predict "$run/model.safetensors" "$dir/val/class1/000.png"
-check "predict without a configuration" test $status = 0
+run "$vitrain" predict "$run/model.safetensors" "$dir"/val/class1/00[01].png --config "$config"
+with=$out
+for weights in model last; do
+    run "$vitrain" predict "$run/$weights.safetensors" "$dir"/val/class1/00[01].png
+    check "predict with $weights.safetensors alone: the same" test $status = 0 -a "$out" = "$with"
+done
 printf 'red\ngreen\n' >"$dir/two_names"
 fails "a wrong number of class names" 1 "names.*expected 3.*got 2" \
     "$vitrain" predict "$run/model.safetensors" "$dir/val/class1/000.png" --classes "$dir/two_names"
