@@ -75,7 +75,7 @@ static void print_model(const vt_subject *subject, const vt_memory_plan *memory)
     printf("parameters  %lld\n", (long long)model->params.total);
     printf("FLOPs/image %.4g forward, %.4g forward and backward\n",
            model->ops->forward_flops(model), model->ops->train_flops(model));
-    if (memory) vt_print_memory(memory);
+    vt_print_memory(memory);
 }
 
 static vt_json *json_machine(const vt_cpu *cpu)
@@ -97,23 +97,22 @@ static void json_model(vt_json *root, const vt_subject *subject, const vt_memory
     vt_json_add_number(root, "n_parameters", (double)model->params.total);
     vt_json_add_number(root, "forward_flops", model->ops->forward_flops(model));
     vt_json_add_number(root, "train_flops", model->ops->train_flops(model));
-    if (memory) vt_json_memory(root, memory);
+    vt_json_memory(root, memory);
 }
 
 static vt_status answer(const vt_subject *subject, bool json)
 {
-    vt_memory_plan memory;
-    const bool planned = subject->config.train.batch_size > 0; // there is a configuration
-    if (planned) VT_TRY(vt_plan_memory(&subject->config, &memory));
+    vt_memory_plan memory = {0};
+    if (subject->model) VT_TRY(vt_plan_memory(&subject->config, &memory));
     vt_cpu cpu;
     describe_cpu(&cpu);
     if (json) {
         vt_json *root = json_machine(&cpu);
-        if (subject->model) json_model(root, subject, planned ? &memory : NULL);
+        if (subject->model) json_model(root, subject, &memory);
         return vt_answer_json(root);
     }
     print_machine(&cpu);
-    if (subject->model) print_model(subject, planned ? &memory : NULL);
+    if (subject->model) print_model(subject, &memory);
     return VT_OK;
 }
 

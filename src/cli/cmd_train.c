@@ -24,14 +24,24 @@ static void catch_signals(void)
     sigaction(SIGTERM, &action, NULL);
 }
 
+static void print_duration(double seconds)
+{
+    if (seconds < 120)
+        printf("%.3g s", seconds);
+    else if (seconds < 7200)
+        printf("%.3g min", seconds / 60);
+    else
+        printf("%.3g h", seconds / 3600);
+}
+
 static vt_status answer_dry_run(const vt_train_result *result, bool json)
 {
     if (!json) {
         printf("%s\n", result->config_text);
         vt_print_memory(&result->memory);
-        printf("time        %.3g s an optimizer step, about %.1f h in all\n", result->step_s,
-               result->total_s / 3600);
-        printf("first batch %s\n", result->picture);
+        printf("time        %.3g s an optimizer step, about ", result->step_s);
+        print_duration(result->total_s);
+        printf(" in all\nfirst batch %s\n", result->picture);
         return VT_OK;
     }
     vt_json *config;

@@ -23,7 +23,7 @@ vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *
 void vt_subject_free(vt_subject *subject); // takes a zeroed one
 
 // The names of the labels: those of data.class_map, else of data.train where that is at hand, else of
-// data.val. One of them must be given.
+// data.val. VT_ERR_CONFIG if there is none.
 vt_status vt_labels_read(vt_classes *classes, const vt_data_config *data);
 
 // Prints a tree as one line of JSON on stdout, and destroys it. VT_ERR_MEMORY.

@@ -1,40 +1,78 @@
 // What commands share: a model and its weights from a configuration, a weights file or both; answers.
 #include "commands.h"
 
+#include "vitrain/base/log.h"
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
+#include "vitrain/train/checkpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
-// What a weights file says about its model; *told: whether it says anything.
-static vt_status read_shape(vt_model_config *shape, bool *told, const vt_st_file *file)
+enum { IMAGENET_CLASSES = 1000 };
+
+// What a weights file says about itself.
+typedef struct vt_told {
+    bool shape; // whether it says anything
+    vt_model_config model;
+    const char *input; // vt_config_input_text; NULL: nothing
+} vt_told;
+
+static vt_status read_metadata(vt_told *told, const vt_st_file *file)
 {
+    *told = (vt_told){0};
     const char *text = file ? vt_st_metadata(file, VT_MODEL_METADATA) : NULL;
-    *told = text != NULL;
-    return text ? vt_model_config_parse(shape, text, vt_st_path(file)) : VT_OK;
+    if (!text) return VT_OK;
+    told->shape = true;
+    told->input = vt_st_metadata(file, VT_INPUT_METADATA);
+    return vt_model_config_parse(&told->model, text, vt_st_path(file));
 }
 
-// Defaults, those of the preset if the model is one, around the shape.
-static vt_status configure_for(vt_config *config, const vt_model_config *shape)
+// --config and --set; without --config over what the file tells of its pictures.
+static vt_status load_config(vt_config *config, const vt_args *args, const vt_told *told)
 {
-    char name[sizeof shape->name + 16];
-    snprintf(name, sizeof name, "model.name=%s", shape->name);
-    const char *const overrides[] = {name};
-    VT_TRY(vt_config_load(config, NULL, overrides, vt_model_preset_find(shape->name) ? 1 : 0));
-    config->model = *shape;
-    config->data.augment.channels = shape->in_chans;
-    config->data.augment.height = shape->image_height;
-    config->data.augment.width = shape->image_width;
-    return VT_OK;
+    if (args->config || !told->input)
+        return vt_config_load(config, args->config, args->sets, args->n_sets);
+    char *input = NULL;
+    const char **sets = malloc(((size_t)args->n_sets + 1) * sizeof *sets);
+    vt_status status = VT_OK;
+    if (sets && asprintf(&input, "data=%s", told->input) >= 0) {
+        sets[0] = input;
+        memcpy(sets + 1, args->sets, (size_t)args->n_sets * sizeof *sets);
+        status = vt_config_load(config, NULL, sets, args->n_sets + 1);
+        free(input);
+    } else {
+        status = vt_fail(VT_ERR_MEMORY, "out of memory");
+    }
+    free(sets);
+    return status;
 }
 
-static vt_status count_classes(vt_config *config)
+static void adopt_shape(vt_config *config, const vt_model_config *model)
 {
+    config->model = *model;
+    config->data.augment.channels = model->in_chans;
+    config->data.augment.height = model->image_height;
+    config->data.augment.width = model->image_width;
+}
+
+// The number of classes where the configuration leaves it open and no weights tell it. `assume`: if
+// the data is not at hand, as many as ImageNet has.
+static vt_status count_classes(vt_config *config, bool assume)
+{
+    const vt_data_config *data = &config->data;
+    const char *const paths[] = {data->class_map, data->train, data->val};
+    bool at_hand = false;
+    for (int i = 0; i < 3; i++) at_hand = at_hand || (paths[i] && vt_file_exists(paths[i]));
+    if (!at_hand && assume) {
+        config->model.num_classes = IMAGENET_CLASSES;
+        vt_log(VT_LOG_INFO, "model.num_classes: open, and the data is not at hand; %d assumed",
+               IMAGENET_CLASSES);
+        return VT_OK;
+    }
     vt_classes classes;
-    VT_REQUIRE(config->data.class_map || config->data.train || config->data.val, VT_ERR_CONFIG,
-               "model.num_classes: missing, and neither weights nor data tell it");
-    VT_TRY(vt_labels_read(&classes, &config->data));
+    VT_TRY(vt_labels_read(&classes, data));
     config->model.num_classes = classes.count;
     vt_classes_free(&classes);
     return VT_OK;
@@ -42,18 +80,19 @@ static vt_status count_classes(vt_config *config)
 
 static vt_status configure(vt_config *config, const vt_args *args, const vt_st_file *file)
 {
-    vt_model_config shape;
-    bool told;
-    VT_TRY(read_shape(&shape, &told, file));
-    if (!args->config && args->n_sets == 0) {
-        VT_REQUIRE(told, VT_ERR_USAGE, "%s does not say what model it is for: give --config",
+    vt_told told;
+    VT_TRY(read_metadata(&told, file));
+    VT_TRY(load_config(config, args, &told));
+    if (!config->model.name[0]) {
+        VT_REQUIRE(file, VT_ERR_CONFIG, "model.name: missing");
+        VT_REQUIRE(told.shape, VT_ERR_USAGE, "%s does not say what model it is for: give --config",
                    vt_st_path(file));
-        return configure_for(config, &shape);
+        adopt_shape(config, &told.model);
+    } else if (!config->classes_given && told.shape) {
+        config->model.num_classes = told.model.num_classes;
+    } else if (!config->classes_given) {
+        return count_classes(config, file == NULL);
     }
-    VT_TRY(vt_config_load(config, args->config, args->sets, args->n_sets));
-    if (config->classes_given) return VT_OK;
-    if (!told) return count_classes(config);
-    config->model.num_classes = shape.num_classes;
     return VT_OK;
 }
 
@@ -95,8 +134,10 @@ vt_status vt_labels_read(vt_classes *classes, const vt_data_config *data)
 {
     if (data->class_map) return vt_classes_read(classes, data->class_map);
     const char *path = data->train && vt_file_exists(data->train) ? data->train : data->val;
+    if (!path) path = data->train;
+    VT_REQUIRE(path, VT_ERR_CONFIG, "data.train: missing, and data.val and data.class_map too");
     vt_source *source;
-    VT_TRY(vt_source_open(&source, path ? path : data->train, data->format, NULL));
+    VT_TRY(vt_source_open(&source, path, data->format, NULL));
     vt_status status = vt_classes_copy(classes, &source->classes);
     vt_source_close(source);
     return status;
@@ -120,10 +161,11 @@ static size_t total(const vt_memory_plan *plan)
 void vt_print_memory(const vt_memory_plan *plan)
 {
     const double mib = 1 << 20;
-    printf("memory      %.1f MiB to train: parameters, gradients, moments %.1f, activations %.1f, "
-           "batches %.1f\n",
+    printf("memory      %.1f MiB to train: parameters, gradients, moments %.1f, activations %.1f",
            (double)total(plan) / mib, (double)plan->parameters / mib,
-           (double)plan->activations / mib, (double)plan->batches / mib);
+           (double)plan->activations / mib);
+    if (plan->batches > 0) printf(", batches %.1f", (double)plan->batches / mib);
+    putchar('\n');
 }
 
 void vt_json_memory(vt_json *answer, const vt_memory_plan *plan)

@@ -2,6 +2,7 @@
 //
 //     vitrain            the version of this layout, "1" (a checkpoint has it, a weights file does not)
 //     vitrain.model      the model's shape (VT_MODEL_METADATA)
+//     vitrain.input      what its pictures are like (VT_INPUT_METADATA)
 //     vitrain.config     the resolved configuration
 //     vitrain.progress   vt_progress as JSON
 #include "vitrain/train/checkpoint.h"
@@ -137,29 +138,32 @@ static vt_status write_tensors(const char *path, const vt_params *params, const 
 // ---- files ----
 
 vt_status vt_checkpoint_save(const char *path, const vt_model *model, const vt_optim_ops *optim,
-                             const vt_state *state, const char *config_text)
+                             const vt_state *state, const char *config_text, const char *input_text)
 {
     char *shape = vt_model_config_text(&model->config);
     char *progress = progress_text(state->progress);
     const vt_st_meta metadata[] = {{VERSION_KEY, VERSION},
                                    {VT_MODEL_METADATA, shape},
+                                   {VT_INPUT_METADATA, input_text},
                                    {CONFIG_KEY, config_text},
                                    {PROGRESS_KEY, progress}};
     vt_status status =
         shape && progress
-            ? write_tensors(path, &model->params, state->weights, optim, state->slabs, metadata, 4)
+            ? write_tensors(path, &model->params, state->weights, optim, state->slabs, metadata, 5)
             : vt_fail(VT_ERR_MEMORY, "%s: out of memory for the metadata", path);
     free(shape);
     free(progress);
     return status;
 }
 
-vt_status vt_weights_save(const char *path, const vt_model *model, const vt_real *weights)
+vt_status vt_weights_save(const char *path, const vt_model *model, const vt_real *weights,
+                          const char *input_text)
 {
     char *shape = vt_model_config_text(&model->config);
     VT_REQUIRE(shape, VT_ERR_MEMORY, "%s: out of memory for the metadata", path);
-    const vt_st_meta metadata[] = {{"format", "pt"}, {VT_MODEL_METADATA, shape}};
-    vt_status status = write_tensors(path, &model->params, weights, NULL, NULL, metadata, 2);
+    const vt_st_meta metadata[] = {
+        {"format", "pt"}, {VT_MODEL_METADATA, shape}, {VT_INPUT_METADATA, input_text}};
+    vt_status status = write_tensors(path, &model->params, weights, NULL, NULL, metadata, 3);
     free(shape);
     return status;
 }

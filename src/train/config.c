@@ -314,6 +314,18 @@ vt_json *vt_config_json(const vt_config *config)
     return root;
 }
 
+char *vt_config_input_text(const vt_config *config)
+{
+    static const char *const keys[] = {"interpolation", "crop_pct", "mean", "std"};
+    vt_json *all = vt_config_json(config), *input = vt_json_new_object();
+    for (size_t i = 0; all && i < sizeof keys / sizeof *keys; i++)
+        vt_json_put_copy(input, keys[i], vt_json_get(vt_json_get(all, "data"), keys[i]));
+    char *text = all ? vt_json_text(input, false) : NULL;
+    vt_json_destroy(all);
+    vt_json_destroy(input);
+    return text;
+}
+
 static char *text_at(const vt_json *root, const char *path)
 {
     const char *leaf;

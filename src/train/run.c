@@ -119,7 +119,8 @@ static vt_status describe_config(vt_run *run)
     vt_json *json = vt_config_json(run->config);
     run->config_text = vt_json_text(json, true);
     vt_json_destroy(json);
-    VT_REQUIRE(run->config_text, VT_ERR_MEMORY, "out of memory");
+    run->input_text = vt_config_input_text(run->config);
+    VT_REQUIRE(run->config_text && run->input_text, VT_ERR_MEMORY, "out of memory");
     return VT_OK;
 }
 
@@ -157,7 +158,7 @@ void vt_run_close(vt_run *run)
     vt_source_close(run->val);
     vt_model_destroy(run->model);
     vt_arena_release(&run->arena);
-    char *const texts[] = {run->config_text, run->log,         run->steps,   run->last,
+    char *const texts[] = {run->config_text, run->input_text,  run->log,     run->steps, run->last,
                            run->best,        run->config_path, run->picture, run->final};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
     *run = (vt_run){0};

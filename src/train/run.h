@@ -21,6 +21,7 @@ typedef struct vt_run {
     vt_memory_plan memory;
     int64_t batches;   // micro-batches of an epoch, a multiple of train.accumulate
     char *config_text; // the resolved configuration, once num_classes is known
+    char *input_text;  // vt_config_input_text
     char *log, *steps, *last, *best, *final, *config_path, *picture; // paths
 } vt_run;
 

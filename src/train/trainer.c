@@ -36,7 +36,8 @@ typedef struct loop {
 static vt_status save(loop *l)
 {
     vt_run *run = &l->run;
-    VT_TRY(vt_checkpoint_save(run->last, run->model, run->optim, &run->state, run->config_text));
+    VT_TRY(vt_checkpoint_save(run->last, run->model, run->optim, &run->state, run->config_text,
+                              run->input_text));
     l->saved_s = vt_now_s();
     return VT_OK;
 }
@@ -93,6 +94,12 @@ static vt_status micro_batch(loop *l, int64_t batch_index, double *loss)
     return VT_OK;
 }
 
+static double learning_rate(const loop *l, int64_t step)
+{
+    const vt_config *c = l->run.config;
+    return vt_schedule_lr(c, step, l->run.batches / c->train.accumulate);
+}
+
 static vt_status update(loop *l)
 {
     vt_run *run = &l->run;
@@ -102,7 +109,7 @@ static vt_status update(loop *l)
     const double mean = 1.0 / c->train.accumulate;
     l->grad_norm = mean * vt_grad_norm(params, s->grads, run->partials);
     if (!isfinite(l->grad_norm)) return stop_not_finite(l, "gradient's norm", l->grad_norm);
-    l->lr = vt_schedule_lr(c, s->progress.step, run->batches / c->train.accumulate);
+    l->lr = learning_rate(l, s->progress.step);
     vt_optim_step(run->optim, params, s->weights, s->grads, s->slabs, l->lr,
                   mean * vt_clip_scale(l->grad_norm, c->optim.clip_norm), s->progress.step + 1,
                   &c->optim);
@@ -226,9 +233,9 @@ static vt_status end_epoch(loop *l)
     }
     VT_TRY(log_epoch(l, eval, seconds));
     l->result->train_loss = p->loss_sum / (double)run->batches;
-    VT_TRY(vt_weights_save(run->final, run->model, run->state.weights));
+    VT_TRY(vt_weights_save(run->final, run->model, run->state.weights, run->input_text));
     if (eval->n && eval->acc1 > p->best_acc1) {
-        VT_TRY(vt_weights_save(run->best, run->model, run->state.weights));
+        VT_TRY(vt_weights_save(run->best, run->model, run->state.weights, run->input_text));
         p->best_acc1 = eval->acc1;
         p->best_epoch = p->epoch;
     }
@@ -244,6 +251,7 @@ static vt_status train(loop *l)
     vt_progress *p = &l->run.state.progress;
     l->saved_s = vt_now_s();
     l->meter = vt_meter_start(p->epoch * l->run.batches + p->batch);
+    if (p->step > 0) l->lr = learning_rate(l, p->step - 1); // resumed, maybe at an epoch's last step
     while (p->epoch < l->run.config->train.epochs) {
         vt_status status = train_epoch(l);
         if (status == VT_OK) status = end_epoch(l);

@@ -31,8 +31,14 @@ printf 'red\ngreen\nblue\n' >"$dir/names"
 run "$vitrain" predict "$run/last.safetensors" "$dir/val/class1/000.png" --config "$config" \
     --classes "$dir/names"
 check "predict --classes" test $status = 0 -a "$(sed -n 2p "$dir/.out" | awk '{print $2}')" = green
-run "$vitrain" predict "$run/model.safetensors" "$dir/val/class1/000.png"
-check "predict without a configuration" test $status = 0
+run "$vitrain" predict "$run/model.safetensors" "$dir"/val/class1/00[01].png --config "$config"
+with=$out
+for weights in model last; do
+    run "$vitrain" predict "$run/$weights.safetensors" "$dir"/val/class1/00[01].png
+    check "predict with $weights.safetensors alone: the same" test $status = 0 -a "$out" = "$with"
+done
+run "$vitrain" predict "$run/model.safetensors" "$dir"/val/class1/00[01].png --set train.threads=1
+check "and with --set" test $status = 0 -a "$out" = "$with"
 printf 'red\ngreen\n' >"$dir/two_names"
 fails "a wrong number of class names" 1 "names.*expected 3.*got 2" \
     "$vitrain" predict "$run/model.safetensors" "$dir/val/class1/000.png" --classes "$dir/two_names"
@@ -50,6 +56,14 @@ check "info of DeiT-Tiny: parameters" test "$(number n_parameters)" = 5717416
 check "info of DeiT-Tiny: FLOPs" holds "$(number forward_flops) > 2.4e9 && $(number forward_flops) < 2.6e9"
 check "training is three times the work" \
     holds "$(number train_flops) > 2.8 * $(number forward_flops) && $(number train_flops) < 3.2 * $(number forward_flops)"
+
+for file in configs/*.json; do
+    check "$file can be used" "$vitrain" info --config "$file"
+done
+for size in t s b; do
+    check "deit_${size}_cutmix.json differs in label.rule and its output only" \
+        test "$(diff configs/deit_$size.json configs/deit_${size}_cutmix.json | grep -c '^>')" = 2
+done
 
 # probe: B 5, N 4, T 5, K 3, depth 2
 "$material" probe "$dir/in.safetensors" 5 3 16 8 3

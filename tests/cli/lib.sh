@@ -54,7 +54,7 @@ tiny_problem() {
 {
   "model": {"name": "vit", "image_size": 16, "patch_size": 8, "embed_dim": 16, "depth": 2,
             "num_heads": 2, "mlp_ratio": 2, "drop_path": 0.1, "drop": 0.1},
-  "data": {"train": "train", "val": "val", "workers": 2},
+  "data": {"train": "train", "val": "val", "workers": 2, "mean": [0.4, 0.4, 0.4], "crop_pct": 1},
   "mix": {"cutmix": 1.0, "mixup": 0.8, "smoothing": 0.1},
   "label": {"rule": "tl-align"},
   "optim": {"name": "adamw", "lr": 0.003, "lr_base_batch": null},

@@ -25,23 +25,24 @@ fails "another model does not resume" 2 "model.depth" train --set model.depth=1 
 fails "nor other mixing" 2 "mix.prob" train --set mix.prob=0.5 --set train.epochs=5
 
 # Workers and places.
-train --set output="$dir/a" --set data.workers=0
-train --set output="$dir/b" --set data.workers=3
+run train --set output="$dir/a" --set data.workers=0
+run train --set output="$dir/b" --set data.workers=3
 check "any number of workers: the same bits" cmp "$dir/a/model.safetensors" "$dir/b/model.safetensors"
-train --set output="$dir/c" --set train.seed=1
+run train --set output="$dir/c" --set train.seed=1
 check "another seed: other bits" test -n "$(cmp "$dir/a/model.safetensors" "$dir/c/model.safetensors")"
 
 # Stopped in the middle: the same path twice, because last.safetensors keeps its configuration.
-long="--set train.epochs=30 --set output=$dir/run"
+long="--set train.epochs=100 --set output=$dir/run"
 rm -r "$dir/run"
-train $long
+run train $long
 mv "$dir/run" "$dir/whole"
-stopped() { # signal: starts the run, sends the signal after a few epochs, leaves $status
+stopped() { # signal: starts the run, sends the signal after a few epochs, leaves $status and $lines
     rm -rf "$dir/run"
-    train $long >"$dir/.out" 2>"$dir/.err" &
-    for _ in $(seq 200); do
-        if [ "$(wc -l <"$dir/run/log.jsonl" 2>/dev/null || echo 0)" -ge 3 ]; then break; fi
-        sleep 0.02
+    "$vitrain" --config "$dir/tiny.json" --quiet $long >"$dir/.out" 2>"$dir/.err" &
+    for _ in $(seq 400); do
+        lines=$(cat "$dir/run/log.jsonl" 2>/dev/null | wc -l)
+        if [ "$lines" -ge 3 ]; then break; fi
+        sleep 0.01
     done
     kill "-$1" $!
     wait $! 2>/dev/null
@@ -51,13 +52,29 @@ stopped() { # signal: starts the run, sends the signal after a few epochs, leave
 for signal in TERM INT KILL; do
     stopped $signal
     case $signal in KILL) want=137 ;; *) want=130 ;; esac
-    check "SIG$signal stops a run in the middle, exit $want" test $status = $want -a "$lines" -lt 30
+    check "SIG$signal stops a run in the middle, exit $want" test $status = $want -a "$lines" -lt 100
     run train $long
     check "it goes on" test $status = 0
     for file in last.safetensors model.safetensors best.safetensors; do
         check "to the same $file" cmp "$dir/run/$file" "$dir/whole/$file"
     done
     check "and as many lines" test "$(cat "$dir/run"/*.jsonl | wc -l)" = "$(cat "$dir/whole"/*.jsonl | wc -l)"
+done
+
+# Killed again and again, wherever it happens to be.
+rm -rf "$dir/run"
+kills=0
+for signal in KILL TERM KILL TERM KILL KILL TERM KILL; do
+    "$vitrain" --config "$dir/tiny.json" --quiet $long >"$dir/.out" 2>"$dir/.err" &
+    sleep 0.0$((5 + kills))
+    kill "-$signal" $! 2>/dev/null && kills=$((kills + 1))
+    wait $! 2>/dev/null
+done
+run train $long
+check "killed $kills times, it comes to the same end" cmp "$dir/run/last.safetensors" "$dir/whole/last.safetensors"
+for log in log steps; do
+    check "its $log.jsonl has each line once" cmp <(cut -d, -f1-3 "$dir/run/$log.jsonl") \
+        <(cut -d, -f1-3 "$dir/whole/$log.jsonl")
 done
 
 # What would be.

@@ -71,6 +71,7 @@ static const vt_progress somewhere = {.epoch = 3,
                                       .bad = 2,
                                       .best_acc1 = 55.123456789012345,
                                       .best_epoch = 1};
+#define INPUT "{\"crop_pct\": 0.9}"
 #define CONFIG "{\n  \"a\": \"\\\"quoted\\\"\"\n}"
 
 typedef struct fixture {
@@ -87,7 +88,7 @@ static void save(fixture *f)
     f->saved = state_new(&f->model->params, 1);
     f->saved.progress = somewhere;
     f->path = in_folder("last.safetensors");
-    if (vt_checkpoint_save(f->path, f->model, f->optim, &f->saved, CONFIG) != VT_OK)
+    if (vt_checkpoint_save(f->path, f->model, f->optim, &f->saved, CONFIG, INPUT) != VT_OK)
         fail_msg("%s", vt_error_message());
 }
 
@@ -130,7 +131,7 @@ static void test_weights(void **unused)
     fixture f;
     save(&f);
     const char *path = in_folder("model.safetensors");
-    assert_int_equal(vt_weights_save(path, f.model, f.saved.weights), VT_OK);
+    assert_int_equal(vt_weights_save(path, f.model, f.saved.weights, INPUT), VT_OK);
     const char *files[] = {path, f.path};
     for (int i = 0; i < 2; i++) {
         vt_st_file *file = NULL;
@@ -140,6 +141,7 @@ static void test_weights(void **unused)
         assert_int_equal(vt_params_load(&f.model->params, weights, file, ""), VT_OK);
         assert_memory_equal(weights, f.saved.weights, f.model->params.slab_count * sizeof *weights);
         assert_non_null(vt_st_metadata(file, VT_MODEL_METADATA));
+        assert_string_equal(vt_st_metadata(file, VT_INPUT_METADATA), INPUT);
         assert_int_equal(
             vt_model_config_parse(&told, vt_st_metadata(file, VT_MODEL_METADATA), path), VT_OK);
         assert_true(told.embed_dim == 8 && told.depth == 2 && told.num_classes == 5);
@@ -173,8 +175,8 @@ static void test_other_model(void **unused)
     save(&f);
     vt_model *wider = make_model(12);
     assert_refused(f.path, wider, f.optim, VT_ERR_SHAPE, wider->params.rows[0].name);
-    assert_int_equal(vt_checkpoint_save(f.path, f.model, vt_optim_find("sgd"), &f.saved, CONFIG),
-                     VT_OK);
+    assert_int_equal(
+        vt_checkpoint_save(f.path, f.model, vt_optim_find("sgd"), &f.saved, CONFIG, INPUT), VT_OK);
     assert_refused(f.path, f.model, f.optim, VT_ERR_SHAPE, "optim.exp_avg.cls_token");
     vt_model_destroy(wider);
     release(&f);
@@ -221,14 +223,14 @@ static void test_not_a_checkpoint(void **unused)
     save(&f);
     char *text = NULL;
     const char *path = in_folder("weights.safetensors");
-    assert_int_equal(vt_weights_save(path, f.model, f.saved.weights), VT_OK);
+    assert_int_equal(vt_weights_save(path, f.model, f.saved.weights, INPUT), VT_OK);
     assert_refused(path, f.model, f.optim, VT_ERR_FORMAT, "not a checkpoint");
     assert_int_equal(vt_checkpoint_config(path, &text), VT_ERR_FORMAT);
     assert_null(text);
     assert_refused(in_folder("absent"), f.model, f.optim, VT_ERR_IO, "");
 
     f.saved.progress.epoch = -1;
-    assert_int_equal(vt_checkpoint_save(path, f.model, f.optim, &f.saved, CONFIG), VT_OK);
+    assert_int_equal(vt_checkpoint_save(path, f.model, f.optim, &f.saved, CONFIG, INPUT), VT_OK);
     assert_refused(path, f.model, f.optim, VT_ERR_FORMAT, "\"epoch\"");
     release(&f);
 }
@@ -239,7 +241,7 @@ static void test_unwritable(void **unused)
     fixture f;
     save(&f);
     assert_int_equal(
-        vt_checkpoint_save(in_folder("no/such/folder"), f.model, f.optim, &f.saved, CONFIG),
+        vt_checkpoint_save(in_folder("no/such/folder"), f.model, f.optim, &f.saved, CONFIG, INPUT),
         VT_ERR_IO);
     release(&f);
 }

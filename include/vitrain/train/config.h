@@ -72,6 +72,10 @@ void vt_config_free(vt_config *config); // takes a zeroed one
 // loads again to the same vt_config. NULL when out of memory.
 vt_json *vt_config_json(const vt_config *config);
 
+// The keys of `data` that say how a decoded picture becomes the network's input (interpolation,
+// crop_pct, mean, std) as JSON; malloc'd, NULL when out of memory.
+char *vt_config_input_text(const vt_config *config);
+
 // The first key whose resolved value differs between two configurations (vt_config_json) although a
 // resumed run may not change it, or NULL: model, data (but data.workers), mix, label, optim, and
 // train.batch_size, accumulate and seed, which say what a batch is.
