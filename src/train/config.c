@@ -42,8 +42,12 @@ static vt_status apply_members(vt_config *config, const char *section, const vt_
                                const vt_config_origin *origin)
 {
     for (const vt_json *item = vt_json_first(object); item; item = vt_json_next(item)) {
+        const char *name = vt_json_key(item);
+        VT_REQUIRE(!strchr(name, '.'), VT_ERR_CONFIG,
+                   "%s: unknown key \"%.80s\"; inside a file write it as objects within objects",
+                   origin->name, name);
         char path[MAX_PATH]; // cut off if longer: no key is that long
-        snprintf(path, sizeof path, "%s%s%s", section, section[0] ? "." : "", vt_json_key(item));
+        snprintf(path, sizeof path, "%s%s%s", section, section[0] ? "." : "", name);
         VT_TRY(apply(config, path, item, origin));
     }
     return VT_OK;
@@ -204,14 +208,6 @@ static vt_status settle_model(vt_config *config)
     return vt_model_config_check(&model);
 }
 
-static vt_status settle_text(char **field, const char *value)
-{
-    free(*field);
-    *field = strdup(value);
-    VT_REQUIRE(*field, VT_ERR_MEMORY, "out of memory for the configuration");
-    return VT_OK;
-}
-
 // runs/NAME, with NAME from NAME.json.
 static vt_status settle_output(vt_config *config, const char *path)
 {
@@ -233,7 +229,7 @@ static vt_status settle(vt_config *config, const char *path)
     VT_REQUIRE(strcmp(config->train.precision, "bf16") != 0, VT_ERR_UNSUPPORTED,
                "train.precision: bf16 needs bf16 matrix products, which this build does not have; "
                "\"fp32\" and \"auto\" work");
-    VT_TRY(settle_text(&config->train.precision, "fp32"));
+    strcpy(config->train.precision, "fp32"); // it holds "auto" or "fp32"
     VT_REQUIRE(config->model.name[0] || !path, VT_ERR_CONFIG,
                "model.name: missing; expected a preset such as \"%s\", or \"%s\" with its shape",
                vt_model_presets[0].name, vt_families[0]->family);
