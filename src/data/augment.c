@@ -125,7 +125,7 @@ static vt_status eval_size(int size[2], const vt_image *image, const vt_augment_
         new_w = floor(frame_h * w / h);
     else
         new_h = floor(frame_w * h / w);
-    VT_REQUIRE(new_w < INT_MAX / 4 && new_h < INT_MAX / 4, VT_ERR_FORMAT,
+    VT_REQUIRE(new_w <= INT_MAX && new_h <= INT_MAX, VT_ERR_FORMAT,
                "a picture of %d x %d px is too thin to be resized with its aspect kept",
                image->width, image->height);
     size[0] = (int)new_w, size[1] = (int)new_h;

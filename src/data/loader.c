@@ -199,7 +199,7 @@ static void *worker_main(void *argument)
 // Nobody works, nothing is to be claimed.
 static void quiesce(vt_loader *loader)
 {
-    loader->claimed = loader->batches * loader->config.batch_size;
+    loader->claimed = loader->samples;
     loader->taken = loader->released = loader->batches;
     while (loader->busy > 0) pthread_cond_wait(&loader->idle, &loader->lock);
 }
@@ -275,7 +275,7 @@ vt_status vt_loader_create(vt_loader **out, const vt_source *source, const vt_lo
     loader->samples = config->training ? loader->batches * size : count;
     // One that the caller holds, and ahead of it two, or two samples for every worker.
     loader->slots = config->workers > 0 ? 3 + 2 * config->workers / config->batch_size : 1;
-    loader->claimed = loader->batches * size; // nothing before vt_loader_start
+    loader->claimed = loader->samples; // nothing before vt_loader_start
     loader->taken = loader->released = loader->batches;
     pthread_mutex_init(&loader->lock, NULL);
     pthread_cond_init(&loader->work, NULL);

@@ -23,7 +23,7 @@ static vt_status find_ops(const vt_source_ops **out, const char *path, const cha
         strncat(known, (*out)->name, sizeof known - strlen(known) - 1);
     }
     if (!any)
-        return vt_fail(VT_ERR_CONFIG, "format: expected one of %s, got \"%s\"", known, format);
+        return vt_fail(VT_ERR_CONFIG, "data.format: expected one of %s, got \"%s\"", known, format);
     return vt_fail(VT_ERR_FORMAT, "%s: expected a folder of class folders or an IDX file of images",
                    path);
 }

@@ -38,12 +38,13 @@ size_t vt_loader_bytes(const vt_loader *loader);    // memory of the prefetched 
 // Begins (or begins anew) at batch `first` of an epoch. Evaluation ignores `epoch`.
 vt_status vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first);
 
-// The next batch, valid until the next call; *out = NULL after the last one. An unreadable sample is
+// The next batch, valid until the next call or start; *out = NULL after the last one. An unreadable sample is
 // replaced by another one (training: drawn at random; evaluation: left out of the batch), with one
-// warning for each path. VT_ERR_DATA once more than max_bad of the epoch's samples were unreadable.
+// warning for each path. VT_ERR_DATA once more than max_bad of the epoch's samples were unreadable, or
+// where one could not be replaced in 16 tries. Errors of workers arrive here with their message.
 vt_status vt_loader_next(vt_loader *loader, const vt_batch **out);
 
-int64_t vt_loader_bad(const vt_loader *loader);   // unreadable samples since vt_loader_start
+int64_t vt_loader_bad(const vt_loader *loader);   // samples replaced or left out since start
 double vt_loader_wait_s(const vt_loader *loader); // time vt_loader_next has waited since start
 
 #endif

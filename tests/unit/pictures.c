@@ -1,0 +1,31 @@
+// See the header.
+#include "pictures.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <zlib.h>
+
+#include <cmocka.h>
+
+vt_image picture(int channels, int width, int height)
+{
+    vt_image image = {0};
+    assert_int_equal(vt_image_reserve(&image, width, height, channels), VT_OK);
+    unsigned char *p = image.pixels;
+    for (uint32_t y = 0; y < (uint32_t)height; y++) {
+        for (uint32_t x = 0; x < (uint32_t)width; x++) {
+            for (uint32_t c = 0; c < (uint32_t)channels; c++) {
+                uint32_t h = x * 73856093u ^ y * 19349663u ^ c * 83492791u;
+                *p++ = (unsigned char)(h * 2654435761u >> 24);
+            }
+        }
+    }
+    return image;
+}
+
+uint32_t picture_crc(const vt_image *image)
+{
+    size_t bytes = (size_t)image->width * (size_t)image->height * (size_t)image->channels;
+    return (uint32_t)crc32(0, image->pixels, (uInt)bytes);
+}

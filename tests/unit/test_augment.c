@@ -1,0 +1,260 @@
+// augment.c: evaluation against torchvision's bytes (tests/golden/resample.txt), the training
+// transforms against their definitions.
+#include "vitrain/data/augment.h"
+
+#include "pictures.h"
+
+#include <limits.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static const vt_augment_config base = {
+    .channels = 3,
+    .height = 32,
+    .width = 32,
+    .crop = VT_CROP_NONE,
+    .scale = {0.08, 1},
+    .ratio = {3.0 / 4, 4.0 / 3},
+    .crop_pct = 0.875,
+    .filter = VT_FILTER_BICUBIC,
+    .mean = {0.485, 0.456, 0.406},
+    .std = {0.229, 0.224, 0.225},
+};
+
+static vt_real *new_input(const vt_augment_config *config)
+{
+    vt_real *input = calloc((size_t)(3 * config->height * config->width), sizeof *input);
+    assert_non_null(input);
+    return input;
+}
+
+// The input that one call makes, as bytes; the caller frees the picture.
+static vt_image transformed(const vt_image *from, const vt_augment_config *config, vt_rng *rng)
+{
+    vt_augment_scratch scratch = {0};
+    vt_image result = {0};
+    vt_real *input = new_input(config);
+    assert_int_equal(rng ? vt_augment_train(input, from, config, rng, &scratch)
+                         : vt_augment_eval(input, from, config, &scratch),
+                     VT_OK);
+    assert_int_equal(vt_augment_picture(&result, input, config), VT_OK);
+    vt_augment_scratch_free(&scratch);
+    free(input);
+    return result;
+}
+
+static void test_eval(void **state)
+{
+    (void)state;
+    FILE *f = fopen("tests/golden/resample.txt", "r");
+    assert_non_null(f);
+    char line[512], name[16];
+    int cases = 0;
+    while (fgets(line, sizeof line, f)) {
+        vt_augment_config config = base;
+        int channels, width, height;
+        unsigned crc;
+        if (sscanf(line, "eval %d %d %d %15s %d %lf %x", &channels, &width, &height, name,
+                   &config.width, &config.crop_pct, &crc) != 7)
+            continue;
+        config.height = config.width;
+        config.filter = strcmp(name, "bicubic") ? VT_FILTER_BILINEAR : VT_FILTER_BICUBIC;
+        vt_image from = picture(channels, width, height);
+        vt_image result = transformed(&from, &config, NULL);
+        if (picture_crc(&result) != crc) fail_msg("other bytes than torchvision's: %s", line);
+        vt_image_free(&from);
+        vt_image_free(&result);
+        cases++;
+    }
+    fclose(f);
+    assert_int_equal(cases, 35);
+}
+
+// A wide input from a wide picture: the frame is 64 x 32, the picture 2 px too high for it.
+static void test_eval_frame(void **state)
+{
+    (void)state;
+    vt_augment_config config = base;
+    config.width = 56, config.height = 28;
+    vt_image from = picture(3, 64, 34), result = transformed(&from, &config, NULL);
+    for (int y = 0; y < 28; y++) {
+        const unsigned char *expected = from.pixels + 3 * ((y + 3) * 64 + 4);
+        assert_memory_equal(result.pixels + 3 * y * 56, expected, 3 * 56);
+    }
+    vt_image_free(&from);
+    vt_image_free(&result);
+    from = picture(3, 3, 1);
+    from.width = INT_MAX; // so thin that its pixels are never looked at
+    vt_augment_scratch scratch = {0};
+    vt_real *input = new_input(&config);
+    assert_int_equal(vt_augment_eval(input, &from, &config, &scratch), VT_ERR_FORMAT);
+    free(input);
+    vt_augment_scratch_free(&scratch);
+    vt_image_free(&from);
+}
+
+// (v / 255 - mean) / std in the arithmetic of vt_real, channel by channel.
+static void test_normalisation(void **state)
+{
+    (void)state;
+    vt_augment_config config = base;
+    vt_image from = picture(3, 32, 32);
+    vt_rng rng = vt_rng_at(1, VT_STREAM_AUGMENT, 0, 0);
+    vt_real *input = new_input(&config);
+    vt_augment_scratch scratch = {0};
+    assert_int_equal(vt_augment_train(input, &from, &config, &rng, &scratch), VT_OK);
+    for (int i = 0; i < 3 * 32 * 32; i++) {
+        int c = i / (32 * 32);
+        vt_real v = (vt_real)from.pixels[i % (32 * 32) * 3 + c] / 255;
+        assert_true(input[i] == (v - (vt_real)config.mean[c]) / (vt_real)config.std[c]);
+    }
+    free(input);
+    vt_augment_scratch_free(&scratch);
+    vt_image_free(&from);
+}
+
+static void test_channels(void **state)
+{
+    (void)state;
+    vt_rng rng = vt_rng_at(1, VT_STREAM_AUGMENT, 0, 0);
+    vt_augment_config config = base;
+    vt_image grey = picture(1, 32, 32), colour = picture(3, 32, 32);
+    vt_image replicated = transformed(&grey, &config, &rng);
+    config.channels = 1;
+    vt_image kept = transformed(&grey, &config, &rng), luma = transformed(&colour, &config, &rng);
+    for (int i = 0; i < 3 * 32 * 32; i++) {
+        assert_int_equal(replicated.pixels[i], grey.pixels[i / 3]);
+        assert_int_equal(kept.pixels[i], grey.pixels[i / 3]);
+        const unsigned char *p = colour.pixels + i / 3 * 3; // Pillow: 16-bit weights, rounded
+        int expected = (p[0] * 19595 + p[1] * 38470 + p[2] * 7471 + 32768) / 65536;
+        assert_int_equal(luma.pixels[i], expected);
+    }
+    vt_image_free(&grey);
+    vt_image_free(&colour);
+    vt_image_free(&replicated);
+    vt_image_free(&kept);
+    vt_image_free(&luma);
+}
+
+// Whether `result` is the padded picture shifted by (dx, dy), mirrored or not.
+static bool is_shifted(const vt_image *result, const vt_image *from, int dx, int dy, bool flip)
+{
+    for (int y = 0; y < result->height; y++) {
+        for (int x = 0; x < result->width; x++) {
+            int from_x = (flip ? result->width - 1 - x : x) + dx, from_y = y + dy;
+            bool inside =
+                from_x >= 0 && from_x < from->width && from_y >= 0 && from_y < from->height;
+            for (int c = 0; c < 3; c++) {
+                int expected = inside ? from->pixels[3 * (from_y * from->width + from_x) + c] : 0;
+                if (result->pixels[3 * (y * result->width + x) + c] != expected) return false;
+            }
+        }
+    }
+    return true;
+}
+
+// Every shift by up to `pad`, with and without a flip, comes up, and nothing else.
+static void test_pad_and_crop(void **state)
+{
+    (void)state;
+    enum { PAD = 1, SHIFTS = 2 * PAD + 1, DRAWS = 400 };
+    vt_augment_config config = base;
+    config.crop = VT_CROP_PAD, config.pad = PAD, config.flip = 0.5;
+    vt_image from = picture(3, 32, 32);
+    int seen[2][SHIFTS][SHIFTS] = {0};
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        vt_rng rng = vt_rng_at(7, VT_STREAM_AUGMENT, 0, i);
+        vt_image result = transformed(&from, &config, &rng);
+        int found = 0;
+        for (int k = 0; k < 2 * SHIFTS * SHIFTS; k++) {
+            int flip = k / (SHIFTS * SHIFTS), dy = k / SHIFTS % SHIFTS, dx = k % SHIFTS;
+            if (!is_shifted(&result, &from, dx - PAD, dy - PAD, flip)) continue;
+            seen[flip][dy][dx]++;
+            found++;
+        }
+        assert_int_equal(found, 1);
+        vt_image_free(&result);
+    }
+    // 18 cells of mean 22: under 4 or over 50 would be beyond four deviations.
+    for (int k = 0; k < 2 * SHIFTS * SHIFTS; k++) assert_in_range((&seen[0][0][0])[k], 4, 50);
+    vt_image_free(&from);
+}
+
+// rrc equals crop, then resize, of the box that the same numbers give.
+static void test_random_resized_crop(void **state)
+{
+    (void)state;
+    vt_augment_config config = base;
+    config.crop = VT_CROP_RRC;
+    vt_image from = picture(3, 90, 70), cut = {0}, expected = {0};
+    vt_resample_scratch scratch = {0};
+    for (uint32_t i = 0; i < 20; i++) {
+        vt_rng rng = vt_rng_at(3, VT_STREAM_AUGMENT, 1, i), same = rng;
+        int box[4];
+        vt_random_resized_crop(box, 90, 70, config.scale, config.ratio, &same);
+        assert_int_equal(vt_image_reserve(&cut, box[2], box[3], 3), VT_OK);
+        for (int y = 0; y < box[3]; y++) {
+            memcpy(cut.pixels + 3 * y * box[2], from.pixels + 3 * ((box[1] + y) * 90 + box[0]),
+                   (size_t)(3 * box[2]));
+        }
+        const double whole[4] = {0, 0, box[2], box[3]};
+        assert_int_equal(vt_resample(&expected, &cut, whole, 32, 32, NULL, config.filter, &scratch),
+                         VT_OK);
+        vt_image result = transformed(&from, &config, &rng);
+        assert_memory_equal(result.pixels, expected.pixels, 3 * 32 * 32);
+        vt_image_free(&result);
+    }
+    vt_image_free(&from);
+    vt_image_free(&cut);
+    vt_image_free(&expected);
+    vt_resample_free(&scratch);
+}
+
+static void test_crop_boxes(void **state)
+{
+    (void)state;
+    const double scale[2] = {0.08, 1}, ratio[2] = {0.75, 4.0 / 3}, tiny[2] = {1e-9, 1e-9};
+    double area = 0;
+    enum { DRAWS = 4000 };
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        vt_rng rng = vt_rng_at(5, VT_STREAM_AUGMENT, 0, i);
+        int box[4];
+        vt_random_resized_crop(box, 400, 300, scale, ratio, &rng);
+        assert_true(box[0] >= 0 && box[1] >= 0 && box[2] > 0 && box[3] > 0);
+        assert_true(box[0] + box[2] <= 400 && box[1] + box[3] <= 300);
+        double aspect = (double)box[2] / box[3];
+        assert_true(aspect > 0.74 && aspect < 1.35); // rounding to px moves it by under 1%
+        area += (double)box[2] * box[3] / (400 * 300) / DRAWS;
+    }
+    // torchvision's get_params averages 0.4321 of the area on 400 x 300 (150,000 draws); one draw
+    // deviates by 0.218, this mean by 0.0034: four deviations.
+    assert_true(fabs(area - 0.4321) < 0.014);
+    static const int cases[][6] = {// width, height; the fall-back's box
+                                   {300, 30, 130, 0, 40, 30},
+                                   {30, 300, 0, 130, 30, 40},
+                                   {40, 40, 0, 0, 40, 40}};
+    for (size_t i = 0; i < 3; i++) {
+        vt_rng rng = vt_rng_at(5, VT_STREAM_AUGMENT, 0, 0);
+        int box[4];
+        vt_random_resized_crop(box, cases[i][0], cases[i][1], tiny, ratio, &rng); // under 1 px
+        assert_memory_equal(box, cases[i] + 2, sizeof box);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_eval),          cmocka_unit_test(test_eval_frame),
+        cmocka_unit_test(test_normalisation), cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_pad_and_crop),  cmocka_unit_test(test_random_resized_crop),
+        cmocka_unit_test(test_crop_boxes),
+    };
+    return cmocka_run_group_tests_name("augment", tests, NULL, NULL);
+}
