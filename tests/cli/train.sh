@@ -39,7 +39,7 @@ mv "$dir/run" "$dir/whole"
 stopped() { # signal: starts the run, sends the signal after a few epochs, leaves $status and $lines
     rm -rf "$dir/run"
     "$vitrain" --config "$dir/tiny.json" --quiet $long >"$dir/.out" 2>"$dir/.err" &
-    for _ in $(seq 400); do
+    for _ in $(seq 3000); do
         lines=$(cat "$dir/run/log.jsonl" 2>/dev/null | wc -l)
         if [ "$lines" -ge 3 ]; then break; fi
         sleep 0.01
