@@ -21,7 +21,7 @@ WARNINGS += -Werror
 endif
 CPPFLAGS += -Iinclude -D_GNU_SOURCE -DVT_VERSION='"$(VERSION)"' \
             $(shell pkg-config --cflags $(PKG) $(OPENBLAS) 2>/dev/null)
-CFLAGS_BASE := -std=c11 $(WARNINGS) -fopenmp -pthread -march=$(ARCH) -fno-math-errno -MMD -MP
+CFLAGS_BASE := -std=c11 -ffp-contract=off $(WARNINGS) -fopenmp -pthread -march=$(ARCH) -fno-math-errno -MMD -MP
 LDLIBS := $(shell pkg-config --libs $(PKG) $(OPENBLAS) 2>/dev/null) -lm -pthread
 
 FLAGS_release := -O3 -g
@@ -56,8 +56,9 @@ $(BUILD)/%.o: %.c Makefile
 	@echo "  CC $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c $< -o $@
 
-# Pillow's bytes demand that the weights be computed without fused multiply-adds.
-$(BUILD)/src/data/resample.o: CFLAGS_ALL += -ffp-contract=off
+# Tensor loops may fuse multiply and add. Everything else computes as written: random draws and Pillow's
+# pixels must not depend on the processor.
+$(BUILD)/src/ops/%.o $(BUILD)/src/label/%.o $(BUILD)/src/train/optim_%.o: CFLAGS_ALL += -ffp-contract=fast
 
 $(LIB): $(call object,$(LIB_SOURCES))
 	@rm -f $@
