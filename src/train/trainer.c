@@ -251,7 +251,8 @@ static vt_status train(loop *l)
     vt_progress *p = &l->run.state.progress;
     l->saved_s = vt_now_s();
     l->meter = vt_meter_start(p->epoch * l->run.batches + p->batch);
-    if (p->step > 0) l->lr = learning_rate(l, p->step - 1); // resumed, maybe at an epoch's last step
+    if (p->step > 0)
+        l->lr = learning_rate(l, p->step - 1); // resumed, maybe at an epoch's last step
     while (p->epoch < l->run.config->train.epochs) {
         vt_status status = train_epoch(l);
         if (status == VT_OK) status = end_epoch(l);

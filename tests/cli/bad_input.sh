@@ -30,22 +30,26 @@ refused "a text as picture" 1 "text.png" predict "$dir/text.png"
 mkdir -p "$dir/no_classes" "$dir/hollow"
 cp -r "$dir/train/." "$dir/hollow" && mkdir "$dir/hollow/class3"
 cp -r "$dir/val" "$dir/strange" && cp -r "$dir/val/class0" "$dir/strange/klass"
-new="--set output=$dir/new"
-refused "data.train that is not there" 1 "nowhere" train $new --set data.train="$dir/nowhere"
-refused "a folder without classes" 1 "no_classes" train $new --set data.train="$dir/no_classes"
-refused "an empty class" 1 "hollow.*class3" train $new --set data.train="$dir/hollow"
-refused "a val class unknown to train" 1 "strange.*klass" train $new --set data.val="$dir/strange"
+new=(--set output="$dir/new")
+refused "data.train that is not there" 1 "nowhere" train "${new[@]}" --set data.train="$dir/nowhere"
+refused "a folder without classes" 1 "no_classes" train "${new[@]}" --set data.train="$dir/no_classes"
+refused "an empty class" 1 "hollow.*class3" train "${new[@]}" --set data.train="$dir/hollow"
+refused "a val class unknown to train" 1 "strange.*klass" train "${new[@]}" --set data.val="$dir/strange"
 check "no run was begun" test ! -e "$dir/new/last.safetensors"
 
 # ---- IDX: 2 images of 4x4 px ----
 header='\0\0\010\003\0\0\0\002\0\0\0\004\0\0\0\004'
+# shellcheck disable=SC2059 # the headers are printf's escapes
 idx() { # images header, image bytes, labels header, label bytes
     mkdir -p "$dir/idx"
     { printf "$1"; head -c "$2" /dev/zero; } >"$dir/idx/train-images-idx3-ubyte"
     { printf "$3"; head -c "$4" /dev/zero; } >"$dir/idx/train-labels-idx1-ubyte"
 }
 labels='\0\0\010\001\0\0\0\002'
-idx_train() { train $new --set data.train="$dir/idx/train-images-idx3-ubyte" --set data.val=null --set data.format=idx; }
+idx_train() {
+    train "${new[@]}" --set data.format=idx --set data.val=null \
+        --set data.train="$dir/idx/train-images-idx3-ubyte"
+}
 idx "${header/003/002}" 32 "$labels" 2
 refused "IDX with a wrong magic number" 1 "train-images-idx3.*0x00000803.*0x00000802" idx_train
 idx "$header" 31 "$labels" 2
@@ -100,7 +104,7 @@ refused "weights of another shape" 1 "blocks.0.mlp.fc1.*32.*48|blocks.0.mlp.fc1.
     evaluate "$weights" --set model.mlp_ratio=3
 refused "a picture as weights" 1 "000.png" evaluate "$picture"
 refused "weights as train.init of another shape" 1 "model.safetensors.*blocks.0.mlp.fc1" \
-    train $new --set train.init="$weights" --set model.mlp_ratio=3
+    train "${new[@]}" --set train.init="$weights" --set model.mlp_ratio=3
 refused "data.val that is missing" 2 "data.val" evaluate "$weights" --set data.val=null
 check "still no run was begun" test ! -e "$dir/new/last.safetensors"
 
@@ -117,21 +121,21 @@ refused "an output in /proc" 1 "/proc/run" train --set output=/proc/run
 many=$dir/many
 "$material" images "$many" 3 40 20
 cp "$dir/short.png" "$many/class1/007.png"
-run "$vitrain" --config "$config" --set data.train="$many" $new --set train.epochs=1
+run "$vitrain" --config "$config" --set data.train="$many" "${new[@]}" --set train.epochs=1
 check "one of 120: training goes on" test $status = 0
 check "one warning with its path" test "$(grep -c "many/class1/007.png" "$dir/.err")" = 1
 check "the summary counts it" grep -qE '"(bad|n_bad|bad_samples|unreadable)": *1[,}]' "$dir/new/log.jsonl"
 for i in 001 002 003; do cp "$dir/short.png" "$many/class2/$i.png"; done
 rm -r "$dir/new"
-run "$vitrain" --config "$config" --set data.train="$many" $new --set train.epochs=1
+run "$vitrain" --config "$config" --set data.train="$many" "${new[@]}" --set train.epochs=1
 check "four of 120 are too many" test $status = 1
 check "the message says so" grep -q "^vitrain: .*unreadable.*0.01" "$dir/.err"
-run "$vitrain" --config "$config" --set data.train="$many" $new --set train.epochs=1 --set data.max_bad=0.1
+run "$vitrain" --config "$config" --set data.train="$many" "${new[@]}" --set train.epochs=1 --set data.max_bad=0.1
 check "unless data.max_bad allows them" test $status = 0
 
 # ---- numbers that are not finite ----
 rm -r "$dir/new"
-run train $new --set optim.name=sgd --set optim.lr=1e30 --set train.epochs=9
+run train "${new[@]}" --set optim.name=sgd --set optim.lr=1e30 --set train.epochs=9
 check "a loss that is not finite stops the run" test $status = 1
 check "and a tensor is named" grep -qE "blocks|head|norm|token|embed" "$dir/.err"
 finish

@@ -32,28 +32,28 @@ run train --set output="$dir/c" --set train.seed=1
 check "another seed: other bits" test -n "$(cmp "$dir/a/model.safetensors" "$dir/c/model.safetensors")"
 
 # Stopped in the middle: the same path twice, because last.safetensors keeps its configuration.
-long="--set train.epochs=100 --set output=$dir/run"
+long=(--set train.epochs=100 --set output="$dir/run")
 rm -r "$dir/run"
-run train $long
+run train "${long[@]}"
 mv "$dir/run" "$dir/whole"
+lines_of() { if [ -e "$1" ]; then wc -l <"$1"; else echo 0; fi; }
 stopped() { # signal: starts the run, sends the signal after a few epochs, leaves $status and $lines
     rm -rf "$dir/run"
-    "$vitrain" --config "$dir/tiny.json" --quiet $long >"$dir/.out" 2>"$dir/.err" &
+    "$vitrain" --config "$dir/tiny.json" --quiet "${long[@]}" >"$dir/.out" 2>"$dir/.err" &
     for _ in $(seq 3000); do
-        lines=$(cat "$dir/run/log.jsonl" 2>/dev/null | wc -l)
-        if [ "$lines" -ge 3 ]; then break; fi
+        if [ "$(lines_of "$dir/run/log.jsonl")" -ge 3 ]; then break; fi
         sleep 0.01
     done
     kill "-$1" $!
     wait $! 2>/dev/null
     status=$?
-    lines=$(wc -l <"$dir/run/log.jsonl")
+    lines=$(lines_of "$dir/run/log.jsonl")
 }
 for signal in TERM INT KILL; do
     stopped $signal
     case $signal in KILL) want=137 ;; *) want=130 ;; esac
     check "SIG$signal stops a run in the middle, exit $want" test $status = $want -a "$lines" -lt 100
-    run train $long
+    run train "${long[@]}"
     check "it goes on" test $status = 0
     for file in last.safetensors model.safetensors best.safetensors; do
         check "to the same $file" cmp "$dir/run/$file" "$dir/whole/$file"
@@ -65,12 +65,12 @@ done
 rm -rf "$dir/run"
 kills=0
 for signal in KILL TERM KILL TERM KILL KILL TERM KILL; do
-    "$vitrain" --config "$dir/tiny.json" --quiet $long >"$dir/.out" 2>"$dir/.err" &
+    "$vitrain" --config "$dir/tiny.json" --quiet "${long[@]}" >"$dir/.out" 2>"$dir/.err" &
     sleep 0.0$((5 + kills))
     kill "-$signal" $! 2>/dev/null && kills=$((kills + 1))
     wait $! 2>/dev/null
 done
-run train $long
+run train "${long[@]}"
 check "killed $kills times, it comes to the same end" cmp "$dir/run/last.safetensors" "$dir/whole/last.safetensors"
 for log in log steps; do
     check "its $log.jsonl has each line once" cmp <(cut -d, -f1-3 "$dir/run/$log.jsonl") \

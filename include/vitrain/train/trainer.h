@@ -18,8 +18,10 @@ typedef struct vt_memory_plan {
 vt_status vt_plan_memory(const vt_config *config, vt_memory_plan *plan);
 
 typedef struct vt_train_options {
-    bool dry_run; // everything up to the second step, and a picture of the first batch; trains nothing
-    const volatile sig_atomic_t *interrupted; // nonzero: checkpoint, then VT_INTERRUPTED; may be NULL
+    bool
+        dry_run; // everything up to the second step, and a picture of the first batch; trains nothing
+    const volatile sig_atomic_t
+        *interrupted; // nonzero: checkpoint, then VT_INTERRUPTED; may be NULL
 } vt_train_options;
 
 typedef struct vt_train_result {
