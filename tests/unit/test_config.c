@@ -1,6 +1,7 @@
 // The configuration: layers, every kind of refusal, and that the resolved form loads to itself.
 #include "folder.h"
 
+#include "vitrain/io/file.h"
 #include "vitrain/train/config.h"
 
 #include <math.h>
@@ -368,6 +369,11 @@ static void test_reference(void **state)
     char *markdown = vt_config_reference(true), *text = vt_config_reference(false);
     assert_non_null(strstr(markdown, "\n| `optim.lr` | a number > 0 | `5e-4` |"));
     assert_non_null(strstr(text, "\n  mix.prob (1)\n"));
+    unsigned char *readme; // shows the table as it is
+    size_t bytes;
+    assert_int_equal(vt_file_read(&readme, &bytes, "README.md", 1 << 20), VT_OK);
+    assert_non_null(strstr((char *)readme, markdown));
+    free(readme);
     free(markdown);
     free(text);
     vt_config_free(&c);
