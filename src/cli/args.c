@@ -3,7 +3,6 @@
 
 #include "vitrain/base/text.h"
 
-#include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -15,8 +15,6 @@
 #include "vitrain/ops/ops.h"
 
 #include <assert.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
