@@ -240,7 +240,6 @@ static vt_chunk chunk_of(const vt_model *model, const vt_pass *pass, int index, 
     int images = chunk_images(v, pass->B), first = index * images;
     return (vt_chunk){.first = first,
                       .count = pass->B - first < images ? pass->B - first : images,
-                      .index = index,
                       .layer = layer,
                       .drop_path = drop_path_of(model, layer),
                       .maps_kept = v->training,
@@ -267,7 +266,7 @@ static void forward_chunk(const vt_model *model, const vt_real *weights, const v
     for (int l = 0; l < depth; l++) {
         chunk = chunk_of(model, pass, index, l);
         vt_block_saved saved =
-            v->training ? vt_block_saved_at(&v->saved[l], &v->shape, chunk.first, true) : t->saved;
+            v->training ? vt_block_saved_at(&v->saved[l], &v->shape, chunk.first) : t->saved;
         if (v->training) x = (l + 1 < depth ? v->saved[l + 1].x : v->x) + at;
         vt_block_forward(x, &saved, &v->blocks[l], &v->shape, weights, &t->block, &chunk);
     }
@@ -376,8 +375,7 @@ static void backward(vt_model *model, const vt_real *weights, vt_real *grads, co
             for (int i = 0; i < chunks; i++) {
                 vt_chunk chunk = chunk_of(model, pass, i, l);
                 vt_real *dx = v->dx + (size_t)chunk.first * TC;
-                vt_block_saved saved =
-                    vt_block_saved_at(&v->saved[l], &v->shape, chunk.first, true);
+                vt_block_saved saved = vt_block_saved_at(&v->saved[l], &v->shape, chunk.first);
                 vt_block_grads g = vt_block_grads_at(&v->grads, &v->shape, chunk.first, i);
                 if (l == model->config.depth - 1) unpool(model, dx, B, &chunk);
                 vt_block_backward(dx, &saved, &v->blocks[l], &v->shape, weights, &g, scratch,
