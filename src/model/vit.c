@@ -6,8 +6,6 @@
 // to logits without meeting the others. Backward, the threads meet after each block, share out its
 // weight gradients by output rows, and go on to the block below. Every sum has a fixed order, so the
 // bits depend on neither the schedule nor which thread did what.
-#include "families.h"
-
 #include "block.h"
 
 #include "vitrain/base/rng.h"
@@ -63,7 +61,7 @@ static vt_status declare(vt_model *model)
                                 .C = c->embed_dim,
                                 .H = c->num_heads,
                                 .F = (int)(c->embed_dim * c->mlp_ratio),
-                                .norm_eps = (vt_real)c->norm_eps,
+                                .norm_eps = (vt_real)model->ops->norm_eps,
                                 .drop = c->drop,
                                 .attn_drop = c->attn_drop};
     const int64_t C = c->embed_dim, T = v->shape.T, P = c->patch_size;

@@ -190,8 +190,6 @@ static void read_model(vt_model_config *model, const char *name)
     const char *family = preset ? preset->family : name;
     snprintf(model->name, sizeof model->name, "%s", name);
     snprintf(model->family, sizeof model->family, "%s", family);
-    for (int i = 0; vt_families[i]; i++)
-        if (strcmp(vt_families[i]->family, family) == 0) model->norm_eps = vt_families[i]->norm_eps;
 }
 
 static vt_status read_null(const vt_config_key *key, void *field)
