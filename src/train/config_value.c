@@ -192,7 +192,7 @@ static void read_model(vt_model_config *model, const char *name)
     snprintf(model->family, sizeof model->family, "%s", family);
 }
 
-static vt_status read_null(const vt_config_key *key, void *field)
+static void set_null(const vt_config_key *key, void *field)
 {
     switch (key->kind) {
     case VT_KEY_INT: *(int *)field = 0; break;
@@ -202,7 +202,6 @@ static vt_status read_null(const vt_config_key *key, void *field)
         free(*(char **)field);
         *(char **)field = NULL;
     }
-    return VT_OK;
 }
 
 static bool is_default(const vt_config_key *key, const vt_json *value)
@@ -221,7 +220,10 @@ vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const 
     const char *text = type == VT_JSON_STRING ? vt_json_string(value) : NULL;
     int choice = choice_index(key, text);
     bool fine = false;
-    if (type == VT_JSON_NULL && (key->flags & VT_KEY_NULL)) return read_null(key, field);
+    if (type == VT_JSON_NULL && (key->flags & VT_KEY_NULL)) {
+        set_null(key, field);
+        return VT_OK;
+    }
     switch (key->kind) {
     case VT_KEY_MODEL:
         fine = choice >= 0;

@@ -61,7 +61,7 @@ vt_status vt_evaluate(vt_evaluator *e, const vt_real *weights, vt_loader *loader
 {
     vt_eval_result sum = {0};
     double start = vt_now_s();
-    VT_TRY(vt_loader_start(loader, 0, 0));
+    vt_loader_start(loader, 0, 0);
     for (;;) {
         const vt_batch *batch;
         VT_TRY(vt_loader_next(loader, &batch));

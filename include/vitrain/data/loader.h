@@ -36,7 +36,7 @@ int64_t vt_loader_batches(const vt_loader *loader); // batches an epoch
 size_t vt_loader_bytes(const vt_loader *loader);    // memory of the prefetched batches
 
 // Begins (or begins anew) at batch `first` of an epoch. Evaluation ignores `epoch`.
-vt_status vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first);
+void vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first);
 
 // The next batch, valid until the next call or start; *out = NULL after the last one. An unreadable sample is
 // replaced by another one (training: drawn at random; evaluation: left out of the batch), with one
