@@ -184,7 +184,7 @@ static void linear(vt_real *y, const vt_real *x, const vt_linear_param *p, const
 static void linear_input(vt_real *dx, const vt_real *dy, const vt_linear_param *p,
                          const vt_real *weights, int M)
 {
-    vt_linear_backward_input(dx, dy, weights + p->w, false, M, p->I, p->O);
+    vt_linear_backward_input(dx, dy, weights + p->w, M, p->I, p->O);
 }
 
 static vt_attention attention_of(const vt_block_shape *s, const vt_chunk *chunk, vt_dropout *d,

@@ -294,7 +294,7 @@ static void backward_head(const vt_model *model, const vt_real *weights, vt_real
         for (int i = 0; i < v->threads; i++)
             vt_linear_weight_slice(grads, &v->head[h], dlogits[h], v->feature + atC, i, v->threads,
                                    B);
-        vt_linear_backward_input(v->dfeature + atC, dlogits[h], weights + v->head[h].w, false, B, C,
+        vt_linear_backward_input(v->dfeature + atC, dlogits[h], weights + v->head[h].w, B, C,
                                  v->head[h].O);
         vt_layernorm_backward(v->dpooled + atC, grads + v->norm_w, grads + v->norm_b,
                               v->dfeature + atC, v->pooled + atC, weights + v->norm_w,
