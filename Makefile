@@ -40,12 +40,14 @@ ROOMS := base ops io data mix model label train
 LIB_SOURCES := $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))
 CLI_SOURCES := $(wildcard src/cli/*.c)
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)
+GRADCHECKS := $(wildcard tests/unit/test_gradcheck_*.c) # say something in double only
 TEST_TOOLS := $(patsubst tests/cli/%.c,$(BUILD)/tests/%,$(wildcard tests/cli/*.c))
 TEST_SUPPORT := $(filter-out $(TEST_SOURCES),$(wildcard tests/unit/*.c))
 
 object = $(patsubst %.c,$(BUILD)/%.o,$(1))
 LIB := $(BUILD)/libvitrain.a
-TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(TEST_SOURCES))
+TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(if $(filter double,$(config)),$(TEST_SOURCES),\
+           $(filter-out $(GRADCHECKS),$(TEST_SOURCES))))
 
 .PHONY: all test unit build-tests check quickstart setup install format clean help
 all: $(PROGRAM)

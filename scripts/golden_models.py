@@ -106,7 +106,7 @@ def make_weights(c, rng):
 
 
 def forward(c, w, images):
-    """-> logits of each head, attention maps of each layer (B,H,T,T)."""
+    """-> logits of each head, input (B,T,C) and attention maps (B,H,T,T) of each layer."""
     C, H = c["embed_dim"], c["num_heads"]
 
     def norm(x, name):
@@ -120,9 +120,10 @@ def forward(c, w, images):
     B = len(x)
     prefix = [w[name].expand(B, 1, C) for name in ("cls_token", "dist_token") if name in w]
     x = torch.cat(prefix + [x], 1) + w["pos_embed"]
-    maps = []
+    inputs, maps = [], []
     for i in range(c["depth"]):
         block = f"blocks.{i}."
+        inputs.append(x)
         qkv = linear(norm(x, block + "norm1"), block + "attn.qkv")
         q, k, v = qkv.reshape(B, -1, 3, H, C // H).permute(2, 0, 3, 1, 4)
         maps.append((q @ k.transpose(-2, -1) * (C // H) ** -0.5).softmax(-1))
@@ -130,12 +131,12 @@ def forward(c, w, images):
         hidden = F.gelu(linear(norm(x, block + "norm2"), block + "mlp.fc1"))
         x = x + linear(hidden, block + "mlp.fc2")
     if c["avg"]:
-        return [linear(norm(x[:, 1:].mean(1), "fc_norm"), "head")], maps
+        return [linear(norm(x[:, 1:].mean(1), "fc_norm"), "head")], inputs, maps
     x = norm(x, "norm")
     logits = [linear(x[:, 0], "head")]
     if c["distilled"]:
         logits.append(linear(x[:, 1], "head_dist"))
-    return logits, maps
+    return logits, inputs, maps
 
 
 def align(c, labels, partner, mask, maps):
@@ -154,13 +155,13 @@ def smoothed(labels, K):
 
 
 def loss_of(c, w, batch):
-    logits, maps = forward(c, w, batch["images"])
+    logits, inputs, maps = forward(c, w, batch["images"])
     where = (batch["partner"], batch["mask"], maps)
     targets = align(c, smoothed(batch["labels"], c["num_classes"]), *where)
     losses = [-(t * l.log_softmax(-1)).sum(-1).mean() for t, l in zip(targets, logits)]
     # The share of a sample itself: the same with a label that names the sample.
     shares = [own.diagonal() for own in align(c, torch.eye(len(batch["labels"])).double(), *where)]
-    return sum(losses) / len(losses), logits, maps, targets, shares
+    return sum(losses) / len(losses), logits, inputs, maps, targets, shares
 
 
 def mix(c, images, partner, mask):
@@ -228,7 +229,7 @@ def settings(c):
 def write_model(folder, name, c, seed):
     rng = torch.Generator().manual_seed(seed)
     w, batch = make_weights(c, rng), make_batch(c, rng)
-    loss, logits, maps, targets, shares = loss_of(c, w, batch)
+    loss, logits, inputs, maps, targets, shares = loss_of(c, w, batch)
     loss.backward()
     out = {key: batch[key].numpy() for key in ("labels", "partner")}
     out.update({key: single(batch[key]) for key in ("images", "mask", "lam")})
@@ -236,8 +237,8 @@ def write_model(folder, name, c, seed):
     for suffix, l, t, s in zip(("", "_dist"), logits, targets, shares):
         out["logits" + suffix], out["target" + suffix], out["share" + suffix] = map(
             single, (l, t, s))
-    for i, layer in enumerate(maps):
-        out[f"maps.{i}"] = single(layer)
+    for i, (x, layer) in enumerate(zip(inputs, maps)):
+        out[f"x.{i}"], out[f"maps.{i}"] = single(x), single(layer)
     runs = {"weight.": w, "grad.": {n: t.grad for n, t in w.items()}}
     kinds = [("adamw.", torch.optim.AdamW, ADAMW), ("sgd.", torch.optim.SGD, SGD)]
     for prefix, kind, options in kinds[: 2 if name == "vit" else 1]:

@@ -136,11 +136,7 @@ vt_status vt_labels_read(vt_classes *classes, const vt_data_config *data)
     const char *path = data->train && vt_file_exists(data->train) ? data->train : data->val;
     if (!path) path = data->train;
     VT_REQUIRE(path, VT_ERR_CONFIG, "data.train: missing, and data.val and data.class_map too");
-    vt_source *source;
-    VT_TRY(vt_source_open(&source, path, data->format, NULL));
-    vt_status status = vt_classes_copy(classes, &source->classes);
-    vt_source_close(source);
-    return status;
+    return vt_source_classes(classes, path, data->format);
 }
 
 vt_status vt_answer_json(vt_json *answer)

@@ -159,9 +159,10 @@ static vt_status list_folders(vt_classes *out, const char *path)
         free(entries[i]);
     }
     free(entries);
+    if (memory && out->count > 0) return VT_OK;
+    vt_classes_free(out);
     VT_REQUIRE(memory, VT_ERR_MEMORY, "%s: out of memory", path);
-    VT_REQUIRE(out->count > 0, VT_ERR_DATA, "%s: no class folders in it", path);
-    return VT_OK;
+    return vt_fail(VT_ERR_DATA, "%s: no class folders in it", path);
 }
 
 static vt_status folder_open(vt_source *source, const char *path, const vt_classes *classes)
@@ -202,6 +203,7 @@ const vt_source_ops vt_source_folder = {
     .name = "folder",
     .recognise = vt_is_directory,
     .open = folder_open,
+    .classes = list_folders,
     .read = folder_read,
     .describe = folder_describe,
     .close = folder_close,

@@ -48,6 +48,21 @@ vt_status vt_source_open(vt_source **out, const char *path, const char *format,
     return status;
 }
 
+vt_status vt_source_classes(vt_classes *out, const char *path, const char *format)
+{
+    struct stat info;
+    VT_REQUIRE(stat(path, &info) == 0, VT_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    const vt_source_ops *ops;
+    VT_TRY(find_ops(&ops, path, format));
+    if (ops->classes) return ops->classes(out, path);
+    vt_source *source;
+    VT_TRY(vt_source_open(&source, path, format, NULL));
+    *out = source->classes;
+    source->classes = (vt_classes){0};
+    vt_source_close(source);
+    return VT_OK;
+}
+
 void vt_source_close(vt_source *source)
 {
     if (!source) return;

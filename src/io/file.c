@@ -192,11 +192,32 @@ char *vt_path_folder(const char *path)
     return folder;
 }
 
+// Takes ".", "..", doubled and trailing slashes out of an absolute path, by its text alone.
+static void fold(char *path)
+{
+    char *end = path; // of what is kept
+    for (char *part = path; *part;) {
+        part += strspn(part, "/");
+        size_t length = strcspn(part, "/");
+        if (length == 2 && memcmp(part, "..", 2) == 0) {
+            while (end > path && *--end != '/') {
+            }
+        } else if (length > 0 && !(length == 1 && *part == '.')) {
+            *end++ = '/';
+            memmove(end, part, length);
+            end += length;
+        }
+        part += length;
+    }
+    if (end == path) *end++ = '/';
+    *end = '\0';
+}
+
 char *vt_path_absolute(const char *path)
 {
     char *here = getcwd(NULL, 0);
-    while (strncmp(path, "./", 2) == 0) path += 1 + strspn(path + 1, "/");
     char *absolute = here ? vt_path_join(here, path) : NULL;
     free(here);
+    if (absolute) fold(absolute);
     return absolute;
 }

@@ -208,8 +208,12 @@ static void attend(const vt_block_saved *saved, const vt_block_shape *s, vt_real
         vt_attention at = attention_of(s, chunk, &d, i);
         vt_real *maps = saved->maps + (chunk->maps_kept ? i * map : 0);
         vt_attention_forward(saved->y + i * row, maps, saved->qkv + i * 3 * row, square, &at);
-        vt_attn_view view = {
-            .layer = chunk->layer, .sample = chunk->first + i, .H = s->H, .T = s->T, .maps = maps};
+        vt_attn_view view = {.layer = chunk->layer,
+                             .sample = chunk->first + i,
+                             .H = s->H,
+                             .T = s->T,
+                             .maps = maps,
+                             .x = saved->x + i * row};
         for (int k = 0; k < chunk->pass->n_hooks; k++)
             chunk->pass->hooks[k].on_attention(chunk->pass->hooks[k].self, &view);
     }

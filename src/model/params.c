@@ -135,13 +135,23 @@ void vt_params_entries(const vt_params *params, const vt_real *slab, const char 
     }
 }
 
+static bool is_finite(const vt_param *row, const vt_real *slab)
+{
+    for (size_t k = 0; k < row->count; k++)
+        if (!isfinite(slab[row->offset + k])) return false;
+    return true;
+}
+
 const vt_param *vt_params_first_bad(const vt_params *params, const vt_real *slab)
 {
-    for (int i = 0; i < params->count; i++) {
-        const vt_param *row = &params->rows[i];
-        const vt_real *x = slab + row->offset;
-        for (size_t k = 0; k < row->count; k++)
-            if (!isfinite(x[k])) return row;
-    }
+    for (int i = 0; i < params->count; i++)
+        if (!is_finite(&params->rows[i], slab)) return &params->rows[i];
+    return NULL;
+}
+
+const vt_param *vt_params_last_bad(const vt_params *params, const vt_real *slab)
+{
+    for (int i = params->count - 1; i >= 0; i--)
+        if (!is_finite(&params->rows[i], slab)) return &params->rows[i];
     return NULL;
 }

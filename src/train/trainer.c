@@ -61,18 +61,17 @@ static vt_status stop_not_finite(const loop *l, const char *what, double value)
 {
     const vt_run *run = &l->run;
     const vt_progress *p = &run->state.progress;
-    const char *kind = "weight";
+    const char *kind = "weight ";
     const vt_param *bad = vt_params_first_bad(&run->model->params, run->state.weights);
-    if (!bad) {
-        kind = "gradient of";
-        bad = vt_params_first_bad(&run->model->params, run->state.grads);
+    if (!bad) { // gradients go bad from the head down
+        bad = vt_params_last_bad(&run->model->params, run->state.grads);
+        kind = bad ? "gradient of " : "";
     }
-    return vt_fail(
-        VT_ERR_NUMERIC,
-        "epoch %lld, step %lld: the %s is %g; first tensor concerned: %s %s; the last good "
-        "state is that of the last checkpoint",
-        (long long)p->epoch + 1, (long long)p->step + 1, what, value, kind,
-        bad ? bad->name : "none (the loss itself)");
+    return vt_fail(VT_ERR_NUMERIC,
+                   "epoch %lld, step %lld: the %s is %g; first tensor concerned: %s%s; the last "
+                   "good state is in %s",
+                   (long long)p->epoch + 1, (long long)p->step + 1, what, value, kind,
+                   bad ? bad->name : "none but the loss itself", run->last);
 }
 
 // Micro-batch `index` of the epoch; its loss is added to *loss.
@@ -181,6 +180,7 @@ static vt_status log_epoch(const loop *l, const vt_eval_result *eval, double sec
         vt_json_add_number(line, "test_loss", eval->loss);
         vt_json_add_number(line, "test_acc1", eval->acc1);
         vt_json_add_number(line, "test_acc5", eval->acc5);
+        vt_json_add_number(line, "test_n", (double)eval->n);
     }
     vt_json_add_number(line, "n_parameters", (double)run->model->params.total);
     vt_json_add_number(line, "bad_samples", (double)p->bad);
@@ -193,7 +193,8 @@ static vt_status log_epoch(const loop *l, const vt_eval_result *eval, double sec
     if (eval->n)
         snprintf(accuracy, sizeof accuracy, "  val acc1 %.2f%%  acc5 %.2f%%  loss %.4f", eval->acc1,
                  eval->acc5, eval->loss);
-    if (p->bad) snprintf(bad, sizeof bad, "  %lld unreadable samples", (long long)p->bad);
+    const int64_t unreadable = p->bad + (eval->n ? run->val->count - eval->n : 0);
+    if (unreadable) snprintf(bad, sizeof bad, "  %lld unreadable samples", (long long)unreadable);
     vt_log(VT_LOG_INFO, "epoch %lld/%d  train loss %.4f  lr %.2e%s  %.1f images/s%s",
            (long long)p->epoch + 1, run->config->train.epochs, p->loss_sum / (double)run->batches,
            l->lr, accuracy, seconds > 0 ? made / seconds : 0, bad);
@@ -231,6 +232,10 @@ static vt_status end_epoch(loop *l)
         l->meter.evaluation_s += vt_now_s() - start;
         l->meter.evaluations++;
     }
+    // Before anything good is overwritten: the last step may have blown up, and no loss has seen it.
+    if (!isfinite(eval->loss)) return stop_not_finite(l, "validation loss", eval->loss);
+    if (vt_params_first_bad(&run->model->params, run->state.weights))
+        return stop_not_finite(l, "training loss to come", NAN);
     VT_TRY(log_epoch(l, eval, seconds));
     l->result->train_loss = p->loss_sum / (double)run->batches;
     VT_TRY(vt_weights_save(run->final, run->model, run->state.weights, run->input_text));
@@ -292,7 +297,21 @@ static vt_status resume(vt_run *run, const char *path)
     vt_status status = same_run(run, path, old_text);
     free(old_text);
     VT_TRY(status);
-    return vt_checkpoint_load(path, run->model, run->optim, &run->state);
+    VT_TRY(vt_checkpoint_load(path, run->model, run->optim, &run->state));
+    vt_progress *p = &run->state.progress;
+    const int64_t accumulate = run->config->train.accumulate, steps = run->batches / accumulate;
+    VT_REQUIRE(p->batch <= run->batches && p->batch % accumulate == 0 &&
+                   p->step == p->epoch * steps + p->batch / accumulate,
+               VT_ERR_CONFIG,
+               "data.train: %lld steps an epoch; the run in %s had another number: %lld steps in "
+               "%lld epochs and %lld batches",
+               (long long)steps, path, (long long)p->step, (long long)p->epoch,
+               (long long)p->batch);
+    if (strcmp(path, run->last) != 0) { // the best weights of that run are not in this folder
+        p->best_acc1 = -1;
+        p->best_epoch = -1;
+    }
+    return VT_OK;
 }
 
 static vt_status initialize(vt_run *run)
@@ -320,16 +339,23 @@ static vt_status begin(vt_run *run)
         VT_TRY(resume(run, run->last));
     else
         VT_TRY(initialize(run));
-    if (p->step)
+    if (p->step && p->epoch < run->config->train.epochs)
         vt_log(VT_LOG_INFO, "resumed at epoch %lld, batch %lld", (long long)p->epoch + 1,
                (long long)p->batch);
     return VT_OK;
 }
 
-// The folder as of where the run stands: what was logged after the checkpoint is done again.
-static vt_status prepare_folder(const vt_run *run)
+// The folder as of where the run stands: what was logged after the checkpoint is done again. A new run
+// leaves its state at once, so that nothing of an older one in the same folder can be taken for it.
+static vt_status prepare_folder(loop *l)
 {
+    const vt_run *run = &l->run;
     VT_TRY(vt_make_directories(run->config->output));
+    if (run->state.progress.step == 0) {
+        VT_TRY(save(l));
+        remove(run->best);
+        remove(run->final);
+    }
     VT_TRY(vt_file_write(run->config_path, run->config_text, strlen(run->config_text)));
     VT_TRY(vt_runlog_truncate(run->log, "epoch", (double)run->state.progress.epoch));
     return vt_runlog_truncate(run->steps, "step", (double)run->state.progress.step + 1);
@@ -374,7 +400,7 @@ static vt_status run_all(loop *l, vt_config *config)
         l->result->was_finished = true;
         return VT_OK;
     }
-    VT_TRY(prepare_folder(&l->run));
+    VT_TRY(prepare_folder(l));
     return train(l);
 }
 

@@ -77,6 +77,25 @@ for log in log steps; do
         <(cut -d, -f1-3 "$dir/whole/$log.jsonl")
 done
 
+# Other ways to begin.
+rm -rf "$dir/run"
+run train
+mv "$dir/run" "$dir/old"
+run train --set output="$dir/run" --set train.resume="$dir/old/last.safetensors" --set train.epochs=4
+check "a run goes on from another one's state" test $status = 0 -a -s "$dir/run/best.safetensors"
+run train --set output="$dir/run" --set train.resume=never --set optim.lr=1e30
+check "a new run in an old folder that blows up" test $status = 1
+run train --set output="$dir/run" --set optim.lr=1e30
+check "the old one is not taken for it" test $status = 1
+run train --set output="$dir/nan" --set optim.name=sgd --set optim.lr=1e30 --set train.epochs=1 \
+    --set schedule.warmup_epochs=0 --set train.batch_size=48
+check "a last step that blows up is noticed" test $status = 1 -a ! -e "$dir/nan/model.safetensors"
+run train --set output="$dir/other" --set train.epochs=1
+cp -r "$dir/train" "$dir/fewer"
+rm "$dir"/fewer/*/*[0-4].png
+fails "data that has shrunk does not resume" 2 "data.train" \
+    train --set output="$dir/other" --set train.epochs=2 --set data.train="$dir/fewer"
+
 # What would be.
 rm -r "$dir/run"
 run train --dry-run

@@ -59,21 +59,3 @@ double vt_gradient_error(const vt_real *dx, vt_real *x, size_t n, double (*loss)
     }
     return worst / most;
 }
-
-bool vt_gradcheck_possible(void)
-{
-    return sizeof(vt_real) == sizeof(double);
-}
-
-static void needs_double(void **state)
-{
-    (void)state;
-    skip();
-}
-
-int vt_gradcheck_skipped(void)
-{
-    const struct CMUnitTest tests[] = {
-        {.name = "gradient checks (they need config=double)", .test_func = needs_double}};
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}

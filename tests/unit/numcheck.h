@@ -48,9 +48,4 @@ double vt_gradient_error(const vt_real *dx, vt_real *x, size_t n, double (*loss)
 // 2e-12 is seen for ops, 2e-10 for models. A wrong term is off by 1e-3 and more.
 #define VT_GRADIENT_TOLERANCE 1e-8
 
-// Whether gradients can be checked in this build. A program of gradient checks that is not built in
-// double runs vt_gradcheck_skipped instead, one test that is skipped.
-bool vt_gradcheck_possible(void);
-int vt_gradcheck_skipped(void);
-
 #endif

@@ -140,7 +140,10 @@ static void test_paths(void **state)
     assert_path(vt_path_folder("a/b"), "a");
     assert_path(vt_path_folder("/b"), "/");
     assert_path(vt_path_folder("b"), ".");
-    assert_path(vt_path_absolute("/x/../y"), "/x/../y");
+    assert_path(vt_path_absolute("/x/../y"), "/y");
+    assert_path(vt_path_absolute("//x//./y/z/.././/"), "/x/y");
+    assert_path(vt_path_absolute("/../.."), "/");
+    assert_path(vt_path_absolute("/..x/.y/..."), "/..x/.y/...");
     char here[4096], expected[4200];
     assert_non_null(getcwd(here, sizeof here));
     snprintf(expected, sizeof expected, "%s/x/y", here);

@@ -1,5 +1,5 @@
 // Three small models against PyTorch's float64 numbers (scripts/golden_models.py): logits, attention
-// maps, TL-Align's shares, loss, gradients, and the weights after ten optimizer steps.
+// maps, inputs of all blocks, TL-Align's shares, loss, gradients, and the weights after ten optimizer steps.
 //
 // A relative error is max|a - b| / max|b| of a tensor. In float, rounding (6e-8 an operation) grows over
 // some twenty layers to 1e-6 in the values and 1e-5 in the gradients. In double, what is left is that
@@ -13,6 +13,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #ifdef VT_DOUBLE
@@ -68,6 +69,40 @@ static void compare(golden_test *test, const char *name, const char *suffix, con
     assert_true(n <= sizeof test->expected / sizeof *test->expected);
     vt_golden_reals(test->file, full, test->expected, n);
     VT_ASSERT_BELOW(vt_relative_error(got, test->expected, n), tolerance, full);
+}
+
+// A hook that keeps the tokens that enter each block, (depth,B,T,C).
+typedef struct block_inputs {
+    vt_real *x;
+    size_t B, per_image; // T x C
+} block_inputs;
+
+static void keep_input(void *self, const vt_attn_view *view)
+{
+    const block_inputs *kept = self;
+    memcpy(kept->x + ((size_t)view->layer * kept->B + (size_t)view->sample) * kept->per_image,
+           view->x, kept->per_image * sizeof *kept->x);
+}
+
+static void block_inputs_match(void **state)
+{
+    golden_test *test = *state;
+    vt_rig *rig = test->rig;
+    const vt_model_config *c = &rig->model->config;
+    block_inputs kept = {.B = (size_t)rig->B,
+                         .per_image = (size_t)rig->step.layout.tokens * (size_t)c->embed_dim};
+    kept.x = vt_alloc((size_t)c->depth * kept.B * kept.per_image, sizeof *kept.x);
+    assert_non_null(kept.x);
+    vt_attn_hook hook = {.self = &kept, .on_attention = keep_input};
+    vt_step_compute(&rig->step, rig->weights, rig->grads, rig->images, rig->labels, rig->B, &hook,
+                    1, false, KEY);
+    for (int layer = 0; layer < c->depth; layer++) {
+        char number[16];
+        snprintf(number, sizeof number, "%d", layer);
+        compare(test, "x.", number, kept.x + (size_t)layer * kept.B * kept.per_image,
+                kept.B * kept.per_image, VALUE);
+    }
+    free(kept.x);
 }
 
 static void forward_pass_matches(void **state)
@@ -220,6 +255,9 @@ int main(void)
         TEST(forward_pass_matches, "vit"),
         TEST(forward_pass_matches, "distilled"),
         TEST(forward_pass_matches, "avg"),
+        TEST(block_inputs_match, "vit"),
+        TEST(block_inputs_match, "distilled"),
+        TEST(block_inputs_match, "avg"),
         TEST(gradients_match, "vit"),
         TEST(gradients_match, "distilled"),
         TEST(gradients_match, "avg"),

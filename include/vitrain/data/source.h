@@ -29,6 +29,8 @@ typedef struct vt_source_ops {
     bool (*recognise)(const char *path);
     // Fills *source (zeroed, ops set). classes: the labels' names to use, or NULL to find them.
     vt_status (*open)(vt_source *source, const char *path, const vt_classes *classes);
+    // The class names alone, where they can be had without the samples; else NULL.
+    vt_status (*classes)(vt_classes *out, const char *path);
     // Decodes sample `index`; bytes on disk may be bad: VT_ERR_FORMAT or VT_ERR_IO then.
     vt_status (*read)(const vt_source *source, int64_t index, vt_image *image, int64_t max_pixels);
     // What messages call the sample ("path/to/file.jpg", "images.gz[17]"); text: (capacity) out.
@@ -50,6 +52,9 @@ struct vt_source {
 vt_status vt_source_open(vt_source **out, const char *path, const char *format,
                          const vt_classes *classes);
 void vt_source_close(vt_source *source); // takes NULL
+
+// The classes that vt_source_open would find at path.
+vt_status vt_source_classes(vt_classes *out, const char *path, const char *format);
 
 // The registry, ended by NULL.
 extern const vt_source_ops *const vt_sources[];

@@ -33,7 +33,8 @@ vt_status vt_make_directories(const char *path); // as mkdir -p
 char *vt_path_join(const char *folder, const char *name);
 // malloc'd: the folder that holds path ("." if it has none).
 char *vt_path_folder(const char *path);
-// malloc'd: path made absolute against the working directory (no links resolved).
+// malloc'd: path made absolute against the working directory and freed of ".", ".." and needless
+// slashes, by its text alone (no links resolved).
 char *vt_path_absolute(const char *path);
 
 #endif

@@ -50,6 +50,7 @@ typedef struct vt_attn_view {
     int window; // 0 where attention is global
     int H, T;
     const vt_real *maps;   // (H,T,T), softmax before dropout; rows sum to 1
+    const vt_real *x;      // (T,C), the tokens that enter the block
     const int32_t *tokens; // (T) which token of the image each row is, -1: padding; NULL: 0 .. T-1
 } vt_attn_view;
 

@@ -59,7 +59,8 @@ vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_fil
 void vt_params_entries(const vt_params *params, const vt_real *slab, const char *prefix,
                        vt_st_entry *entries, char (*names)[128]);
 
-// The first tensor with an element that is not finite, or NULL.
+// The first tensor of the table with an element that is not finite, or the last one; NULL if none.
 const vt_param *vt_params_first_bad(const vt_params *params, const vt_real *slab);
+const vt_param *vt_params_last_bad(const vt_params *params, const vt_real *slab);
 
 #endif
