@@ -1,8 +1,8 @@
 // A pre-norm transformer block (timm's Block): x += droppath(proj(attention(norm1 x))),
 // x += droppath(fc2(gelu(fc1(norm2 x)))). The unit of work is a chunk: a few images that one thread
 // carries through the block.
-#ifndef MODEL_BLOCK_H
-#define MODEL_BLOCK_H
+#ifndef VITRAIN_MODEL_BLOCK_H
+#define VITRAIN_MODEL_BLOCK_H
 
 #include "vitrain/base/arena.h"
 #include "vitrain/model/model.h"

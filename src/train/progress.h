@@ -1,6 +1,6 @@
 // How a run shows where it stands: a bar that rewrites itself on a terminal, a line a minute elsewhere.
-#ifndef TRAIN_PROGRESS_H
-#define TRAIN_PROGRESS_H
+#ifndef VITRAIN_TRAIN_PROGRESS_H
+#define VITRAIN_TRAIN_PROGRESS_H
 
 #include <stdint.h>
 

@@ -26,8 +26,8 @@ typedef struct vt_param {
     size_t offset; // first element in a slab; a multiple of 16 elements (64 bytes as float)
     vt_init init;
     int fan_in; // for VT_INIT_CONV
-    bool
-        decays; // weight decay applies (not to biases, 1-D tensors, tokens and position embeddings)
+    // Weight decay applies: not to biases, 1-D tensors, tokens and position embeddings.
+    bool decays;
 } vt_param;
 
 typedef struct vt_params {

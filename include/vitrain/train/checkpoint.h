@@ -1,5 +1,5 @@
 // A run's state on disk: last.safetensors holds the weights under timm's names, the optimizer's moments
-// under "optim.<moment>.", and in its metadata where the run stands; it is written atomically.
+// under "optim.NAME.", and in its metadata where the run stands; it is written atomically.
 #ifndef VITRAIN_TRAIN_CHECKPOINT_H
 #define VITRAIN_TRAIN_CHECKPOINT_H
 
@@ -7,17 +7,19 @@
 #include "vitrain/train/optim.h"
 
 typedef struct vt_progress {
-    int64_t epoch;    // epochs done
-    int64_t batch;    // micro-batches of the next epoch done
-    int64_t step;     // optimizer steps done
-    double loss_sum;  // of those micro-batches
-    int64_t bad;      // unreadable samples among them
-    double best_acc1; // -1: none yet
-    int64_t best_epoch;
+    int64_t epoch;      // epochs done
+    int64_t batch;      // micro-batches of the next epoch done
+    int64_t step;       // optimizer steps done
+    double loss_sum;    // of those micro-batches
+    int64_t bad;        // unreadable samples among them
+    double best_acc1;   // -1: none yet
+    int64_t best_epoch; // likewise
 } vt_progress;
 
+// What training changes. The slabs are borrowed.
 typedef struct vt_state {
-    vt_real *weights, *grads, *slabs[2];
+    vt_real *weights, *grads;
+    vt_real *slabs[2]; // moments; the optimizer's n_slabs of them
     vt_progress progress;
 } vt_state;
 

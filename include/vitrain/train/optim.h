@@ -7,8 +7,8 @@
 
 typedef struct vt_optim_ops {
     const char *name;
-    int n_slabs;               // moments, 0 ..2
-    const char *slab_names[2]; // prefixes in a checkpoint: "optim.exp_avg." ...
+    int n_slabs;               // moments, 0 .. 2
+    const char *slab_names[2]; // torch's; NAME in a checkpoint's "optim.NAME.weight"
     // One step on elements [0, n) of one tensor. lr is the step's; decay is 0 for tensors that do not
     // decay; step counts from 1; g is already clipped by `scale` inside (g * scale).
     void (*update)(vt_real *w, const vt_real *g, vt_real *const slabs[2], size_t n, double lr,
