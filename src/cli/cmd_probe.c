@@ -24,7 +24,7 @@ typedef struct vt_probe {
     int32_t *labels; // (B)
     vt_real *grads;  // a slab
     vt_st_entry *entries;
-    char (*names)[128];
+    char (*names)[VT_ENTRY_NAME_BYTES];
     char (*layer_names)[32];
 } vt_probe;
 
@@ -43,8 +43,8 @@ static vt_status place(vt_probe *probe, vt_arena *arena, vt_model *model)
     probe->labels = VT_ARENA_TAKE(arena, int32_t, B);
     probe->grads = VT_ARENA_TAKE(arena, vt_real, model->params.slab_count);
     probe->entries = VT_ARENA_TAKE(arena, vt_st_entry, (size_t)entry_count(model));
-    probe->names = (char(*)[128])vt_arena_take(arena, (size_t)model->params.count, 128);
-    probe->layer_names = (char(*)[32])vt_arena_take(arena, (size_t)c->depth, 32);
+    probe->names = vt_arena_take(arena, (size_t)model->params.count, sizeof *probe->names);
+    probe->layer_names = vt_arena_take(arena, (size_t)c->depth, sizeof *probe->layer_names);
     return vt_step_place(&probe->step, arena);
 }
 

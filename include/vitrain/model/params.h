@@ -18,8 +18,13 @@ typedef enum vt_init {
     VT_INIT_CONV,            // PyTorch's default for Conv2d, weight and bias: U(+-1/sqrt(fan_in))
 } vt_init;
 
+enum {
+    VT_PARAM_NAME_BYTES = 96,
+    VT_ENTRY_NAME_BYTES = 128 // with the prefix that it has in a file
+};
+
 typedef struct vt_param {
-    char name[96]; // timm's
+    char name[VT_PARAM_NAME_BYTES]; // timm's
     int ndim;
     int64_t shape[4];
     size_t count;  // elements
@@ -54,10 +59,10 @@ void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed);
 vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_file *file,
                          const char *prefix);
 
-// Entries that write a slab under prefix + name. entries: (count) out; names: (count x 128 bytes) out,
-// holds the prefixed names for as long as the entries are used.
+// Entries that write a slab under prefix + name. entries: (count) out; names: (count) out, holds the
+// prefixed names for as long as the entries are used.
 void vt_params_entries(const vt_params *params, const vt_real *slab, const char *prefix,
-                       vt_st_entry *entries, char (*names)[128]);
+                       vt_st_entry *entries, char (*names)[VT_ENTRY_NAME_BYTES]);
 
 // The first tensor with an element that is not finite, or NULL.
 const vt_param *vt_params_first_bad(const vt_params *params, const vt_real *slab);
