@@ -1,12 +1,12 @@
-// vitrain probe: one forward and backward pass on given tensors, so that anything outside can be held
-// against it. Everything stochastic is off.
+// vitrain probe: one forward and backward pass on given tensors, so that anything outside can be
+// held against it. Everything stochastic is off.
 //
 // In:  images (B,channels,height,width) F32, final network input; labels, partner (B) I64;
-//      mask (B,N) F32, the share of the PARTNER in each patch; lam (B) F32, the share of the sample's
-//      own label over the image.
+//      mask (B,N) F32, the share of the PARTNER in each patch; lam (B) F32, the share of the
+//      sample's own label over the image.
 // Out: logits (B,K), of distilled models the mean of both heads; share (B), the own label's final
-//      share under label.rule; target (B,K), smoothed; loss (1), the batch's mean; attn.LAYER (B,T,T),
-//      head means; grad.NAME of every parameter.
+//      share under label.rule; target (B,K), smoothed; loss (1), the batch's mean; attn.LAYER
+//      (B,T,T), head means; grad.NAME of every parameter.
 #include "commands.h"
 
 #include "vitrain/base/bytes.h"

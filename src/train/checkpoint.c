@@ -1,6 +1,6 @@
 // A run's state and a run's weights as safetensors files. What is not a tensor is in the metadata:
 //
-//     vitrain            the version of this layout, "1" (a checkpoint has it, a weights file does not)
+//     vitrain            the version of this layout, "1" (in a checkpoint, not in a weights file)
 //     vitrain.model      the model's shape (VT_MODEL_METADATA)
 //     vitrain.input      what its pictures are like (VT_INPUT_METADATA)
 //     vitrain.config     the resolved configuration

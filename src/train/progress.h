@@ -1,4 +1,5 @@
-// How a run shows where it stands: a bar that rewrites itself on a terminal, a line a minute elsewhere.
+// How a run shows where it stands: a bar that rewrites itself on a terminal, a line a minute
+// elsewhere.
 #ifndef VITRAIN_TRAIN_PROGRESS_H
 #define VITRAIN_TRAIN_PROGRESS_H
 

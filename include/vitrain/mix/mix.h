@@ -1,10 +1,10 @@
-// Mixing of samples within a batch. A plan says, for each sample, which partner it is mixed with, how
-// much of it is left, and how much of it is left in each patch; applying it changes pixels. Labels are
-// none of this room's business (label/label.h).
+// Mixing of samples within a batch. A plan says, for each sample, which partner it is mixed with,
+// how much of it is left, and how much of it is left in each patch; applying it changes pixels.
+// Labels are none of this room's business (label/label.h).
 //
-// Meaning and names are those of timm's Mixup (timm/data/mixup.py, 0.4.12): alphas, prob, switch_prob,
-// mode, cutmix_minmax, correct_lam; the partner is the reversed batch. In a batch of odd size the
-// middle sample has no partner and stays as it is.
+// Meaning and names are those of timm's Mixup (timm/data/mixup.py, 0.4.12): alphas, prob,
+// switch_prob, mode, cutmix_minmax, correct_lam; the partner is the reversed batch. In a batch of
+// odd size the middle sample has no partner and stays as it is.
 #ifndef VITRAIN_MIX_MIX_H
 #define VITRAIN_MIX_MIX_H
 

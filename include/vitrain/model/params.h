@@ -52,15 +52,15 @@ int vt_params_find(const vt_params *params, const char *name); // row, -1 if abs
 // timm 0.4.12's initialization; a tensor's numbers depend on (seed, its row) only.
 void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed);
 
-// Fills a slab from a file, `prefix` (may be "") before each name. Each tensor must be there as F32 in
-// its shape (VT_ERR_SHAPE: file, tensor, expected, got) and finite (VT_ERR_NUMERIC). With an empty
-// prefix, a tensor in the file that is neither in the table nor begins with "optim." or "ema." is
-// refused too.
+// Fills a slab from a file, `prefix` (may be "") before each name. Each tensor must be there as F32
+// in its shape (VT_ERR_SHAPE: file, tensor, expected, got) and finite (VT_ERR_NUMERIC). With an
+// empty prefix, a tensor in the file that is neither in the table nor begins with "optim." or
+// "ema." is refused too.
 vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_file *file,
                          const char *prefix);
 
-// Entries that write a slab under prefix + name. entries: (count) out; names: (count) out, holds the
-// prefixed names for as long as the entries are used.
+// Entries that write a slab under prefix + name. entries: (count) out; names: (count) out, holds
+// the prefixed names for as long as the entries are used.
 void vt_params_entries(const vt_params *params, const vt_real *slab, const char *prefix,
                        vt_st_entry *entries, char (*names)[VT_ENTRY_NAME_BYTES]);
 

@@ -36,9 +36,9 @@ typedef struct vt_train_result {
     double total_s;    // estimate for the whole run, evaluation included
 } vt_train_result;
 
-// Trains as the configuration says. config->model.num_classes is filled in from the data where it was
-// not given. Files in config->output: see the README. On VT_INTERRUPTED the state as of
-// the last optimizer step is in last.safetensors.
+// Trains as the configuration says. config->model.num_classes is filled in from the data where it
+// was not given. Files in config->output: see the README. On VT_INTERRUPTED the state as of the
+// last optimizer step is in last.safetensors.
 vt_status vt_train(vt_config *config, const vt_train_options *options, vt_train_result *result);
 
 #endif
