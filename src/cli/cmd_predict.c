@@ -30,6 +30,9 @@ static vt_status place(vt_predictor *p)
 static vt_status open_predictor(vt_predictor *p, const vt_args *args)
 {
     VT_TRY(vt_subject_load(&p->subject, args, args->operands[0]));
+    const int channels = p->subject.model->config.in_chans;
+    VT_REQUIRE(channels == 1 || channels == 3, VT_ERR_CONFIG,
+               "model.in_chans: expected 1 or 3 to read pictures, got %d", channels);
     const char *names = args->classes ? args->classes : p->subject.config.data.class_map;
     if (names) {
         VT_TRY(vt_classes_read(&p->classes, names));

@@ -63,7 +63,7 @@ static vt_status answer(const vt_config *config, const vt_train_result *result, 
         vt_json *root = vt_json_new_object();
         vt_json_add_string(root, "output", config->output);
         vt_json_add_bool(root, "was_finished", result->was_finished);
-        vt_json_add_number(root, "train_loss", result->train_loss);
+        if (!result->was_finished) vt_json_add_number(root, "train_loss", result->train_loss);
         if (eval->n > 0) {
             vt_json_add_number(root, "test_acc1", eval->acc1);
             vt_json_add_number(root, "test_acc5", eval->acc5);

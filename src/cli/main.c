@@ -56,10 +56,16 @@ static vt_status run(const vt_command *command, int argc, char *const *argv)
 static vt_status dispatch(int argc, char *const *argv)
 {
     VT_REQUIRE(argc > 1, VT_ERR_USAGE, "nothing to do (see vitrain --help)");
-    if (strcmp(argv[1], "--help") == 0) return help(), VT_OK;
-    if (strcmp(argv[1], "--version") == 0) return puts("vitrain " VT_VERSION), VT_OK;
-    if (argv[1][0] == '-') return run(&vt_cmd_train, argc - 1, argv + 1);
     const vt_command *command;
+    if (strcmp(argv[1], "--help") == 0) {
+        help();
+        return VT_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("vitrain " VT_VERSION);
+        return VT_OK;
+    }
+    if (argv[1][0] == '-') return run(&vt_cmd_train, argc - 1, argv + 1);
     VT_TRY(find(&command, argv[1]));
     return run(command, argc - 2, argv + 2);
 }
