@@ -1,12 +1,12 @@
-// vitrain probe: one forward and backward pass on given tensors, so that anything outside can be held
-// against it. Everything stochastic is off.
+// vitrain probe: one forward and backward pass on given tensors, so that anything outside can be
+// held against it. Everything stochastic is off.
 //
 // In:  images (B,channels,height,width) F32, final network input; labels, partner (B) I64;
-//      mask (B,N) F32, the share of the PARTNER in each patch; lam (B) F32, the share of the sample's
-//      own label over the image.
+//      mask (B,N) F32, the share of the PARTNER in each patch; lam (B) F32, the share of the
+//      sample's own label over the image.
 // Out: logits (B,K), of distilled models the mean of both heads; share (B), the own label's final
-//      share under label.rule; target (B,K), smoothed; loss (1), the batch's mean; attn.LAYER (B,T,T),
-//      head means; grad.NAME of every parameter.
+//      share under label.rule; target (B,K), smoothed; loss (1), the batch's mean; attn.LAYER
+//      (B,T,T), head means; grad.NAME of every parameter.
 #include "commands.h"
 
 #include "vitrain/base/bytes.h"
@@ -24,7 +24,7 @@ typedef struct vt_probe {
     int32_t *labels; // (B)
     vt_real *grads;  // a slab
     vt_st_entry *entries;
-    char (*names)[128];
+    char (*names)[VT_ENTRY_NAME_BYTES];
     char (*layer_names)[32];
 } vt_probe;
 
@@ -43,8 +43,8 @@ static vt_status place(vt_probe *probe, vt_arena *arena, vt_model *model)
     probe->labels = VT_ARENA_TAKE(arena, int32_t, B);
     probe->grads = VT_ARENA_TAKE(arena, vt_real, model->params.slab_count);
     probe->entries = VT_ARENA_TAKE(arena, vt_st_entry, (size_t)entry_count(model));
-    probe->names = (char(*)[128])vt_arena_take(arena, (size_t)model->params.count, 128);
-    probe->layer_names = (char(*)[32])vt_arena_take(arena, (size_t)c->depth, 32);
+    probe->names = vt_arena_take(arena, (size_t)model->params.count, sizeof *probe->names);
+    probe->layer_names = vt_arena_take(arena, (size_t)c->depth, sizeof *probe->layer_names);
     return vt_step_place(&probe->step, arena);
 }
 

@@ -15,15 +15,15 @@ typedef struct vt_subject {
     vt_real *weights; // a slab; NULL if there is no weights file
 } vt_subject;
 
-// Takes the configuration from --config and --set and the weights from a file (NULL: none), and sets
-// the number of threads. Without a configuration the model's shape is the one in the file's metadata;
-// with one that leaves model.num_classes open, the number of classes is, or else the data's.
-// VT_ERR_USAGE if neither tells the shape. After an error there is nothing to free.
+// Takes the configuration from --config and --set and the weights from a file (NULL: none), and
+// sets the number of threads. Without a configuration the model's shape is the one in the file's
+// metadata; with one that leaves model.num_classes open, the number of classes is, or else the
+// data's. VT_ERR_USAGE if neither tells the shape. After an error there is nothing to free.
 vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *weights_path);
 void vt_subject_free(vt_subject *subject); // takes a zeroed one
 
-// The names of the labels: those of data.class_map, else of data.train where that is at hand, else of
-// data.val. VT_ERR_CONFIG if there is none.
+// The names of the labels: those of data.class_map, else of data.train where that is at hand, else
+// of data.val. VT_ERR_CONFIG if there is none.
 vt_status vt_labels_read(vt_classes *classes, const vt_data_config *data);
 
 // Prints a tree as one line of JSON on stdout, and destroys it. VT_ERR_MEMORY.

@@ -1,4 +1,5 @@
-// What commands share: a model and its weights from a configuration, a weights file or both; answers.
+// What commands share: a model and its weights from a configuration, a weights file or both;
+// answers.
 #include "commands.h"
 
 #include "vitrain/base/log.h"

@@ -1,7 +1,7 @@
 // Training and evaluation transforms. Sampling and rounding are those of torchvision.transforms
-// (RandomResizedCrop, RandomCrop(padding), Resize(int), CenterCrop, ToTensor, Normalize on PIL images)
-// and timm 0.4.12 (RandomResizedCropAndInterpolation, transforms_imagenet_eval); Python's round() is
-// half to even, which is rint(). Numbers are drawn in a fixed order: crop, then flip.
+// (RandomResizedCrop, RandomCrop(padding), Resize(int), CenterCrop, ToTensor, Normalize on PIL
+// images) and timm 0.4.12 (RandomResizedCropAndInterpolation, transforms_imagenet_eval); Python's
+// round() is half to even, which is rint(). Numbers are drawn in a fixed order: crop, then flip.
 #include "vitrain/data/augment.h"
 
 #include <limits.h>
@@ -45,8 +45,8 @@ static unsigned char luma(const unsigned char *rgb)
     return (unsigned char)((19595 * rgb[0] + 38470 * rgb[1] + 7471 * rgb[2] + 0x8000) >> 16);
 }
 
-// *view: the picture's part box (left, top, width, height), grey if the input is; the picture itself
-// where that is the same.
+// *view: the picture's part box (left, top, width, height), grey if the input is; the picture
+// itself where that is the same.
 static vt_status take_region(const vt_image **view, const vt_image *image, const int box[4],
                              int channels, vt_image *region)
 {

@@ -3,10 +3,10 @@
 //
 //     clip8((2^21 + sum_t in[start_i + t] w_it) >> 22),    w_it = round(2^22 f_it / sum_t f_it)
 //
-// with f_it the filter at the distance of input start_i + t from the centre of output i, stretched by
-// max(1, box / size). Which operations are done in which precision is part of the definition: box
-// corners are floats, weights are normalised in double and rounded half away from zero. The Makefile
-// compiles this file without FMA contraction, which would change weights in the last bit.
+// with f_it the filter at the distance of input start_i + t from the centre of output i, stretched
+// by max(1, box / size). Which operations are done in which precision is part of the definition:
+// box corners are floats, weights are normalised in double and rounded half away from zero. The
+// Makefile compiles this file without FMA contraction, which would change weights in the last bit.
 //
 // Pillow skips a pass along an axis that keeps its size; the weights are then exactly 0 and 1, so
 // that doing the pass yields the same bytes.

@@ -1,8 +1,8 @@
 // IDX files, the format of MNIST and its kin (http://yann.lecun.com/exdb/mnist): a big-endian magic
 // number (0x00000803: bytes in three dimensions; 0x00000801: in one), the dimensions, the bytes.
-// Plain or gzip, which the content decides. The labels lie beside the images under the name that has
-// "labels-idx1" for "images-idx3" (or with a dot for the dash, as some copies do), with or without
-// .gz. Everything is read at once; a sample is a grey picture.
+// Plain or gzip, which the content decides. The labels lie beside the images under the name that
+// has "labels-idx1" for "images-idx3" (or with a dot for the dash, as some copies do), with or
+// without .gz. Everything is read at once; a sample is a grey picture.
 #include "vitrain/data/source.h"
 
 #include "vitrain/base/bytes.h"
@@ -118,8 +118,8 @@ static vt_status expect_end(reader *r)
 
 // ---- the format ----
 
-// One file whole: dims: (ndim) out; *out: their product of bytes, malloc'd. What a file announces is
-// allocated only if a file of its size can hold it (deflate does not pack more than 1032 : 1).
+// One file whole: dims: (ndim) out; *out: their product of bytes, malloc'd. What a file announces
+// is allocated only if a file of its size can hold it (deflate does not pack more than 1032 : 1).
 static vt_status load_open(reader *r, uint32_t magic, int ndim, uint32_t *dims, unsigned char **out)
 {
     unsigned char header[16];

@@ -90,7 +90,8 @@ static void release(vt_atomic_file *file)
     *file = (vt_atomic_file){0};
 }
 
-// So that the rename itself survives a power cut. Some file systems cannot: nothing to be done then.
+// So that the rename itself survives a power cut. Some file systems cannot: nothing to be done
+// then.
 static void sync_folder(const char *path)
 {
     char *folder = vt_path_folder(path);

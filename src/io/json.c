@@ -1,7 +1,7 @@
-// JSON by cJSON, which is lenient and knows no places. What it lets pass, or cannot place, is checked
-// here: a scan of the text before (what a token may contain, numbers, nesting, so that cJSON's
-// recursion is bounded), and a walk over the tree afterwards (duplicate keys). Text is printed here,
-// too, because cJSON's numbers lose their last digits.
+// JSON by cJSON, which is lenient and knows no places. What it lets pass, or cannot place, is
+// checked here: a scan of the text before (what a token may contain, numbers, nesting, so that
+// cJSON's recursion is bounded), and a walk over the tree afterwards (duplicate keys). Text is
+// printed here, too, because cJSON's numbers lose their last digits.
 #include "vitrain/io/json.h"
 
 #include "vitrain/io/file.h"
@@ -36,7 +36,8 @@ static vt_status fail_at(const document *doc, size_t offset, const char *what)
 
 // ---- before: the text ----
 
-// Past the string whose opening quote is at `at`; an error leaves its offset there and returns text.
+// Past the string whose opening quote is at `at`; an error leaves its offset there and returns
+// text.
 static const char *scan_string(const document *doc, size_t *at)
 {
     for (size_t i = *at + 1; i < doc->bytes; i++) {
@@ -147,7 +148,8 @@ static size_t offset_of_key(const document *doc, size_t index)
     return doc->bytes;
 }
 
-// Refuses a key that an object has twice. *keys counts the document's keys in the order of the text.
+// Refuses a key that an object has twice. *keys counts the document's keys in the order of the
+// text.
 static vt_status check_keys(const document *doc, const cJSON *node, size_t *keys)
 {
     size_t n = (size_t)cJSON_GetArraySize(node), i = 0, second = SIZE_MAX;

@@ -3,13 +3,15 @@
 //
 //     s <- (s + A s) / 2,    A = mean over heads of the softmax maps,
 //
-// s_t being the share of the sample's own label in token t (see label.h for why a number is enough).
-// Patches start with the plan's share, prefix tokens with the mean of the patches'. The head's target
-// is the share of the token that it reads, or the mean of the patches' shares where it pools.
+// s_t being the share of the sample's own label in token t (see label.h for why a number is
+// enough). Patches start with the plan's share, prefix tokens with the mean of the patches'. The
+// head's target is the share of the token that it reads, or the mean of the patches' shares where
+// it pools.
 //
-// What is carried is d = s - r, r the share of the image's first patch: rows of A sum to 1, so d moves
-// by the same equation, and a uniform share (d = 0) stays uniform to the bit although the rows of a
-// computed softmax only nearly sum to 1. For the same reason the result is clamped to [0,1].
+// What is carried is d = s - r, r the share of the image's first patch: rows of A sum to 1, so d
+// moves by the same equation, and a uniform share (d = 0) stays uniform to the bit although the
+// rows of a computed softmax only nearly sum to 1. For the same reason the result is clamped to
+// [0,1].
 #include "vitrain/label/label.h"
 
 #include <assert.h>
@@ -66,8 +68,8 @@ static void move_all(vt_real *restrict d, vt_real *restrict moved, const vt_attn
     for (int i = 0; i < T; i++) d[i] = (d[i] + moved[i] / (vt_real)H) / 2;
 }
 
-// Attention within a window: the tokens listed move. Padding has no share, so rows of A are restricted
-// to real keys and renormalised.
+// Attention within a window: the tokens listed move. Padding has no share, so rows of A are
+// restricted to real keys and renormalised.
 static void move_listed(vt_real *restrict d, vt_real *restrict moved, const vt_attn_view *view)
 {
     int H = view->H, T = view->T;

@@ -3,8 +3,8 @@
 // On an axis of g cells, with a centre c uniform in 0 .. g-1 and r = sqrt(1 - lambda):
 //   official: length = floor(g r), from c - floor(length/2) to c + floor(length/2)
 //   exact:    length = round(g r), from c - floor(length/2) to that + length
-// clipped to 0 .. g. The official box loses a cell when the length is odd and is empty when it is 1:
-// on pixels nobody notices, on a grid of 8 patches these are 6% of the draws (lambda > 15/16).
+// clipped to 0 .. g. The official box loses a cell when the length is odd and is empty when it is
+// 1: on pixels nobody notices, on a grid of 8 patches these are 6% of the draws (lambda > 15/16).
 //
 // cutmix_minmax instead draws length in floor(g min) .. floor(g max) - 1 and the start in
 // 0 .. g - length - 1; an empty range holds its lower end here, where timm stops with an error.

@@ -1,6 +1,6 @@
 // CutMix's box, shared by the mixers that paste one.
-#ifndef VITRAIN_SRC_MIX_BOX_H
-#define VITRAIN_SRC_MIX_BOX_H
+#ifndef VITRAIN_MIX_BOX_H
+#define VITRAIN_MIX_BOX_H
 
 #include "vitrain/mix/mix.h"
 

@@ -1,5 +1,5 @@
-// CutMix with its box on whole patches, so that every token belongs to one of the two pictures: what
-// TL-Align was published with (arXiv 2210.06455, section 4.1).
+// CutMix with its box on whole patches, so that every token belongs to one of the two pictures:
+// what TL-Align was published with (arXiv 2210.06455, section 4.1).
 #include "box.h"
 
 static double alpha(const vt_mix_config *config)

@@ -1,10 +1,10 @@
 // The transformer block of ViT and DeiT.
 //
-// Forward keeps the input, qkv, the attention maps, attention's output, the middle and the MLP's hidden
-// layer before GELU; the outputs of the norms and of GELU are computed again in the backward pass, which
-// costs little and saves a third of the memory. The backward pass of a chunk leaves the inputs and the
-// output gradients of the four linear layers behind; their weight gradients are then products over the
-// whole batch, with their output rows shared out to the threads.
+// Forward keeps the input, qkv, the attention maps, attention's output, the middle and the MLP's
+// hidden layer before GELU; the outputs of the norms and of GELU are computed again in the backward
+// pass, which costs little and saves a third of the memory. The backward pass of a chunk leaves the
+// inputs and the output gradients of the four linear layers behind; their weight gradients are then
+// products over the whole batch, with their output rows shared out to the threads.
 #include "block.h"
 
 #include "vitrain/base/rng.h"

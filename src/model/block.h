@@ -1,8 +1,8 @@
 // A pre-norm transformer block (timm's Block): x += droppath(proj(attention(norm1 x))),
 // x += droppath(fc2(gelu(fc1(norm2 x)))). The unit of work is a chunk: a few images that one thread
 // carries through the block.
-#ifndef MODEL_BLOCK_H
-#define MODEL_BLOCK_H
+#ifndef VITRAIN_MODEL_BLOCK_H
+#define VITRAIN_MODEL_BLOCK_H
 
 #include "vitrain/base/arena.h"
 #include "vitrain/model/model.h"
@@ -26,8 +26,8 @@ typedef struct vt_block_shape {
     double drop, attn_drop;
 } vt_block_shape;
 
-// What the backward pass needs of the forward pass. For training each block has its own, for all images
-// of the batch; for inference all blocks share one, for the images of a chunk, per thread.
+// What the backward pass needs of the forward pass. For training each block has its own, for all
+// images of the batch; for inference all blocks share one, for the images of a chunk, per thread.
 typedef struct vt_block_saved {
     vt_real *x;             // (B,T,C) input of the block
     vt_real *mean1, *rstd1; // (B,T)
@@ -77,21 +77,21 @@ void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt
 void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_shape *shape,
                           int images, int chunks);
 
-// out: (count,T,C), the next block's input for the chunk's images; saved: at the chunk's first image.
-// saved->x must hold the input.
+// out: (count,T,C), the next block's input for the chunk's images; saved: at the chunk's first
+// image. saved->x must hold the input.
 void vt_block_forward(vt_real *out, const vt_block_saved *saved, const vt_block_param *param,
                       const vt_block_shape *shape, const vt_real *weights,
                       const vt_block_scratch *scratch, const vt_chunk *chunk);
 
-// dx: (count,T,C), the gradient of the block's output on entry and of its input on return. Everything
-// is at the chunk's first image.
+// dx: (count,T,C), the gradient of the block's output on entry and of its input on return.
+// Everything is at the chunk's first image.
 void vt_block_backward(vt_real *dx, const vt_block_saved *saved, const vt_block_param *param,
                        const vt_block_shape *shape, const vt_real *weights,
                        const vt_block_grads *grads, const vt_block_scratch *scratch,
                        const vt_chunk *chunk);
 
-// The block's weight gradients are independent tasks, 0 .. vt_block_tasks() - 1, in any order and on any
-// thread. M: rows of the batch (images x T).
+// The block's weight gradients are independent tasks, 0 .. vt_block_tasks() - 1, in any order and
+// on any thread. M: rows of the batch (images x T).
 int vt_block_tasks(int threads);
 void vt_block_task(int task, int threads, vt_real *slab, const vt_block_saved *saved,
                    const vt_block_param *param, const vt_block_shape *shape,

@@ -10,9 +10,9 @@ enum {
     MAX_CHANS = 64,
     MAX_WIDTH = 16384,
     MAX_DEPTH = 1000,
-    MAX_CLASSES = 1000000
+    MAX_CLASSES = 1000000,
+    MAX_TOKENS = 65536
 };
-enum { MAX_TOKENS = 65536 };
 
 static vt_status in_range(const char *key, int value, int most)
 {

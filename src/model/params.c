@@ -105,7 +105,7 @@ static bool is_state(const char *name)
 vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_file *file,
                          const char *prefix)
 {
-    char name[128];
+    char name[VT_ENTRY_NAME_BYTES];
     for (int i = 0; i < params->count; i++) {
         const vt_param *row = &params->rows[i];
         snprintf(name, sizeof name, "%s%s", prefix, row->name);
@@ -124,7 +124,7 @@ vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_fil
 }
 
 void vt_params_entries(const vt_params *params, const vt_real *slab, const char *prefix,
-                       vt_st_entry *entries, char (*names)[128])
+                       vt_st_entry *entries, char (*names)[VT_ENTRY_NAME_BYTES])
 {
     for (int i = 0; i < params->count; i++) {
         const vt_param *row = &params->rows[i];

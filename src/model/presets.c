@@ -1,6 +1,6 @@
-// timm's names: shapes and pixels as in timm/models/vision_transformer.py and deit.py. DeiT was trained
-// with ImageNet's mean and deviation and is evaluated on a 224 crop of 256 px; the ViTs of "How to train
-// your ViT?" with 0.5/0.5 and crop_pct 0.9.
+// timm's names: shapes and pixels as in timm/models/vision_transformer.py and deit.py. DeiT was
+// trained with ImageNet's mean and deviation and is evaluated on a 224 crop of 256 px; the ViTs of
+// "How to train your ViT?" with 0.5/0.5 and crop_pct 0.9.
 #include "vitrain/model/model.h"
 
 #include <stddef.h>

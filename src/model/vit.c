@@ -1,11 +1,11 @@
 // ViT and DeiT (Dosovitskiy et al., arXiv 2010.11929; Touvron et al., arXiv 2012.12877), equal to
-// timm 0.4.12's VisionTransformer, and for `pool: avg` to the current one's global_pool='avg': patch
-// embedding, class token (and distillation token), position embedding, blocks, norm, head.
+// timm 0.4.12's VisionTransformer, and for `pool: avg` to the current one's global_pool='avg':
+// patch embedding, class token (and distillation token), position embedding, blocks, norm, head.
 //
-// Both passes cut the batch into chunks of a few images. Forward, a thread carries a chunk from pixels
-// to logits without meeting the others. Backward, the threads meet after each block, share out its
-// weight gradients by output rows, and go on to the block below. Every sum has a fixed order, so the
-// bits depend on neither the schedule nor which thread did what.
+// Both passes cut the batch into chunks of a few images. Forward, a thread carries a chunk from
+// pixels to logits without meeting the others. Backward, the threads meet after each block, share
+// out its weight gradients by output rows, and go on to the block below. Every sum has a fixed
+// order, so the bits depend on neither the schedule nor which thread did what.
 #include "block.h"
 
 #include "vitrain/base/rng.h"
@@ -122,7 +122,8 @@ static vt_status place(vt_model *model, vt_arena *arena, int B, bool training)
         if (!v->thread) return VT_ERR_MEMORY;
     }
     v->training = training;
-    // A batch may be smaller than planned; then chunks may be smaller, and so more than with B images.
+    // A batch may be smaller than planned; then chunks may be smaller, and so more than with B
+    // images.
     v->max_chunks = B;
     const int images = chunk_images(v, B);
     for (int i = 0; i < v->threads; i++) {
@@ -258,7 +259,8 @@ static void forward_chunk(const vt_model *model, const vt_real *weights, const v
     const int depth = model->config.depth;
     vt_chunk chunk = chunk_of(model, pass, index, 0);
     const size_t at = (size_t)chunk.first * (size_t)v->shape.T * (size_t)v->shape.C;
-    // Training: a block's output is the next one's saved input. Inference: it goes back to the only one.
+    // Training: a block's output is the next one's saved input. Inference: it goes back to the only
+    // one.
     vt_real *x = v->training ? v->saved[0].x + at : t->saved.x;
     embed(model, x, weights, pass, t->patches, chunk.first, chunk.count);
     for (int l = 0; l < depth; l++) {

@@ -1,5 +1,5 @@
-// Dropout and stochastic depth. A mask is never stored: element i of a sample's mask is number i of a
-// counter-based stream, so the backward pass draws the same mask again.
+// Dropout and stochastic depth. A mask is never stored: element i of a sample's mask is number i of
+// a counter-based stream, so the backward pass draws the same mask again.
 #include "vitrain/base/rng.h"
 #include "vitrain/ops/ops.h"
 

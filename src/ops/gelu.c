@@ -1,5 +1,5 @@
-// The exact GELU, y = x Phi(x) with the normal distribution function Phi; dy/dx = Phi(x) + x phi(x).
-// Equals torch.nn.functional.gelu(approximate="none").
+// The exact GELU, y = x Phi(x) with the normal distribution function Phi; dy/dx = Phi(x) + x
+// phi(x). Equals torch.nn.functional.gelu(approximate="none").
 #include "vitrain/base/vmath.h"
 #include "vitrain/ops/ops.h"
 

@@ -1,6 +1,6 @@
 // A run's state and a run's weights as safetensors files. What is not a tensor is in the metadata:
 //
-//     vitrain            the version of this layout, "1" (a checkpoint has it, a weights file does not)
+//     vitrain            the version of this layout, "1" (in a checkpoint, not in a weights file)
 //     vitrain.model      the model's shape (VT_MODEL_METADATA)
 //     vitrain.input      what its pictures are like (VT_INPUT_METADATA)
 //     vitrain.config     the resolved configuration
@@ -90,9 +90,11 @@ static vt_status read_progress(vt_progress *out, const vt_st_file *file)
 
 // ---- tensors ----
 
-static void moment_prefix(char prefix[64], const vt_optim_ops *optim, int i)
+enum { PREFIX_BYTES = VT_ENTRY_NAME_BYTES - VT_PARAM_NAME_BYTES };
+
+static void moment_prefix(char prefix[PREFIX_BYTES], const vt_optim_ops *optim, int i)
 {
-    snprintf(prefix, 64, "optim.%s.", optim->slab_names[i]);
+    snprintf(prefix, PREFIX_BYTES, "optim.%s.", optim->slab_names[i]);
 }
 
 // Whether every tensor of the table is there, in its shape, before anything is read.
@@ -101,7 +103,7 @@ static vt_status check_tensors(const vt_params *params, const vt_st_file *file, 
     for (int i = 0; i < params->count; i++) {
         const vt_param *row = &params->rows[i];
         const vt_st_tensor *tensor;
-        char name[sizeof row->name + 64];
+        char name[VT_ENTRY_NAME_BYTES];
         int64_t shape[VT_ST_MAX_DIMS];
         snprintf(name, sizeof name, "%s%s", prefix, row->name);
         memcpy(shape, row->shape, sizeof row->shape);
@@ -117,12 +119,12 @@ static vt_status write_tensors(const char *path, const vt_params *params, const 
 {
     size_t rows = (size_t)params->count, sets = optim ? 1 + (size_t)optim->n_slabs : 1;
     vt_st_entry *entries = calloc(rows * sets, sizeof *entries);
-    char(*names)[128] = calloc(rows * sets, sizeof *names);
+    char(*names)[VT_ENTRY_NAME_BYTES] = calloc(rows * sets, sizeof *names);
     vt_status status = VT_OK;
     if (entries && names) {
         vt_params_entries(params, weights, "", entries, names);
         for (size_t set = 1; set < sets; set++) {
-            char prefix[64];
+            char prefix[PREFIX_BYTES];
             moment_prefix(prefix, optim, (int)set - 1);
             vt_params_entries(params, slabs[set - 1], prefix, entries + set * rows,
                               names + set * rows);
@@ -199,7 +201,7 @@ static vt_status load(const vt_st_file *file, const vt_model *model, const vt_op
 {
     const vt_params *params = &model->params;
     vt_progress progress;
-    char prefix[64];
+    char prefix[PREFIX_BYTES];
     VT_TRY(check_version(file));
     VT_TRY(read_progress(&progress, file));
     VT_TRY(check_tensors(params, file, ""));

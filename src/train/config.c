@@ -1,6 +1,6 @@
-// The configuration as a whole. Values come in layers, each over the one before: the table's defaults,
-// the model preset's shape and pixels, the file, the overrides; what concerns more than one key is
-// settled at the end.
+// The configuration as a whole. Values come in layers, each over the one before: the table's
+// defaults, the model preset's shape and pixels, the file, the overrides; what concerns more than
+// one key is settled at the end.
 #include "config_table.h"
 
 #include "vitrain/base/text.h"

@@ -1,6 +1,6 @@
 // Inside of the configuration: the table of keys and what can be done with one of them.
-#ifndef VT_CONFIG_TABLE_H
-#define VT_CONFIG_TABLE_H
+#ifndef VITRAIN_TRAIN_CONFIG_TABLE_H
+#define VITRAIN_TRAIN_CONFIG_TABLE_H
 
 #include "vitrain/train/config.h"
 

@@ -20,7 +20,8 @@ static void update(vt_real *restrict w, const vt_real *restrict g, vt_real *cons
 {
     vt_real *restrict m = slabs[0], *restrict v = slabs[1];
     double b1 = config->betas[0], b2 = config->betas[1];
-    // What does not depend on the element, in double: 1 - b2 alone would lose half of float's digits.
+    // What does not depend on the element, in double: 1 - b2 alone would lose half of float's
+    // digits.
     const vt_real keep = (vt_real)(1 - lr * decay), gain = (vt_real)scale;
     const vt_real m_old = (vt_real)b1, m_new = (vt_real)(1 - b1);
     const vt_real v_old = (vt_real)b2, v_new = (vt_real)(1 - b2);

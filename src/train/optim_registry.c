@@ -1,7 +1,8 @@
-// The optimizers, and what they share: walking the table of tensors in parallel, the gradient's norm.
+// The optimizers, and what they share: walking the table of tensors in parallel, the gradient's
+// norm.
 //
-// Threads share chunks of a fixed size, so where a chunk begins, and with it every bit of the result,
-// is independent of their number.
+// Threads share chunks of a fixed size, so where a chunk begins, and with it every bit of the
+// result, is independent of their number.
 #include "vitrain/train/optim.h"
 
 #include <math.h>

@@ -1,6 +1,7 @@
-// How a run shows where it stands: a bar that rewrites itself on a terminal, a line a minute elsewhere.
-#ifndef TRAIN_PROGRESS_H
-#define TRAIN_PROGRESS_H
+// How a run shows where it stands: a bar that rewrites itself on a terminal, a line a minute
+// elsewhere.
+#ifndef VITRAIN_TRAIN_PROGRESS_H
+#define VITRAIN_TRAIN_PROGRESS_H
 
 #include <stdint.h>
 

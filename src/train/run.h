@@ -1,6 +1,6 @@
 // A run that is open: data, model, memory and the paths of its folder. trainer.c drives it.
-#ifndef TRAIN_RUN_H
-#define TRAIN_RUN_H
+#ifndef VITRAIN_TRAIN_RUN_H
+#define VITRAIN_TRAIN_RUN_H
 
 #include "vitrain/train/checkpoint.h"
 #include "vitrain/train/evaluate.h"
@@ -26,11 +26,12 @@ typedef struct vt_run {
 } vt_run;
 
 // Opens everything, sets the threads, reports the memory, takes it. The weights are not set yet.
-// Releases what it got on failure too: vt_run_close in either case.
+// vt_run_close releases what it got, after an error too.
 vt_status vt_run_open(vt_run *run, vt_config *config);
 void vt_run_close(vt_run *run);
 
-// Micro-batches of `count` images as one PNG, at most 64, eight a row, as the network sees them.
+// The first of `count` images as the network sees them, at most 64, eight a row, as one PNG at
+// run->picture.
 vt_status vt_run_picture(const vt_run *run, const vt_real *images, int count);
 
 #endif

@@ -1,7 +1,7 @@
 // The learning rate: linear warm-up, then a cosine (SGDR, Loshchilov & Hutter, arXiv 1608.03983,
 // without restarts) or nothing. The formulas are in the header; they are those of timm's
-// CosineLRScheduler with t_initial = E, warmup_t = W, cycle_limit = 1: the cosine does not begin after
-// the warm-up but runs under it from t = 0.
+// CosineLRScheduler with t_initial = E, warmup_t = W, cycle_limit = 1: the cosine does not begin
+// after the warm-up but runs under it from t = 0.
 #include "vitrain/train/schedule.h"
 
 #include <math.h>

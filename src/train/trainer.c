@@ -1,8 +1,8 @@
 // The training loop.
 //
 // The state on disk always stands at an optimizer step: an interruption in the middle of an
-// accumulation goes back to the step before, whose weights are still the current ones. What a run does
-// after a resume is therefore what it would have done unbroken, bit for bit.
+// accumulation goes back to the step before, whose weights are still the current ones. What a run
+// does after a resume is therefore what it would have done unbroken, bit for bit.
 #include "vitrain/train/trainer.h"
 
 #include "vitrain/base/log.h"

@@ -88,7 +88,7 @@ check "a new run in an old folder that blows up" test $status = 1
 run train --set output="$dir/run" --set optim.lr=1e30
 check "the old one is not taken for it" test $status = 1
 run train --set output="$dir/nan" --set optim.name=sgd --set optim.lr=1e30 --set train.epochs=1 \
-    --set schedule.warmup_epochs=0 --set train.batch_size=48
+    --set schedule.warmup_epochs=0 --set train.batch_size=24
 check "a last step that blows up is noticed" test $status = 1 -a ! -e "$dir/nan/model.safetensors"
 run train --set output="$dir/other" --set train.epochs=1
 cp -r "$dir/train" "$dir/fewer"

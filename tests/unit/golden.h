@@ -1,5 +1,5 @@
-// Golden files: what scripts/golden_models.py wrote into tests/golden. Everything here fails the test
-// on an error.
+// Golden files: what scripts/golden_models.py wrote into tests/golden. Everything here fails the
+// test on an error.
 #ifndef VITRAIN_TESTS_GOLDEN_H
 #define VITRAIN_TESTS_GOLDEN_H
 

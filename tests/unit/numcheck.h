@@ -44,8 +44,8 @@ double vt_gradient_error(const vt_real *dx, vt_real *x, size_t n, double (*loss)
                          void *context);
 
 // What a right gradient stays under, and why: the differences' own error is about h^4 f''''' / 30
-// = 3e-14 f''''' from the formula and 1e-16 f / h = 1e-13 f from rounding, over the gradient's size:
-// 2e-12 is seen for ops, 2e-10 for models. A wrong term is off by 1e-3 and more.
+// = 3e-14 f''''' from the formula and 1e-16 f / h = 1e-13 f from rounding, over the gradient's
+// size: 2e-12 is seen for ops, 2e-10 for models. A wrong term is off by 1e-3 and more.
 #define VT_GRADIENT_TOLERANCE 1e-8
 
 #endif

@@ -1,4 +1,5 @@
-// A model with all that a training step takes, for tests. Everything here fails the test on an error.
+// A model with all that a training step takes, for tests. Everything here fails the test on an
+// error.
 #ifndef VITRAIN_TESTS_RIG_H
 #define VITRAIN_TESTS_RIG_H
 

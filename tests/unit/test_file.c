@@ -81,7 +81,8 @@ static void test_atomic(void **state)
     vt_atomic_abandon(&file);
 }
 
-// A write that fails half-way (here by the limit on a file's size) is reported and leaves the old file.
+// A write that fails half-way (here by the limit on a file's size) is reported and leaves the old
+// file.
 static void test_write_error(void **state)
 {
     (void)state;

@@ -1,9 +1,10 @@
 // Three small models against PyTorch's float64 numbers (scripts/golden_models.py): logits, attention
-// maps, inputs of all blocks, TL-Align's shares, loss, gradients, and the weights after ten optimizer steps.
+// maps, inputs of all blocks, TL-Align's shares, loss, gradients, and the weights after ten
+// optimizer steps.
 //
-// A relative error is max|a - b| / max|b| of a tensor. In float, rounding (6e-8 an operation) grows over
-// some twenty layers to 1e-6 in the values and 1e-5 in the gradients. In double, what is left is that
-// the golden values are stored as float32.
+// A relative error is max|a - b| / max|b| of a tensor. In float, rounding (6e-8 an operation) grows
+// over some twenty layers to 1e-6 in the values and 1e-5 in the gradients. In double, what is left
+// is that the golden values are stored as float32.
 #include "numcheck.h"
 
 #include "golden.h"
@@ -141,8 +142,8 @@ static void gradients_match(void **state)
 }
 
 // A tensor after `kind`'s steps. A bias on the keys adds the same to all scores of a query, which
-// softmax takes out again: its gradient is nothing but rounding, which AdamW makes steps of; that third
-// of qkv.bias is not compared.
+// softmax takes out again: its gradient is nothing but rounding, which AdamW makes steps of; that
+// third of qkv.bias is not compared.
 static void compare_stepped(golden_test *test, const char *kind, const vt_param *row)
 {
     vt_real *got = test->rig->weights + row->offset;

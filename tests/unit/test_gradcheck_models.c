@@ -80,8 +80,8 @@ static void begin(model_case *test, const vt_model_config *shape, const char *ru
 }
 
 // Makes test->loss the loss of the batch under the key and rig->other its gradient, and freezes the
-// targets. That pass is by two threads, in chunks of three and two images; the thousands of passes for
-// the differences are by one, which need not wait for others.
+// targets. That pass is by two threads, in chunks of three and two images; the thousands of passes
+// for the differences are by one, which need not wait for others.
 static void freeze(model_case *test, const vt_model_config *shape, const char *rule, bool mixed,
                    bool stochastic, vt_step_key key)
 {

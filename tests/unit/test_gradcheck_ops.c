@@ -1,5 +1,5 @@
-// Every op's backward pass against central differences of its forward pass (double builds only), and
-// wrong gradients that the same check must catch. The loss of an op with output y is sum(dy y).
+// Every op's backward pass against central differences of its forward pass (double builds only),
+// and wrong gradients that the same check must catch. The loss of an op with output y is sum(dy y).
 #include "numcheck.h"
 
 #include "vitrain/base/rng.h"

@@ -1,5 +1,5 @@
-// The label room. TL-Align in shares is held against the dense form of the paper, in which every token
-// carries a vector over all classes.
+// The label room. TL-Align in shares is held against the dense form of the paper, in which every
+// token carries a vector over all classes.
 #include "vitrain/label/label.h"
 
 #include <math.h>
@@ -309,8 +309,8 @@ static void shares_stay_within_bounds(void **state)
 #define WINDOWS 4
 #define ROWS (WINDOWS * WINDOW)
 
-// The same move without windows: A (N,N) is zero between windows, and rows lose their padding and are
-// scaled back to 1.
+// The same move without windows: A (N,N) is zero between windows, and rows lose their padding and
+// are scaled back to 1.
 static void windowed_layer_dense(double *s, const vt_real *maps, const int32_t *order)
 {
     double moved[N];

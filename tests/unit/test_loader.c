@@ -1,6 +1,6 @@
-// The loader: the same batches whatever the number of workers, unreadable samples, errors, and being
-// started anew or destroyed at any time. The sources are made up: sample i is one flat grey of value
-// i, so that a batch shows which samples it holds.
+// The loader: the same batches whatever the number of workers, unreadable samples, errors, and
+// being started anew or destroyed at any time. The sources are made up: sample i is one flat grey
+// of value i, so that a batch shows which samples it holds.
 #include "vitrain/data/loader.h"
 
 #include "vitrain/base/log.h"

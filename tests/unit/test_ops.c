@@ -1,5 +1,5 @@
-// The ops' values against plain loops in double, at the edges (infinities, large values, one token, odd
-// sizes), and what their contracts promise beside the values: same bits again, masks, aliasing.
+// The ops' values against plain loops in double, at the edges (infinities, large values, one token,
+// odd sizes), and what their contracts promise beside the values: same bits again, masks, aliasing.
 //
 // Tolerances are multiples of the spacing of vt_real at 1, eps: sums of n terms of size 1 are
 // off by some sqrt(n) eps, and a few operations follow.

@@ -1,4 +1,5 @@
-// resample.c against bytes that Pillow made (tests/golden/resample.txt), and what a window promises.
+// resample.c against bytes that Pillow made (tests/golden/resample.txt), and what a window
+// promises.
 #include "vitrain/data/resample.h"
 
 #include "pictures.h"

@@ -1,7 +1,7 @@
 // rng.c: Philox against the published known answers, the distributions against their exact
-// distribution functions (Kolmogorov-Smirnov) or moments. Seeds are fixed, so a test passes always or
-// never; the bounds are five standard deviations of the estimate (or the KS value of p = 1e-6), so
-// that a right generator fails one seed in a million.
+// distribution functions (Kolmogorov-Smirnov) or moments. Seeds are fixed, so a test passes always
+// or never; the bounds are five standard deviations of the estimate (or the KS value of p = 1e-6),
+// so that a right generator fails one seed in a million.
 #include "vitrain/base/rng.h"
 
 #include <math.h>

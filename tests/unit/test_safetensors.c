@@ -193,7 +193,8 @@ static void test_shape_errors(void **state)
     vt_st_close(file);
 }
 
-// A file cut short is refused at every length; one with a changed byte is refused or read in bounds.
+// A file cut short is refused at every length; one with a changed byte is refused or read in
+// bounds.
 static void test_damage(void **state)
 {
     (void)state;

@@ -43,7 +43,8 @@ static void test_deit(void **state)
 {
     (void)state;
     vt_config config = recipe(VT_SCHEDULE_DEIT);
-    // Rate of each epoch: the scheduler was stepped with the epoch before, the first one not at all.
+    // Rate of each epoch: the scheduler was stepped with the epoch before, the first one not at
+    // all.
     static const struct {
         int64_t epoch;
         double lr;

@@ -1,6 +1,6 @@
 // One planned allocation. The same code first counts (an arena without memory hands out NULL and
-// adds up) and then binds (an arena with memory hands out addresses), so the plan cannot differ from
-// what is used, and nothing is allocated later.
+// adds up) and then binds (an arena with memory hands out addresses), so the plan cannot differ
+// from what is used, and nothing is allocated later.
 //
 //     vt_arena arena = {0};
 //     place_everything(&arena);                    // counts: arena.used is the size

@@ -1,4 +1,4 @@
-// Sizes that cannot overflow unseen, and little-endian numbers in files.
+// Sizes that cannot overflow unseen, and numbers in files: big-endian (be) and little-endian (le).
 #ifndef VITRAIN_BASE_BYTES_H
 #define VITRAIN_BASE_BYTES_H
 

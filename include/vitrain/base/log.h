@@ -11,8 +11,8 @@ void vt_log_set_level(vt_log_level most); // messages above it are dropped; VT_L
 // One line; a newline is added. Lines of different threads do not mix.
 void vt_log(vt_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// A text that overwrites itself (a progress bar): shown only when stderr is a terminal and the level
-// is at least INFO; vt_log() clears it first. NULL ends it.
+// A text that overwrites itself (a progress bar): shown only when stderr is a terminal and the
+// level is at least INFO; vt_log() clears it first. NULL ends it.
 void vt_log_progress(const char *text);
 bool vt_log_is_terminal(void);
 

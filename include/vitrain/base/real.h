@@ -1,4 +1,4 @@
-// The floating-point type of tensors: float, or double under `make config=double` (gradient checks).
+// What tensors are made of: float, or double under `make config=double` (gradient checks).
 #ifndef VITRAIN_BASE_REAL_H
 #define VITRAIN_BASE_REAL_H
 

@@ -1,6 +1,7 @@
 // Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel Random Numbers: As Easy as
-// 1, 2, 3", SC 2011). A number is a pure function of (seed, stream, epoch, sample, draw), so neither
-// the number of threads nor the order of work changes anything, and there is no state to save.
+// 1, 2, 3", SC 2011). A number is a pure function of (seed, stream, epoch, sample, draw), so
+// neither the number of threads nor the order of work changes anything, and there is no state to
+// save.
 #ifndef VITRAIN_BASE_RNG_H
 #define VITRAIN_BASE_RNG_H
 

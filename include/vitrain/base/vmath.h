@@ -1,5 +1,5 @@
-// Elementary functions that the compiler can vectorize: branch-free, no library call, exact to about
-// one unit in the last place of float. In the double build they are the C library's.
+// Elementary functions that the compiler can vectorize: branch-free, no library call, exact to
+// about one unit in the last place of float. In the double build they are the C library's.
 #ifndef VITRAIN_BASE_VMATH_H
 #define VITRAIN_BASE_VMATH_H
 
@@ -24,8 +24,8 @@ static inline double vt_normal_cdf(double x, double *density)
 
 #else
 
-// exp(x): 2^n times a polynomial on [-ln2/2, ln2/2] (least squares at Chebyshev nodes, relative error
-// 4e-9 before rounding). 0 below -87.3 (so -inf gives 0), inf above 88.7; NaN stays NaN.
+// exp(x): 2^n times a polynomial on [-ln2/2, ln2/2] (least squares at Chebyshev nodes, relative
+// error 4e-9 before rounding). 0 below -87.3 (so -inf gives 0), inf above 88.7; NaN stays NaN.
 static inline float vt_exp(float x)
 {
     float bounded = x < -87.3f ? -87.3f : x > 88.8f ? 88.8f : x;
@@ -49,9 +49,9 @@ static inline float vt_exp(float x)
 }
 
 // Phi(x), the normal distribution function, and phi(x), its density. With t = |x| the tail
-// Phi(-t) = exp(-t^2/2) R(t), where R(t) = exp(t^2/2) erfc(t/sqrt 2) / 2 is smooth and is taken as a
-// polynomial in 1 / (1 + 0.34 t), the form of Abramowitz and Stegun 7.1.26 with our own coefficients
-// (least squares at Chebyshev nodes; error of Phi 5e-9 before rounding).
+// Phi(-t) = exp(-t^2/2) R(t), where R(t) = exp(t^2/2) erfc(t/sqrt 2) / 2 is smooth and is taken as
+// a polynomial in 1 / (1 + 0.34 t), the form of Abramowitz and Stegun 7.1.26 with our own
+// coefficients (least squares at Chebyshev nodes; error of Phi 5e-9 before rounding).
 static inline float vt_normal_cdf(float x, float *density)
 {
     float t = fabsf(x), e = vt_exp(-0.5f * t * t);

@@ -1,13 +1,12 @@
-// From a decoded picture to the network's input: crop and resize, flip, to (channels, height, width)
-// real numbers, (v / 255 - mean) / std. Random numbers come from the rng given, so the result is a
-// function of (picture, config, rng's place).
+// From a decoded picture to the network's input: crop and resize, flip, to (channels, height,
+// width) real numbers, (v / 255 - mean) / std. Random numbers come from the rng given, so the
+// result is a function of (picture, config, rng's place).
 #ifndef VITRAIN_DATA_AUGMENT_H
 #define VITRAIN_DATA_AUGMENT_H
 
 #include "vitrain/base/real.h"
 #include "vitrain/base/rng.h"
 #include "vitrain/data/resample.h"
-
 
 typedef enum vt_crop {
     VT_CROP_RRC,  // torchvision's RandomResizedCrop (timm's RandomResizedCropAndInterpolation)
@@ -39,8 +38,8 @@ typedef struct vt_augment_scratch {
 
 void vt_augment_scratch_free(vt_augment_scratch *scratch);
 
-// out: (channels, height, width). Grey pictures are replicated where the input has 3 channels; colour
-// ones become grey by Pillow's "L" formula where it has 1. VT_ERR_MEMORY.
+// out: (channels, height, width). Grey pictures are replicated where the input has 3 channels;
+// colour ones become grey by Pillow's "L" formula where it has 1. VT_ERR_MEMORY.
 vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment_config *config,
                            vt_rng *rng, vt_augment_scratch *scratch);
 // torchvision's Resize(int) + CenterCrop + ToTensor + Normalize, bit for bit. VT_ERR_MEMORY, or
@@ -48,8 +47,8 @@ vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment
 vt_status vt_augment_eval(vt_real *out, const vt_image *image, const vt_augment_config *config,
                           vt_augment_scratch *scratch);
 
-// The box that RandomResizedCrop draws: ten tries of area and log-uniform aspect, then the fall-back
-// to the largest centred crop within the ratios. box: left, top, width, height in px.
+// The box that RandomResizedCrop draws: ten tries of area and log-uniform aspect, then the
+// fall-back to the largest centred crop within the ratios. box: left, top, width, height in px.
 void vt_random_resized_crop(int box[4], int width, int height, const double scale[2],
                             const double ratio[2], vt_rng *rng);
 

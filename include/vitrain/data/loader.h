@@ -1,6 +1,6 @@
-// Batches, decoded and augmented ahead by worker threads. What a batch holds is a function of (source,
-// config, seed, epoch, index of the batch): neither the number of workers nor where in the epoch one
-// begins changes it.
+// Batches, decoded and augmented ahead by worker threads. What a batch holds is a function of
+// (source, config, seed, epoch, index of the batch): neither the number of workers nor where in the
+// epoch one begins changes it.
 #ifndef VITRAIN_DATA_LOADER_H
 #define VITRAIN_DATA_LOADER_H
 
@@ -38,10 +38,11 @@ size_t vt_loader_bytes(const vt_loader *loader);    // memory of the prefetched 
 // Begins (or begins anew) at batch `first` of an epoch. Evaluation ignores `epoch`.
 void vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first);
 
-// The next batch, valid until the next call or start; *out = NULL after the last one. An unreadable sample is
-// replaced by another one (training: drawn at random; evaluation: left out of the batch), with one
-// warning for each path. VT_ERR_DATA once more than max_bad of the epoch's samples were unreadable, or
-// where one could not be replaced in 16 tries. Errors of workers arrive here with their message.
+// The next batch, valid until the next call or start; *out = NULL after the last one. An unreadable
+// sample is replaced by another one (training: drawn at random; evaluation: left out of the batch),
+// with one warning for each path. VT_ERR_DATA once more than max_bad of the epoch's samples were
+// unreadable, or where one could not be replaced in 16 tries. Errors of workers arrive here with
+// their message.
 vt_status vt_loader_next(vt_loader *loader, const vt_batch **out);
 
 int64_t vt_loader_bad(const vt_loader *loader);   // samples replaced or left out since start

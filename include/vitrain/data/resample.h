@@ -13,10 +13,10 @@ typedef struct vt_resample_scratch {
     size_t bytes;
 } vt_resample_scratch;
 
-// Image.resize((width, height), filter, box=(left, top, right, bottom)); the box, in source px, may be
-// fractional; taps reach beyond it where the source has pixels. window: left, top, width, height of
-// the part of the result that is computed (the rest costs nothing); NULL: all of it. to: the window
-// out, must not be `from`. Pictures of 1 or 3 channels. VT_ERR_MEMORY.
+// Image.resize((width, height), filter, box=(left, top, right, bottom)); the box, in source px, may
+// be fractional; taps reach beyond it where the source has pixels. window: left, top, width, height
+// of the part of the result that is computed (the rest costs nothing); NULL: all of it. to: the
+// window out, must not be `from`. Pictures of 1 or 3 channels. VT_ERR_MEMORY.
 vt_status vt_resample(vt_image *to, const vt_image *from, const double box[4], int width,
                       int height, const int window[4], vt_filter filter,
                       vt_resample_scratch *scratch);

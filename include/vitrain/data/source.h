@@ -1,5 +1,6 @@
 // Where samples come from. A family member is one file with a vt_source_ops and a line in
-// source_registry.c. A source is immutable once open: read() is called from several workers at once.
+// source_registry.c. A source is immutable once open: read() is called from several workers at
+// once.
 #ifndef VITRAIN_DATA_SOURCE_H
 #define VITRAIN_DATA_SOURCE_H
 
@@ -47,8 +48,8 @@ struct vt_source {
     void *state;
 };
 
-// Opens path (format "auto", or an ops' name). VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_DATA (no classes, an
-// empty class, a class unknown to `classes`), VT_ERR_CONFIG (unknown format).
+// Opens path (format "auto", or an ops' name). VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_DATA (no classes,
+// an empty class, a class unknown to `classes`), VT_ERR_CONFIG (unknown format).
 vt_status vt_source_open(vt_source **out, const char *path, const char *format,
                          const vt_classes *classes);
 void vt_source_close(vt_source *source); // takes NULL

@@ -39,9 +39,9 @@ const vt_json *vt_json_first(const vt_json *node);                  // first mem
 const vt_json *vt_json_next(const vt_json *node);                   // sibling, NULL at the end
 const vt_json *vt_json_get(const vt_json *object, const char *key); // NULL if absent
 
-// Building. Each returns the new node, owned by `parent` (or by the caller where parent is NULL), or
-// NULL when out of memory; key is NULL inside arrays. Adding to a NULL parent that was meant to be a
-// node is not an error here: it surfaces when the text is made (vt_json_text fails on NULL).
+// Building. Each returns the new node, owned by `parent` (or by the caller where parent is NULL),
+// or NULL when out of memory; key is NULL inside arrays. Adding to a NULL parent that was meant to
+// be a node is not an error here: it surfaces when the text is made (vt_json_text fails on NULL).
 vt_json *vt_json_new_object(void);
 vt_json *vt_json_add_object(vt_json *parent, const char *key);
 vt_json *vt_json_add_array(vt_json *parent, const char *key);

@@ -1,5 +1,5 @@
-// log.jsonl and steps.jsonl: one JSON object a line, appended whole and flushed, so that a crash can
-// cost the last line at most.
+// log.jsonl and steps.jsonl: one JSON object a line, appended whole and flushed, so that a crash
+// can cost the last line at most.
 #ifndef VITRAIN_IO_RUNLOG_H
 #define VITRAIN_IO_RUNLOG_H
 

@@ -1,7 +1,7 @@
 // Safetensors files (https://github.com/huggingface/safetensors): 8 bytes header length, a JSON
 // header, the tensors' bytes, little-endian. Files are checked before anything is believed: header
-// at most 100 MB, known dtypes, checked products, size = shape x dtype, offsets contiguous from 0 to
-// the end of the file, no duplicate names.
+// at most 100 MB, known dtypes, checked products, size = shape x dtype, offsets contiguous from 0
+// to the end of the file, no duplicate names.
 #ifndef VITRAIN_IO_SAFETENSORS_H
 #define VITRAIN_IO_SAFETENSORS_H
 
@@ -59,8 +59,8 @@ const vt_st_tensor *vt_st_at(const vt_st_file *file, size_t index);       // in 
 const vt_st_tensor *vt_st_find(const vt_st_file *file, const char *name); // NULL if absent
 const char *vt_st_metadata(const vt_st_file *file, const char *key);      // NULL if absent
 
-// Tensor `name`, which must have this dtype and shape; VT_ERR_SHAPE with file, name, expected and got
-// otherwise. vt_st_get_real reads F32 (also into double under config=double). out: (product of
+// Tensor `name`, which must have this dtype and shape; VT_ERR_SHAPE with file, name, expected and
+// got otherwise. vt_st_get_real reads F32 (also into double under config=double). out: (product of
 // shape). -1 in shape: any size there, returned through `shape`.
 vt_status vt_st_get(const vt_st_file *file, const char *name, vt_dtype dtype, int ndim,
                     int64_t *shape, const vt_st_tensor **out);

@@ -1,10 +1,10 @@
-// Mixing of samples within a batch. A plan says, for each sample, which partner it is mixed with, how
-// much of it is left, and how much of it is left in each patch; applying it changes pixels. Labels are
-// none of this room's business (label/label.h).
+// Mixing of samples within a batch. A plan says, for each sample, which partner it is mixed with,
+// how much of it is left, and how much of it is left in each patch; applying it changes pixels.
+// Labels are none of this room's business (label/label.h).
 //
-// Meaning and names are those of timm's Mixup (timm/data/mixup.py, 0.4.12): alphas, prob, switch_prob,
-// mode, cutmix_minmax, correct_lam; the partner is the reversed batch. In a batch of odd size the
-// middle sample has no partner and stays as it is.
+// Meaning and names are those of timm's Mixup (timm/data/mixup.py, 0.4.12): alphas, prob,
+// switch_prob, mode, cutmix_minmax, correct_lam; the partner is the reversed batch. In a batch of
+// odd size the middle sample has no partner and stays as it is.
 #ifndef VITRAIN_MIX_MIX_H
 #define VITRAIN_MIX_MIX_H
 
@@ -27,7 +27,7 @@ typedef struct vt_mix_config {
     double switch_prob; // of CutMix where both are on
     vt_mix_mode mode;
     vt_mix_grid grid; // where CutMix's box lies: on pixels or on whole patches
-    vt_mix_box box;   // DESIGN: exact (length round(g sqrt(1 - lam))) or official (timm's)
+    vt_mix_box box;   // exact (length round(g sqrt(1 - lam))) or official (timm's)
     bool correct_lam; // lambda from the clipped box instead of the drawn one
 } vt_mix_config;
 
@@ -48,9 +48,9 @@ typedef struct vt_mix_cut {
 
 struct vt_mixer {
     const char *name;
-    double (*alpha)(
-        const vt_mix_config *config); // its Beta parameter under a config; 0: not in use
-    bool cuts;                        // chosen with switch_prob against the one that does not
+    // Its Beta parameter under a config; 0: not in use.
+    double (*alpha)(const vt_mix_config *config);
+    bool cuts; // chosen with switch_prob against the one that does not
     // Fills a cut whose lambda was drawn from Beta(alpha, alpha); may correct lambda.
     void (*draw)(vt_mix_cut *cut, const vt_mix_config *config, const vt_mix_shape *shape,
                  vt_rng *rng);

@@ -37,8 +37,8 @@ typedef struct vt_model_preset {
 extern const vt_model_preset vt_model_presets[];               // ended by name NULL
 const vt_model_preset *vt_model_preset_find(const char *name); // NULL if unknown
 
-// VT_ERR_CONFIG with key, expected and got: sizes out of range, an image that patches do not divide,
-// heads that do not divide the width, `avg` with `distilled` ...
+// VT_ERR_CONFIG with key, expected and got: sizes out of range, an image that patches do not
+// divide, heads that do not divide the width, `avg` with `distilled` ...
 vt_status vt_model_config_check(const vt_model_config *config);
 
 // ---- attention hooks ----
@@ -54,8 +54,8 @@ typedef struct vt_attn_view {
     const int32_t *tokens; // (T) which token of the image each row is, -1: padding; NULL: 0 .. T-1
 } vt_attn_view;
 
-// A client. Calls for one sample come in the order of layers, but different samples are on different
-// threads: a client keeps its state per sample. `on_attention` must not keep the view.
+// A client. Calls for one sample come in the order of layers, but different samples are on
+// different threads: a client keeps its state per sample. `on_attention` must not keep the view.
 typedef struct vt_attn_hook {
     void *self;
     void (*on_attention)(void *self, const vt_attn_view *view);
@@ -90,15 +90,16 @@ typedef struct vt_model_ops {
     const char *family;
     size_t state_bytes; // of the family's own struct, at vt_model.state
     double norm_eps;    // of every LayerNorm
-    // Fills params and the state's offsets; destroy_state releases what the state owns besides itself.
+    // Fills params and the state's offsets; destroy_state releases what the state owns besides
+    // itself.
     vt_status (*declare)(vt_model *model);
     void (*destroy_state)(void *state);
-    // Places the activations: for training (kept until backward) or for inference only. They are for
-    // vt_threads() threads: that number must not change until they are placed again.
+    // Places the activations: for training (kept until backward) or for inference only. They are
+    // for vt_threads() threads: that number must not change until they are placed again.
     vt_status (*place)(vt_model *model, vt_arena *arena, int max_batch, bool training);
     void (*forward)(vt_model *model, const vt_real *weights, const vt_pass *pass);
-    // grads: a slab, +=. dlogits: (B,K); dlogits_dist: (B,K) or NULL. After forward with the same pass,
-    // placed for training.
+    // grads: a slab, +=. dlogits: (B,K); dlogits_dist: (B,K) or NULL. After forward with the same
+    // pass, placed for training.
     void (*backward)(vt_model *model, const vt_real *weights, vt_real *grads, const vt_pass *pass,
                      const vt_real *dlogits, const vt_real *dlogits_dist);
     void (*layout)(const vt_model *model, vt_token_layout *layout);

@@ -18,16 +18,21 @@ typedef enum vt_init {
     VT_INIT_CONV,            // PyTorch's default for Conv2d, weight and bias: U(+-1/sqrt(fan_in))
 } vt_init;
 
+enum {
+    VT_PARAM_NAME_BYTES = 96,
+    VT_ENTRY_NAME_BYTES = 128 // with the prefix that it has in a file
+};
+
 typedef struct vt_param {
-    char name[96]; // timm's
+    char name[VT_PARAM_NAME_BYTES]; // timm's
     int ndim;
     int64_t shape[4];
     size_t count;  // elements
     size_t offset; // first element in a slab; a multiple of 16 elements (64 bytes as float)
     vt_init init;
     int fan_in; // for VT_INIT_CONV
-    bool
-        decays; // weight decay applies (not to biases, 1-D tensors, tokens and position embeddings)
+    // Weight decay applies: not to biases, 1-D tensors, tokens and position embeddings.
+    bool decays;
 } vt_param;
 
 typedef struct vt_params {
@@ -47,17 +52,17 @@ int vt_params_find(const vt_params *params, const char *name); // row, -1 if abs
 // timm 0.4.12's initialization; a tensor's numbers depend on (seed, its row) only.
 void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed);
 
-// Fills a slab from a file, `prefix` (may be "") before each name. Each tensor must be there as F32 in
-// its shape (VT_ERR_SHAPE: file, tensor, expected, got) and finite (VT_ERR_NUMERIC). With an empty
-// prefix, a tensor in the file that is neither in the table nor begins with "optim." or "ema." is
-// refused too.
+// Fills a slab from a file, `prefix` (may be "") before each name. Each tensor must be there as F32
+// in its shape (VT_ERR_SHAPE: file, tensor, expected, got) and finite (VT_ERR_NUMERIC). With an
+// empty prefix, a tensor in the file that is neither in the table nor begins with "optim." or
+// "ema." is refused too.
 vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_file *file,
                          const char *prefix);
 
-// Entries that write a slab under prefix + name. entries: (count) out; names: (count x 128 bytes) out,
-// holds the prefixed names for as long as the entries are used.
+// Entries that write a slab under prefix + name. entries: (count) out; names: (count) out, holds
+// the prefixed names for as long as the entries are used.
 void vt_params_entries(const vt_params *params, const vt_real *slab, const char *prefix,
-                       vt_st_entry *entries, char (*names)[128]);
+                       vt_st_entry *entries, char (*names)[VT_ENTRY_NAME_BYTES]);
 
 // The first tensor of the table with an element that is not finite, or the last one; NULL if none.
 const vt_param *vt_params_first_bad(const vt_params *params, const vt_real *slab);

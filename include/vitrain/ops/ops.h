@@ -6,8 +6,8 @@
 // saved values, sizes. "out" is overwritten, "+=" is accumulated into. Arrays are dense and
 // row-major and may not overlap unless said.
 //
-// An op runs on the thread that calls it. The models call them from one parallel region: each thread
-// carries a few images through a whole block in its own cache, then the weight gradients are
+// An op runs on the thread that calls it. The models call them from one parallel region: each
+// thread carries a few images through a whole block in its own cache, then the weight gradients are
 // computed over the whole batch with their output rows split over the threads.
 #ifndef VITRAIN_OPS_OPS_H
 #define VITRAIN_OPS_OPS_H
@@ -40,8 +40,8 @@ void vt_linear_forward(vt_real *y, const vt_real *x, const vt_real *w, const vt_
 // dx = dy W.  dx: (M,I) out; dy: (M,O).
 void vt_linear_backward_input(vt_real *dx, const vt_real *dy, const vt_real *w, int M, int I,
                               int O);
-// Rows first .. first+count-1 of dW += dyt x and db += column sums of dy, so that threads can share a
-// layer by rows.  dw: (O,I) +=; db: (O) += or NULL; dy: (M,O); x: (M,I).
+// Rows first .. first+count-1 of dW += dyt x and db += column sums of dy, so that threads can share
+// a layer by rows.  dw: (O,I) +=; db: (O) += or NULL; dy: (M,O); x: (M,I).
 void vt_linear_backward_weight(vt_real *dw, vt_real *db, const vt_real *dy, const vt_real *x,
                                int first, int count, int M, int I, int O);
 
@@ -91,7 +91,8 @@ vt_real vt_drop_path_scale(double p, uint64_t seed, uint32_t step, uint32_t samp
 // Each row of x: (M,n) becomes softmax(x + bias).  In place; bias: (M,n) or NULL (may hold -inf).
 void vt_softmax_rows(vt_real *x, const vt_real *bias, int M, int n);
 
-// Multi-head attention of one image (or window): y_h = softmax(q_h k_ht / sqrt(D) + bias_h + mask) v_h.
+// Multi-head attention of one image (or window): y_h = softmax(q_h k_ht / sqrt(D) + bias_h + mask)
+// v_h.
 typedef struct vt_attention {
     int T, H, D;
     const vt_real *bias;    // (H,T,T) added to the scores, or NULL
@@ -99,8 +100,8 @@ typedef struct vt_attention {
     const vt_dropout *drop; // on the maps, or NULL
 } vt_attention;
 
-// y: (T, H D) out; maps: (H,T,T) out, the softmax before dropout; qkv: (T, 3 H D), a token's q of all
-// heads, then k, then v (timm's layout); scratch: (T,T), may be NULL without dropout.
+// y: (T, H D) out; maps: (H,T,T) out, the softmax before dropout; qkv: (T, 3 H D), a token's q of
+// all heads, then k, then v (timm's layout); scratch: (T,T), may be NULL without dropout.
 void vt_attention_forward(vt_real *y, vt_real *maps, const vt_real *qkv, vt_real *scratch,
                           const vt_attention *attention);
 // dqkv: (T, 3 H D) out; dbias: (H,T,T) += or NULL; dy: (T, H D); scratch: (2,T,T).

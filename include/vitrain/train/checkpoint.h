@@ -1,5 +1,5 @@
-// A run's state on disk: last.safetensors holds the weights under timm's names, the optimizer's moments
-// under "optim.<moment>.", and in its metadata where the run stands; it is written atomically.
+// A run's state on disk: last.safetensors holds the weights under timm's names, the optimizer's
+// moments under "optim.NAME.", and in its metadata where the run stands; it is written atomically.
 #ifndef VITRAIN_TRAIN_CHECKPOINT_H
 #define VITRAIN_TRAIN_CHECKPOINT_H
 
@@ -7,33 +7,36 @@
 #include "vitrain/train/optim.h"
 
 typedef struct vt_progress {
-    int64_t epoch;    // epochs done
-    int64_t batch;    // micro-batches of the next epoch done
-    int64_t step;     // optimizer steps done
-    double loss_sum;  // of those micro-batches
-    int64_t bad;      // unreadable samples among them
-    double best_acc1; // -1: none yet
-    int64_t best_epoch;
+    int64_t epoch;      // epochs done
+    int64_t batch;      // micro-batches of the next epoch done
+    int64_t step;       // optimizer steps done
+    double loss_sum;    // of those micro-batches
+    int64_t bad;        // unreadable samples among them
+    double best_acc1;   // -1: none yet
+    int64_t best_epoch; // likewise
 } vt_progress;
 
+// What training changes. The slabs are borrowed.
 typedef struct vt_state {
-    vt_real *weights, *grads, *slabs[2];
+    vt_real *weights, *grads;
+    vt_real *slabs[2]; // moments; the optimizer's n_slabs of them
     vt_progress progress;
 } vt_state;
 
-// Both kinds of file tell in their metadata the model's shape (VT_MODEL_METADATA) and, so that they can
-// be used on their own, what its pictures are like (input_text: vt_config_input_text).
+// Both kinds of file tell in their metadata the model's shape (VT_MODEL_METADATA) and, so that they
+// can be used on their own, what its pictures are like (input_text: vt_config_input_text).
 #define VT_INPUT_METADATA "vitrain.input"
 
 // config_text: the resolved configuration, kept in the metadata.
 vt_status vt_checkpoint_save(const char *path, const vt_model *model, const vt_optim_ops *optim,
                              const vt_state *state, const char *config_text,
                              const char *input_text);
-// The configuration that a checkpoint was written with; malloc'd out. A resumed run compares it before
-// it loads, so that a change is named by its key and not by the first tensor that does not fit.
+// The configuration that a checkpoint was written with; malloc'd out. A resumed run compares it
+// before it loads, so that a change is named by its key and not by the first tensor that does not
+// fit.
 vt_status vt_checkpoint_config(const char *path, char **config_text);
-// VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_SHAPE (tensor named). Shapes and types of all tensors are checked
-// before `state` is touched; after an error its progress is what it was.
+// VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_SHAPE (tensor named). Shapes and types of all tensors are
+// checked before `state` is touched; after an error its progress is what it was.
 vt_status vt_checkpoint_load(const char *path, const vt_model *model, const vt_optim_ops *optim,
                              vt_state *state);
 // Weights only.

@@ -1,6 +1,6 @@
-// The configuration: one table (config_table.c) names every key once, with its type, range, default and one
-// line of help; parsing, defaults, overrides, the resolved config.json, `--help` and the README's
-// reference all come from it.
+// The configuration: one table (config_table.c) names every key once, with its type, range, default
+// and one line of help; parsing, defaults, overrides, the resolved config.json, `--help` and the
+// README's reference all come from it.
 #ifndef VITRAIN_TRAIN_CONFIG_H
 #define VITRAIN_TRAIN_CONFIG_H
 
@@ -59,10 +59,10 @@ typedef struct vt_config {
     bool classes_given; // model.num_classes is settled; else it is 0 and follows the data
 } vt_config;
 
-// Reads a configuration file, then the overrides ("optim.lr=1e-3"; the value is JSON, or a string if
-// it is not JSON). path NULL: overrides alone. Paths in the file are relative to its folder, those in
-// overrides to the working directory. Everything is checked here: VT_ERR_CONFIG names the key,
-// what it takes and what it got; an unknown key names the nearest known one. Without a file
+// Reads a configuration file, then the overrides ("optim.lr=1e-3"; the value is JSON, or a string
+// if it is not JSON). path NULL: overrides alone. Paths in the file are relative to its folder,
+// those in overrides to the working directory. Everything is checked here: VT_ERR_CONFIG names the
+// key, what it takes and what it got; an unknown key names the nearest known one. Without a file
 // model.name may be missing: then model.name is "" (a weights file may say what the model is).
 vt_status vt_config_load(vt_config *config, const char *path, const char *const *overrides,
                          int n_overrides);

@@ -22,8 +22,8 @@ typedef struct vt_evaluator {
     vt_real *target, *losses; // (B,K), (B)
 } vt_evaluator;
 
-// Places buffers; with `activations` also the model's (for inference). A trainer shares those of the
-// training pass instead.
+// Places buffers; with `activations` also the model's (for inference). A trainer shares those of
+// the training pass instead.
 vt_status vt_evaluator_place(vt_evaluator *evaluator, vt_arena *arena, vt_model *model,
                              int max_batch, bool activations);
 

@@ -7,10 +7,10 @@
 
 typedef struct vt_optim_ops {
     const char *name;
-    int n_slabs;               // moments, 0 ..2
-    const char *slab_names[2]; // prefixes in a checkpoint: "optim.exp_avg." ...
-    // One step on elements [0, n) of one tensor. lr is the step's; decay is 0 for tensors that do not
-    // decay; step counts from 1; g is already clipped by `scale` inside (g * scale).
+    int n_slabs;               // moments, 0 .. 2
+    const char *slab_names[2]; // torch's; NAME in a checkpoint's "optim.NAME.weight"
+    // One step on elements [0, n) of one tensor. lr is the step's; decay is 0 for tensors that do
+    // not decay; step counts from 1; g is already clipped by `scale` inside (g * scale).
     void (*update)(vt_real *w, const vt_real *g, vt_real *const slabs[2], size_t n, double lr,
                    double decay, double scale, int64_t step, const vt_optim_config *config);
 } vt_optim_ops;
@@ -25,13 +25,13 @@ void vt_optim_step(const vt_optim_ops *ops, const vt_params *params, vt_real *we
                    int64_t step, const vt_optim_config *config);
 
 // sqrt of the sum of squares of a gradient slab (padding included: it is zero); not finite if an
-// element is not. The same bits with any number of threads. partials: (vt_grad_norm_partials(params))
-// scratch.
+// element is not. The same bits with any number of threads. partials:
+// (vt_grad_norm_partials(params)) scratch.
 double vt_grad_norm(const vt_params *params, const vt_real *grads, double *partials);
 size_t vt_grad_norm_partials(const vt_params *params);
 
-// What torch's clip_grad_norm_ multiplies gradients of this norm by: min(1, clip_norm / (norm + 1e-6));
-// 1 if clip_norm is 0 (no clipping).
+// What torch's clip_grad_norm_ multiplies gradients of this norm by: min(1, clip_norm / (norm +
+// 1e-6)); 1 if clip_norm is 0 (no clipping).
 double vt_clip_scale(double norm, double clip_norm);
 
 #endif

@@ -1,5 +1,5 @@
-// One training step's work on one micro-batch: mix, forward, label, loss, backward. The trainer, probe
-// and the measurements share this piece.
+// One training step's work on one micro-batch: mix, forward, label, loss, backward. The trainer,
+// probe and the measurements share this piece.
 #ifndef VITRAIN_TRAIN_STEP_H
 #define VITRAIN_TRAIN_STEP_H
 
@@ -56,8 +56,9 @@ void vt_step_mix(vt_step *step, vt_real *images, int B, vt_step_key key);
 double vt_step_run(vt_step *step, const vt_real *weights, vt_real *grads, vt_real *images,
                    const int32_t *labels, int B, vt_step_key key);
 
-// Forward, label, loss and backward of images that step->plan describes. extra: more attention hooks.
-// Distilled models: the loss is the mean of both heads' cross-entropies, each against its own target.
+// Forward, label, loss and backward of images that step->plan describes. extra: more attention
+// hooks. Distilled models: the loss is the mean of both heads' cross-entropies, each against its
+// own target.
 double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, const vt_real *images,
                        const int32_t *labels, int B, const vt_attn_hook *extra, int n_extra,
                        bool stochastic, vt_step_key key);

@@ -18,10 +18,10 @@ typedef struct vt_memory_plan {
 vt_status vt_plan_memory(const vt_config *config, vt_memory_plan *plan);
 
 typedef struct vt_train_options {
-    bool
-        dry_run; // everything up to the second step, and a picture of the first batch; trains nothing
-    const volatile sig_atomic_t
-        *interrupted; // nonzero: checkpoint, then VT_INTERRUPTED; may be NULL
+    // Everything up to the second step, and a picture of the first batch; trains nothing.
+    bool dry_run;
+    // Nonzero: checkpoint, then VT_INTERRUPTED; may be NULL.
+    const volatile sig_atomic_t *interrupted;
 } vt_train_options;
 
 typedef struct vt_train_result {
@@ -36,9 +36,9 @@ typedef struct vt_train_result {
     double total_s;    // estimate for the whole run, evaluation included
 } vt_train_result;
 
-// Trains as the configuration says. config->model.num_classes is filled in from the data where it was
-// not given. Files in config->output are those of DESIGN section 10. On VT_INTERRUPTED the state as of
-// the last optimizer step is in last.safetensors.
+// Trains as the configuration says. config->model.num_classes is filled in from the data where it
+// was not given. Files in config->output: see the README. On VT_INTERRUPTED the state as of the
+// last optimizer step is in last.safetensors.
 vt_status vt_train(vt_config *config, const vt_train_options *options, vt_train_result *result);
 
 #endif
