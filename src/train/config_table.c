@@ -160,7 +160,7 @@ const vt_config_key vt_config_keys[] = {
      "pixels as Pillow's"},
     {"data.max_pixels", INT64(data.max_pixels, 1, ANY), SETTLED, NULL, "178956970",
      "larger pictures count as unreadable"},
-    {"data.max_bad", REAL(data.max_bad, 0, 1), SETTLED, NULL, "0.01",
+    {"data.max_bad", REAL(data.max_bad, 0, 1), 0, NULL, "0.01",
      "share of unreadable pictures above which a run stops"},
 
     {"mix.cutmix", REAL(mix.cutmix, 0, ANY), SETTLED, NULL, "1",

@@ -77,7 +77,7 @@ vt_json *vt_config_json(const vt_config *config);
 char *vt_config_input_text(const vt_config *config);
 
 // The first key whose resolved value differs between two configurations (vt_config_json) although a
-// resumed run may not change it, or NULL: model, data (but data.workers), mix, label, optim, and
+// resumed run may not change it, or NULL: model, data (but workers and max_bad), mix, label, optim, and
 // train.batch_size, accumulate and seed, which say what a batch is.
 const char *vt_config_difference(const vt_json *a, const vt_json *b);
 
