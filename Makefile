@@ -58,7 +58,7 @@ $(BUILD)/%.o: %.c Makefile
 
 # Tensor loops may fuse multiply and add. Everything else computes as written: random draws and Pillow's
 # pixels must not depend on the processor.
-$(BUILD)/src/ops/%.o $(BUILD)/src/label/%.o $(BUILD)/src/train/optim_%.o: CFLAGS_ALL += -ffp-contract=fast
+$(BUILD)/src/ops/%.o $(BUILD)/src/label/%.o $(BUILD)/src/train/optim_%.o $(BUILD)/src/base/peak.o: CFLAGS_ALL += -ffp-contract=fast
 
 $(LIB): $(call object,$(LIB_SOURCES))
 	@rm -f $@
