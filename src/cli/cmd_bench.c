@@ -42,7 +42,7 @@ static vt_status bench_peak(const vt_args *args)
     return vt_answer_json(root);
 }
 
-// ---- the configuration of step and gemm ----
+// ---- the configuration of the others ----
 
 // The options stand for overrides; drop path is 0 unless --set says otherwise.
 static vt_status load(vt_config *config, const vt_args *args)
@@ -84,7 +84,9 @@ fail:
     return status;
 }
 
-// ---- step ----
+// ---- step and eval ----
+
+typedef vt_status steps_fn(const vt_config *config, int steps, vt_bench_step_result *result);
 
 static void print_step(const vt_config *c, const vt_bench_step_result *r)
 {
@@ -142,20 +144,32 @@ static vt_status read_steps(int *steps, const char *text)
     return VT_OK;
 }
 
-static vt_status bench_step(const vt_args *args)
+static vt_status bench_steps(const vt_args *args, steps_fn *measure)
 {
     vt_config config;
     vt_bench_step_result result;
     int steps;
     VT_TRY(read_steps(&steps, args->steps));
     VT_TRY(load(&config, args));
-    vt_status status = vt_bench_step(&config, steps, &result);
+    vt_status status = measure(&config, steps, &result);
     if (status == VT_OK && args->json)
         status = vt_answer_json(json_step(&config, &result));
     else if (status == VT_OK)
         print_step(&config, &result);
     vt_config_free(&config);
     return status;
+}
+
+static vt_status bench_step(const vt_args *args)
+{
+    return bench_steps(args, vt_bench_step);
+}
+
+static vt_status bench_eval(const vt_args *args)
+{
+    VT_REQUIRE(!args->rule && !args->recompute, VT_ERR_USAGE,
+               "bench eval has no labels and no backward pass: --rule, --recompute");
+    return bench_steps(args, vt_bench_eval);
 }
 
 // ---- gemm ----
@@ -218,7 +232,8 @@ static vt_status run(const vt_args *args)
     static const struct {
         const char *name;
         vt_status (*run)(const vt_args *args);
-    } kinds[] = {{"step", bench_step}, {"gemm", bench_gemm}, {"peak", bench_peak}};
+    } kinds[] = {
+        {"step", bench_step}, {"eval", bench_eval}, {"gemm", bench_gemm}, {"peak", bench_peak}};
     enum { KINDS = sizeof kinds / sizeof *kinds };
     const char *names[KINDS], *word = args->operands[0];
     for (int i = 0; i < KINDS; i++) {
@@ -226,7 +241,7 @@ static vt_status run(const vt_args *args)
         if (strcmp(word, names[i]) == 0) return kinds[i].run(args);
     }
     const char *nearest = vt_nearest_name(word, names, KINDS);
-    return vt_fail(VT_ERR_USAGE, "bench: expected step, gemm or peak, got \"%s\"%s%s", word,
+    return vt_fail(VT_ERR_USAGE, "bench: expected step, eval, gemm or peak, got \"%s\"%s%s", word,
                    nearest ? "; the nearest is " : "", nearest ? nearest : "");
 }
 
@@ -235,13 +250,14 @@ static void help(void)
     puts("\n  step   whole training steps of a configuration on synthetic images, without drop "
          "path:\n"
          "         time, phases, share of the measured peak\n"
+         "  eval   forward passes only, for evaluation\n"
          "  gemm   each matrix product of such a step alone\n"
          "  peak   what this machine can do: arithmetic, memory");
 }
 
 const vt_command vt_cmd_bench = {
     .name = "bench",
-    .operands = "step|gemm|peak",
+    .operands = "step|eval|gemm|peak",
     .summary = "speed against this machine's measured limits",
     .takes = "config batch precision rule recompute steps set json quiet",
     .needs = "",

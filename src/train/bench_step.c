@@ -1,5 +1,5 @@
 // Whole training steps: the very memory and calls of a run, but for the loader. A step is one
-// micro-batch and one update (train.accumulate counts as 1).
+// micro-batch and one update (train.accumulate counts as 1). And forward passes for evaluation.
 #include "vitrain/train/bench.h"
 
 #include "vitrain/base/peak.h"
@@ -22,14 +22,22 @@ double vt_bench_peak(const vt_config *config)
     return strcmp(config->train.precision, "bf16") ? vt_peak_gflops() : vt_peak_bf16_gflops();
 }
 
-// Synthetic batch: images of noise, labels in turn.
-typedef struct batch {
-    vt_real *images;
-    int32_t *labels;
-} batch;
+// What is measured: calls of `measure`, which fills (COLUMNS) milliseconds.
+typedef struct bench {
+    const vt_config *config;
+    vt_run run; // of training
+    vt_evaluator evaluator;
+    vt_arena arena;   // the evaluator's
+    vt_real *weights; // the evaluator's, else run.state's
+    vt_real *images;  // synthetic batch: noise
+    int32_t *labels;  // in turn
+    void (*measure)(struct bench *b, int step, double *ms);
+    double executed, nominal; // operations of a step
+} bench;
 
-static vt_status make_batch(batch *b, const vt_config *c)
+static vt_status make_batch(bench *b)
 {
+    const vt_config *c = b->config;
     const size_t B = (size_t)c->train.batch_size;
     const size_t pixels =
         (size_t)c->model.in_chans * (size_t)c->model.image_height * (size_t)c->model.image_width;
@@ -42,6 +50,8 @@ static vt_status make_batch(batch *b, const vt_config *c)
     return VT_OK;
 }
 
+// ---- training ----
+
 static void update(vt_run *run, int step)
 {
     const vt_optim_config *c = &run->config->optim;
@@ -53,15 +63,15 @@ static void update(vt_run *run, int step)
     memset(s->grads, 0, params->slab_count * sizeof *s->grads);
 }
 
-// One step. ms: (COLUMNS) out.
-static void measure(vt_run *run, const batch *b, int step, double *ms)
+static void measure_training(bench *b, int step, double *ms)
 {
+    vt_run *run = &b->run;
+    const vt_step_key key = {
+        .seed = b->config->train.seed, .batch = (uint32_t)step, .step = (uint32_t)step};
     memset(run->step.phase_s, 0, sizeof run->step.phase_s);
     const double start = vt_now_s();
-    vt_step_key key = {.seed = run->config->train.seed, .batch = (uint32_t)step};
-    key.step = key.batch;
     vt_step_run(&run->step, run->state.weights, run->state.grads, b->images, b->labels,
-                run->config->train.batch_size, key);
+                b->config->train.batch_size, key);
     const double computed = vt_now_s();
     update(run, step);
     const double end = vt_now_s();
@@ -70,15 +80,59 @@ static void measure(vt_run *run, const batch *b, int step, double *ms)
     ms[VT_BENCH_PHASES] = 1e3 * (end - start);
 }
 
-// times: (VT_BENCH_MOST, COLUMNS) out. Returns how many rows there are.
-static int measure_all(vt_run *run, const batch *b, int steps, double *times)
+static vt_status open_training(bench *b)
 {
-    double start = 0;
+    const int B = b->config->train.batch_size;
+    vt_product products[VT_PRODUCTS_MAX];
+    VT_TRY(vt_run_plan(&b->run));
+    VT_TRY(vt_run_take(&b->run));
+    const vt_model *model = b->run.model;
+    vt_params_init(&model->params, b->run.state.weights, b->config->train.seed);
+    b->measure = measure_training;
+    b->nominal = B * model->ops->train_flops(model);
+    const int n = model->ops->products(model, products, B);
+    for (int i = 0; i < n; i++) b->executed += products[i].flops;
+    return VT_OK;
+}
+
+// ---- evaluation ----
+
+static void measure_eval(bench *b, int step, double *ms)
+{
+    (void)step;
+    const double start = vt_now_s();
+    vt_evaluator_logits(&b->evaluator, b->weights, b->images, b->config->train.batch_size);
+    for (int i = 0; i < COLUMNS; i++) ms[i] = 0;
+    ms[VT_PHASE_FORWARD] = ms[VT_BENCH_PHASES] = 1e3 * (vt_now_s() - start);
+}
+
+static vt_status open_eval(bench *b)
+{
+    const int B = b->config->train.batch_size;
+    VT_TRY(vt_model_create(&b->run.model, &b->config->model));
+    vt_model *model = b->run.model;
+    b->weights = vt_alloc(model->params.slab_count, sizeof *b->weights);
+    if (!b->weights) return VT_ERR_MEMORY;
+    VT_TRY(vt_evaluator_place(&b->evaluator, &b->arena, model, B, true));
+    VT_TRY(vt_arena_reserve(&b->arena));
+    VT_TRY(vt_evaluator_place(&b->evaluator, &b->arena, model, B, true));
+    vt_params_init(&model->params, b->weights, b->config->train.seed);
+    b->measure = measure_eval;
+    b->nominal = b->executed = B * model->ops->forward_flops(model);
+    return VT_OK;
+}
+
+// ---- both ----
+
+// times: (VT_BENCH_MOST, COLUMNS) out. Returns how many rows there are.
+static int measure_all(bench *b, int steps, double *times)
+{
     int done = 0;
-    for (int i = 0; i < WARM_UP; i++) measure(run, b, i, times);
-    for (start = vt_now_s(); done < VT_BENCH_MOST; done++) {
+    for (int i = 0; i < WARM_UP; i++) b->measure(b, i, times);
+    const double start = vt_now_s();
+    for (; done < VT_BENCH_MOST; done++) {
         if (steps ? done == steps : done >= LEAST && vt_now_s() - start > DURATION_S) break;
-        measure(run, b, WARM_UP + done, times + (size_t)done * COLUMNS);
+        b->measure(b, WARM_UP + done, times + (size_t)done * COLUMNS);
     }
     return done;
 }
@@ -97,50 +151,49 @@ static vt_spread spread_of(const double *times, int n, int column, double *sorte
     return (vt_spread){sorted[0], (sorted[n / 2] + sorted[(n - 1) / 2]) / 2, sorted[n - 1]};
 }
 
-static double executed_flops(const vt_model *model, int B)
+static void conclude(vt_bench_step_result *r, const bench *b, const double *times, double *sorted)
 {
-    vt_product products[VT_PRODUCTS_MAX];
-    double sum = 0;
-    const int n = model->ops->products(model, products, B);
-    for (int i = 0; i < n; i++) sum += products[i].flops;
-    return sum;
-}
-
-static void conclude(vt_bench_step_result *r, const vt_run *run, const double *times,
-                     double *sorted)
-{
-    const int B = run->config->train.batch_size;
     for (int i = 0; i < VT_BENCH_PHASES; i++)
         r->phases_ms[i] = spread_of(times, r->steps, i, sorted).median;
     r->step_ms = spread_of(times, r->steps, VT_BENCH_PHASES, sorted);
     const double s = 1e-3 * r->step_ms.median;
-    r->images_per_s = B / s;
-    r->gflops = 1e-9 * executed_flops(run->model, B) / s;
-    r->nominal_gflops = 1e-9 * run->model->ops->train_flops(run->model) * B / s;
+    r->images_per_s = b->config->train.batch_size / s;
+    r->gflops = 1e-9 * b->executed / s;
+    r->nominal_gflops = 1e-9 * b->nominal / s;
     r->peak_rss_bytes = vt_peak_rss_bytes();
 }
 
-vt_status vt_bench_step(const vt_config *config, int steps, vt_bench_step_result *r)
+static vt_status bench_steps(const vt_config *config, vt_status (*open)(bench *b), int steps,
+                             vt_bench_step_result *r)
 {
-    vt_run run = {.config = (vt_config *)config}; // only read
-    batch b = {0};
+    bench b = {.config = config, .run.config = (vt_config *)config}; // only read
     double *times = vt_alloc((size_t)VT_BENCH_MOST * (COLUMNS + 1), sizeof *times);
     vt_status status = times ? VT_OK : VT_ERR_MEMORY;
     *r = (vt_bench_step_result){0};
     if (!times) goto fail;
-    VT_TRY_OR_FAIL(status, vt_run_plan(&run));
-    VT_TRY_OR_FAIL(status, vt_run_take(&run));
-    VT_TRY_OR_FAIL(status, make_batch(&b, config));
-    vt_params_init(&run.model->params, run.state.weights, config->train.seed);
+    VT_TRY_OR_FAIL(status, open(&b));
+    VT_TRY_OR_FAIL(status, make_batch(&b));
     r->peak_gflops = vt_bench_peak(config);
-    r->steps = measure_all(&run, &b, steps, times);
-    conclude(r, &run, times, times + (size_t)VT_BENCH_MOST * COLUMNS);
+    r->steps = measure_all(&b, steps, times);
+    conclude(r, &b, times, times + (size_t)VT_BENCH_MOST * COLUMNS);
     const double after = vt_bench_peak(config); // whatever else ran meanwhile may be gone
     if (after > r->peak_gflops) r->peak_gflops = after;
 fail:
     free(times);
     free(b.images);
     free(b.labels);
-    vt_run_close(&run);
+    free(b.weights);
+    vt_arena_release(&b.arena);
+    vt_run_close(&b.run);
     return status;
+}
+
+vt_status vt_bench_step(const vt_config *config, int steps, vt_bench_step_result *result)
+{
+    return bench_steps(config, open_training, steps, result);
+}
+
+vt_status vt_bench_eval(const vt_config *config, int steps, vt_bench_step_result *result)
+{
+    return bench_steps(config, open_eval, steps, result);
 }

@@ -34,6 +34,9 @@ run "$vitrain" bench step --config "$config" --steps 1 --set train.threads=1
 check "bench step for people" grep -q "^vit, batch 5, fp32, tl-align, 1 threads, 1 steps" "$dir/.out"
 check "memory is planned and reported" grep -q "^memory: .* activations" "$dir/.err"
 
+forward=$("$vitrain" info --config "$config" --json | sed 's/.*"forward_flops": *\([0-9]*\).*/\1/')
+run "$vitrain" bench eval --config "$config" --steps 3 --json --quiet
+check "bench eval" near "$(number nominal_gflops)" "$(number images_per_s) * $forward * 1e-9"
 run "$vitrain" bench gemm --config "$config" --json --quiet
 check "bench gemm" test $status = 0 -a "$(number threads)" = 2
 sums=$(grep -o '"share_of_step": *[^,]*' "$dir/.out" | cut -d: -f2 | paste -sd+)
@@ -49,10 +52,11 @@ run "$vitrain" bench peak
 check "bench peak for people" grep -qE "^multiply-add +[0-9.]+ GFLOP/s" "$dir/.out"
 
 step() { "$vitrain" bench step --config "$config" --quiet "$@"; }
-fails "bench what" 2 "bench needs step.gemm.peak" "$vitrain" bench
+fails "bench what" 2 "bench needs step.eval.gemm.peak" "$vitrain" bench
 fails "another bench" 2 "got \"setp\"; the nearest is step" "$vitrain" bench setp
 fails "no configuration" 2 "model.name" "$vitrain" bench step
 fails "peak with a configuration" 2 "no other option than --json" "$vitrain" bench peak --config "$config"
+fails "eval with a rule" 2 "--rule" "$vitrain" bench eval --config "$config" --rule area
 fails "gemm with steps" 2 "--steps" "$vitrain" bench gemm --config "$config" --steps 2
 fails "no steps" 2 "--steps: expected 1 to 10000, got \"0\"" step --steps 0
 fails "steps that are no number" 2 "--steps: .*\"3x\"" step --steps 3x

@@ -32,6 +32,10 @@ typedef struct vt_bench_step_result {
 enum { VT_BENCH_MOST = 10000 };
 vt_status vt_bench_step(const vt_config *config, int steps, vt_bench_step_result *result);
 
+// Forward passes for evaluation: likewise. Its phases are all "forward", its executed operations the
+// nominal ones.
+vt_status vt_bench_eval(const vt_config *config, int steps, vt_bench_step_result *result);
+
 typedef struct vt_bench_gemm_row {
     vt_product product;
     double gflops; // all threads
