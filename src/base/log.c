@@ -4,11 +4,10 @@
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 static vt_log_level most_shown = VT_LOG_INFO;
-static int progress_shown;
+static bool progress_shown;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 void vt_log_set_level(vt_log_level most)
@@ -16,7 +15,7 @@ void vt_log_set_level(vt_log_level most)
     most_shown = most;
 }
 
-int vt_log_is_terminal(void)
+bool vt_log_is_terminal(void)
 {
     return isatty(STDERR_FILENO);
 }
@@ -24,7 +23,7 @@ int vt_log_is_terminal(void)
 static void clear_progress(void)
 {
     if (progress_shown) fputs("\r\033[K", stderr);
-    progress_shown = 0;
+    progress_shown = false;
 }
 
 void vt_log(vt_log_level level, const char *format, ...)
@@ -50,7 +49,7 @@ void vt_log_progress(const char *text)
     clear_progress();
     if (text) {
         fputs(text, stderr);
-        progress_shown = 1;
+        progress_shown = true;
     }
     fflush(stderr);
     pthread_mutex_unlock(&lock);

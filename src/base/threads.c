@@ -1,8 +1,7 @@
-// OpenMP's team size, the monotonic clock, the peak resident size.
+// OpenMP's team size, the monotonic clock.
 #include "vitrain/base/threads.h"
 
 #include <omp.h>
-#include <sys/resource.h>
 #include <time.h>
 
 void vt_threads_set(int threads)
@@ -26,11 +25,4 @@ double vt_now_s(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-unsigned long long vt_peak_rss_bytes(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (unsigned long long)usage.ru_maxrss * 1024;
 }

@@ -6,6 +6,7 @@
 
 #include <limits.h>
 #include <math.h>
+#include <stdbool.h>
 #include <string.h>
 
 void vt_augment_scratch_free(vt_augment_scratch *scratch)

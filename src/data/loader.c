@@ -338,7 +338,7 @@ double vt_loader_wait_s(const vt_loader *loader)
     return loader->wait_s;
 }
 
-vt_status vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first)
+void vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first)
 {
     assert(0 <= first && first <= loader->batches);
     pthread_mutex_lock(&loader->lock);
@@ -355,7 +355,6 @@ vt_status vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first)
     loader->taken = loader->released = first;
     pthread_cond_broadcast(&loader->work);
     pthread_mutex_unlock(&loader->lock);
-    return VT_OK;
 }
 
 // Batch `taken`, complete; with the lock held.

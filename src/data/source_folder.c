@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fts.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

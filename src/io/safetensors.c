@@ -49,7 +49,7 @@ const char *vt_dtype_name(vt_dtype dtype)
     return dtypes[dtype].name;
 }
 
-size_t vt_dtype_bytes(vt_dtype dtype)
+static size_t dtype_bytes(vt_dtype dtype)
 {
     return dtypes[dtype].bytes;
 }
@@ -118,7 +118,7 @@ static vt_status read_entry(vt_st_tensor *tensor, const vt_json *entry, const un
     for (int i = 0; i < tensor->ndim; i++) {
         fits = fits && vt_size_mul(tensor->count, (size_t)tensor->shape[i], &tensor->count);
     }
-    fits = fits && vt_size_mul(tensor->count, vt_dtype_bytes(tensor->dtype), &tensor->bytes);
+    fits = fits && vt_size_mul(tensor->count, dtype_bytes(tensor->dtype), &tensor->bytes);
     VT_REQUIRE(fits, VT_ERR_FORMAT, "tensor %s: its shape exceeds the address space", name);
 
     int64_t offsets[2];
@@ -339,7 +339,7 @@ static char *make_header(const vt_st_entry *entries, size_t n_entries, const vt_
         for (int d = 0; d < e->ndim; d++) vt_json_add_number(shape, NULL, (double)e->shape[d]);
         vt_json *offsets = vt_json_add_array(entry, "data_offsets");
         vt_json_add_number(offsets, NULL, (double)end);
-        end += count_of(e) * vt_dtype_bytes(e->dtype);
+        end += count_of(e) * dtype_bytes(e->dtype);
         vt_json_add_number(offsets, NULL, (double)end);
     }
     char *text = vt_json_text(root, false);
@@ -375,7 +375,7 @@ static void write_all(FILE *stream, const char *header, const vt_st_entry *entri
         if (e->dtype == VT_F32) {
             write_real(stream, e->data, count);
         } else {
-            fwrite(e->data, vt_dtype_bytes(e->dtype), count, stream);
+            fwrite(e->data, dtype_bytes(e->dtype), count, stream);
         }
     }
 }

@@ -12,6 +12,5 @@ static void finish(vt_label *label, vt_real *share, vt_real *share_dist)
 
 const vt_label_ops vt_label_area = {
     .name = "area",
-    .summary = "by the share of the area, as Mixup and CutMix do",
     .finish = finish,
 };

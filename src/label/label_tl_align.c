@@ -121,7 +121,6 @@ static void finish(vt_label *label, vt_real *share, vt_real *share_dist)
 
 const vt_label_ops vt_label_tl_align = {
     .name = "tl-align",
-    .summary = "by the share that attention carries to the head's token (TL-Align)",
     .place = place,
     .begin = begin,
     .on_attention = on_attention,

@@ -97,25 +97,33 @@ void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block
     grads->norms = take(arena, chunks, 4, s->C);
 }
 
-vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *s, int first,
-                                 bool maps_kept)
+vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *s, int first)
 {
     const size_t t = (size_t)first * (size_t)s->T, C = (size_t)s->C, F = (size_t)s->F;
-    const size_t map = maps_kept ? t * (size_t)s->T * (size_t)s->H : 0;
-    return (vt_block_saved){saved->x + t * C,       saved->mean1 + t,  saved->rstd1 + t,
-                            saved->qkv + t * 3 * C, saved->maps + map, saved->y + t * C,
-                            saved->mid + t * C,     saved->mean2 + t,  saved->rstd2 + t,
-                            saved->hidden + t * F};
+    return (vt_block_saved){.x = saved->x + t * C,
+                            .mean1 = saved->mean1 + t,
+                            .rstd1 = saved->rstd1 + t,
+                            .qkv = saved->qkv + t * 3 * C,
+                            .maps = saved->maps + t * (size_t)s->T * (size_t)s->H,
+                            .y = saved->y + t * C,
+                            .mid = saved->mid + t * C,
+                            .mean2 = saved->mean2 + t,
+                            .rstd2 = saved->rstd2 + t,
+                            .hidden = saved->hidden + t * F};
 }
 
 vt_block_grads vt_block_grads_at(const vt_block_grads *g, const vt_block_shape *s, int first,
                                  int chunk)
 {
     const size_t t = (size_t)first * (size_t)s->T, C = (size_t)s->C, F = (size_t)s->F;
-    return (vt_block_grads){g->normed1 + t * C, g->normed2 + t * C,
-                            g->act + t * F,     g->dqkv + t * 3 * C,
-                            g->dproj + t * C,   g->dfc2 + t * C,
-                            g->dhidden + t * F, g->norms + (size_t)chunk * 4 * C};
+    return (vt_block_grads){.normed1 = g->normed1 + t * C,
+                            .normed2 = g->normed2 + t * C,
+                            .act = g->act + t * F,
+                            .dqkv = g->dqkv + t * 3 * C,
+                            .dproj = g->dproj + t * C,
+                            .dfc2 = g->dfc2 + t * C,
+                            .dhidden = g->dhidden + t * F,
+                            .norms = g->norms + (size_t)chunk * 4 * C};
 }
 
 static vt_dropout dropout_at(const vt_chunk *chunk, double p, int image, int site)
@@ -176,7 +184,7 @@ static void linear(vt_real *y, const vt_real *x, const vt_linear_param *p, const
 static void linear_input(vt_real *dx, const vt_real *dy, const vt_linear_param *p,
                          const vt_real *weights, int M)
 {
-    vt_linear_backward_input(dx, dy, weights + p->w, false, M, p->I, p->O);
+    vt_linear_backward_input(dx, dy, weights + p->w, M, p->I, p->O);
 }
 
 static vt_attention attention_of(const vt_block_shape *s, const vt_chunk *chunk, vt_dropout *d,

@@ -59,7 +59,6 @@ typedef struct vt_block_grads {
 // Where a chunk stands.
 typedef struct vt_chunk {
     int first, count; // images
-    int index;        // of the chunk
     int layer;
     double drop_path; // of this block
     bool maps_kept;   // saved->maps holds every image of the batch
@@ -102,9 +101,9 @@ void vt_block_task(int task, int threads, vt_real *slab, const vt_block_saved *s
 void vt_linear_weight_slice(vt_real *slab, const vt_linear_param *l, const vt_real *dy,
                             const vt_real *x, int slice, int slices, int M);
 
-// The same, at image `first`.
+// Views of what is placed for the whole batch from image `first` on; `chunk` is that chunk's index.
 vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *shape,
-                                 int first, bool maps_kept);
+                                 int first);
 vt_block_grads vt_block_grads_at(const vt_block_grads *grads, const vt_block_shape *shape,
                                  int first, int chunk);
 

@@ -2,8 +2,6 @@
 #include "vitrain/io/json.h"
 #include "vitrain/model/model.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 // Bounds that keep every product of sizes far inside int; real models stay below them.

@@ -1,10 +1,12 @@
 // The families, and what they share: creation and the mean of two heads.
-#include "families.h"
+#include "vitrain/model/model.h"
 
 #include "vitrain/base/arena.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+extern const vt_model_ops vt_family_vit;
 
 const vt_model_ops *const vt_families[] = {&vt_family_vit, NULL};
 
@@ -26,7 +28,6 @@ vt_status vt_model_create(vt_model **out, const vt_model_config *config)
     vt_status status = VT_OK;
     model->ops = ops;
     model->config = *config;
-    model->config.norm_eps = ops->norm_eps;
     model->state = vt_alloc(1, ops->state_bytes);
     if (!model->state) status = VT_ERR_MEMORY;
     if (status == VT_OK) status = ops->declare(model);

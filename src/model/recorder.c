@@ -13,7 +13,6 @@ void vt_recorder_place(vt_recorder *r, vt_arena *arena, const vt_model *model, i
     r->depth = model->config.depth;
     r->H = model->config.num_heads;
     r->T = layout.tokens;
-    r->B = max_batch;
     r->heads = heads;
     r->wanted = VT_ARENA_TAKE(arena, bool, r->depth);
     r->maps = VT_ARENA_TAKE(arena, vt_real *, r->depth);

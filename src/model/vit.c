@@ -6,8 +6,6 @@
 // to logits without meeting the others. Backward, the threads meet after each block, share out its
 // weight gradients by output rows, and go on to the block below. Every sum has a fixed order, so the
 // bits depend on neither the schedule nor which thread did what.
-#include "families.h"
-
 #include "block.h"
 #include "products.h"
 
@@ -16,8 +14,6 @@
 #include "vitrain/ops/ops.h"
 
 #include <assert.h>
-#include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +62,7 @@ static vt_status declare(vt_model *model)
                                 .C = c->embed_dim,
                                 .H = c->num_heads,
                                 .F = (int)(c->embed_dim * c->mlp_ratio),
-                                .norm_eps = (vt_real)c->norm_eps,
+                                .norm_eps = (vt_real)model->ops->norm_eps,
                                 .drop = c->drop,
                                 .attn_drop = c->attn_drop};
     const int64_t C = c->embed_dim, T = v->shape.T, P = c->patch_size;
@@ -243,7 +239,6 @@ static vt_chunk chunk_of(const vt_model *model, const vt_pass *pass, int index, 
     int images = chunk_images(v, pass->B), first = index * images;
     return (vt_chunk){.first = first,
                       .count = pass->B - first < images ? pass->B - first : images,
-                      .index = index,
                       .layer = layer,
                       .drop_path = drop_path_of(model, layer),
                       .maps_kept = v->training,
@@ -270,7 +265,7 @@ static void forward_chunk(const vt_model *model, const vt_real *weights, const v
     for (int l = 0; l < depth; l++) {
         chunk = chunk_of(model, pass, index, l);
         vt_block_saved saved =
-            v->training ? vt_block_saved_at(&v->saved[l], &v->shape, chunk.first, true) : t->saved;
+            v->training ? vt_block_saved_at(&v->saved[l], &v->shape, chunk.first) : t->saved;
         if (v->training) x = (l + 1 < depth ? v->saved[l + 1].x : v->x) + at;
         vt_block_forward(x, &saved, &v->blocks[l], &v->shape, weights, &t->block, &chunk);
     }
@@ -300,7 +295,7 @@ static void backward_head(const vt_model *model, const vt_real *weights, vt_real
         for (int i = 0; i < v->threads; i++)
             vt_linear_weight_slice(grads, &v->head[h], dlogits[h], v->feature + atC, i, v->threads,
                                    B);
-        vt_linear_backward_input(v->dfeature + atC, dlogits[h], weights + v->head[h].w, false, B, C,
+        vt_linear_backward_input(v->dfeature + atC, dlogits[h], weights + v->head[h].w, B, C,
                                  v->head[h].O);
         vt_layernorm_backward(v->dpooled + atC, grads + v->norm_w, grads + v->norm_b,
                               v->dfeature + atC, v->pooled + atC, weights + v->norm_w,
@@ -379,8 +374,7 @@ static void backward(vt_model *model, const vt_real *weights, vt_real *grads, co
             for (int i = 0; i < chunks; i++) {
                 vt_chunk chunk = chunk_of(model, pass, i, l);
                 vt_real *dx = v->dx + (size_t)chunk.first * TC;
-                vt_block_saved saved =
-                    vt_block_saved_at(&v->saved[l], &v->shape, chunk.first, true);
+                vt_block_saved saved = vt_block_saved_at(&v->saved[l], &v->shape, chunk.first);
                 vt_block_grads g = vt_block_grads_at(&v->grads, &v->shape, chunk.first, i);
                 if (l == model->config.depth - 1) unpool(model, dx, B, &chunk);
                 vt_block_backward(dx, &saved, &v->blocks[l], &v->shape, weights, &g, scratch,

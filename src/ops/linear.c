@@ -12,10 +12,9 @@ void vt_linear_forward(vt_real *y, const vt_real *x, const vt_real *w, const vt_
     vt_gemm(y, O, x, I, VT_N, w, I, VT_T, 1, b ? 1 : 0, M, O, I);
 }
 
-void vt_linear_backward_input(vt_real *dx, const vt_real *dy, const vt_real *w, bool accumulate,
-                              int M, int I, int O)
+void vt_linear_backward_input(vt_real *dx, const vt_real *dy, const vt_real *w, int M, int I, int O)
 {
-    vt_gemm(dx, I, dy, O, VT_N, w, I, VT_N, 1, accumulate ? 1 : 0, M, I, O);
+    vt_gemm(dx, I, dy, O, VT_N, w, I, VT_N, 1, 0, M, I, O);
 }
 
 void vt_linear_backward_weight(vt_real *dw, vt_real *db, const vt_real *dy, const vt_real *x,

@@ -10,6 +10,7 @@
 #include "vitrain/io/json.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,8 +1,8 @@
 // The table of keys for people: Markdown for the README, text for --help.
 #include "config_table.h"
 
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static void put_cell(FILE *out, const char *text)
 {

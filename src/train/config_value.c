@@ -190,11 +190,9 @@ static void read_model(vt_model_config *model, const char *name)
     const char *family = preset ? preset->family : name;
     snprintf(model->name, sizeof model->name, "%s", name);
     snprintf(model->family, sizeof model->family, "%s", family);
-    for (int i = 0; vt_families[i]; i++)
-        if (strcmp(vt_families[i]->family, family) == 0) model->norm_eps = vt_families[i]->norm_eps;
 }
 
-static vt_status read_null(const vt_config_key *key, void *field)
+static void set_null(const vt_config_key *key, void *field)
 {
     switch (key->kind) {
     case VT_KEY_INT: *(int *)field = 0; break;
@@ -204,7 +202,6 @@ static vt_status read_null(const vt_config_key *key, void *field)
         free(*(char **)field);
         *(char **)field = NULL;
     }
-    return VT_OK;
 }
 
 static bool is_default(const vt_config_key *key, const vt_json *value)
@@ -223,7 +220,10 @@ vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const 
     const char *text = type == VT_JSON_STRING ? vt_json_string(value) : NULL;
     int choice = choice_index(key, text);
     bool fine = false;
-    if (type == VT_JSON_NULL && (key->flags & VT_KEY_NULL)) return read_null(key, field);
+    if (type == VT_JSON_NULL && (key->flags & VT_KEY_NULL)) {
+        set_null(key, field);
+        return VT_OK;
+    }
     switch (key->kind) {
     case VT_KEY_MODEL:
         fine = choice >= 0;

@@ -12,7 +12,6 @@ vt_status vt_evaluator_place(vt_evaluator *e, vt_arena *arena, vt_model *model, 
 {
     const size_t BK = (size_t)max_batch * (size_t)model->config.num_classes;
     e->model = model;
-    e->max_batch = max_batch;
     e->logits = VT_ARENA_TAKE(arena, vt_real, BK);
     e->logits_dist = model->config.distilled ? VT_ARENA_TAKE(arena, vt_real, BK) : NULL;
     e->target = VT_ARENA_TAKE(arena, vt_real, BK);
@@ -62,13 +61,12 @@ vt_status vt_evaluate(vt_evaluator *e, const vt_real *weights, vt_loader *loader
 {
     vt_eval_result sum = {0};
     double start = vt_now_s();
-    VT_TRY(vt_loader_start(loader, 0, 0));
+    vt_loader_start(loader, 0, 0);
     for (;;) {
         const vt_batch *batch;
         VT_TRY(vt_loader_next(loader, &batch));
         if (!batch) break;
         if (interrupted && *interrupted) return vt_fail(VT_INTERRUPTED, "interrupted");
-        if (batch->count == 0) continue; // all unreadable
         vt_evaluator_logits(e, weights, batch->images, batch->count);
         count(e, batch, &sum);
     }

@@ -55,7 +55,7 @@ static void format_time(char *text, size_t capacity, double seconds)
 
 void vt_meter_show(vt_meter *meter, const vt_meter_reading *now)
 {
-    const int terminal = vt_log_is_terminal();
+    const bool terminal = vt_log_is_terminal();
     double time = vt_now_s();
     if (time - meter->shown_s < (terminal ? BAR_INTERVAL_S : LINE_INTERVAL_S)) return;
     meter->shown_s = time;

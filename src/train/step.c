@@ -133,13 +133,18 @@ double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, co
     return loss;
 }
 
-double vt_step_run(vt_step *step, const vt_real *weights, vt_real *grads, vt_real *images,
-                   const int32_t *labels, int B, vt_step_key key)
+void vt_step_mix(vt_step *step, vt_real *images, int B, vt_step_key key)
 {
     double since = vt_now_s();
     vt_rng rng = vt_rng_at(key.seed, VT_STREAM_MIX, key.epoch, key.batch);
     vt_mix_draw(&step->plan, B, step->mix, &step->mix_shape, &rng);
     vt_mix_apply(images, &step->plan, &step->mix_shape, step->scratch);
     end_phase(step, VT_PHASE_MIX, &since);
+}
+
+double vt_step_run(vt_step *step, const vt_real *weights, vt_real *grads, vt_real *images,
+                   const int32_t *labels, int B, vt_step_key key)
+{
+    vt_step_mix(step, images, B, key);
     return vt_step_compute(step, weights, grads, images, labels, B, NULL, 0, true, key);
 }

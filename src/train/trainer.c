@@ -75,8 +75,8 @@ static vt_status stop_not_finite(const loop *l, const char *what, double value)
         bad ? bad->name : "none (the loss itself)");
 }
 
-// One micro-batch; its loss is added to *loss. batch: its index in the epoch.
-static vt_status micro_batch(loop *l, int64_t batch_index, double *loss)
+// Micro-batch `index` of the epoch; its loss is added to *loss.
+static vt_status micro_batch(loop *l, int64_t index, double *loss)
 {
     vt_run *run = &l->run;
     const vt_progress *p = &run->state.progress;
@@ -85,8 +85,8 @@ static vt_status micro_batch(loop *l, int64_t batch_index, double *loss)
     VT_REQUIRE(batch, VT_ERR_DATA, "the training data ended before the epoch");
     vt_step_key key = {.seed = run->config->train.seed,
                        .epoch = (uint32_t)p->epoch,
-                       .batch = (uint32_t)batch_index,
-                       .step = (uint32_t)(p->epoch * run->batches + batch_index)};
+                       .batch = (uint32_t)index,
+                       .step = (uint32_t)(p->epoch * run->batches + index)};
     double mean = vt_step_run(&run->step, run->state.weights, run->state.grads, batch->images,
                               batch->labels, batch->count, key);
     if (!isfinite(mean)) return stop_not_finite(l, "loss", mean);
@@ -209,7 +209,7 @@ static vt_status train_epoch(loop *l)
     l->epoch_start_s = vt_now_s();
     l->epoch_first = p->batch;
     l->bad_before = p->bad;
-    VT_TRY(vt_loader_start(run->train_loader, (uint32_t)p->epoch, p->batch));
+    vt_loader_start(run->train_loader, (uint32_t)p->epoch, p->batch);
     while (p->batch < run->batches) {
         VT_TRY(optimizer_step(l));
         VT_TRY(log_step(l));
@@ -342,7 +342,7 @@ static vt_status dry_run(loop *l)
     vt_train_result *r = l->result;
     VT_TRY(initialize(run));
     VT_TRY(vt_make_directories(c->output));
-    VT_TRY(vt_loader_start(run->train_loader, 0, 0));
+    vt_loader_start(run->train_loader, 0, 0);
     const int64_t steps = run->batches / c->train.accumulate;
     for (int i = 0; i < DRY_STEPS && i < steps; i++) {
         double start = vt_now_s();
@@ -352,12 +352,10 @@ static vt_status dry_run(loop *l)
     const double images = (double)c->train.batch_size * c->train.accumulate;
     const double evaluated = run->val ? (double)run->val->count : 0;
     r->total_s = c->train.epochs * r->step_s * ((double)steps + evaluated / images / 3);
-    VT_TRY(vt_loader_start(run->train_loader, 0, 0));
+    vt_loader_start(run->train_loader, 0, 0);
     const vt_batch *batch;
     VT_TRY(vt_loader_next(run->train_loader, &batch));
-    vt_rng rng = vt_rng_at(c->train.seed, VT_STREAM_MIX, 0, 0);
-    vt_mix_draw(&run->step.plan, batch->count, &c->mix, &run->step.mix_shape, &rng);
-    vt_mix_apply(batch->images, &run->step.plan, &run->step.mix_shape, run->step.scratch);
+    vt_step_mix(&run->step, batch->images, batch->count, (vt_step_key){.seed = c->train.seed});
     VT_TRY(vt_run_picture(run, batch->images, batch->count));
     r->memory = run->memory;
     r->config_text = run->config_text;

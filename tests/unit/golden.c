@@ -34,7 +34,6 @@ vt_model_config vt_golden_model(const vt_st_file *file)
         .qkv_bias = vt_golden_number(file, "qkv_bias") != 0,
         .pool = vt_golden_number(file, "avg") != 0 ? VT_POOL_AVG : VT_POOL_TOKEN,
         .distilled = vt_golden_number(file, "distilled") != 0,
-        .norm_eps = 1e-6,
     };
     const struct {
         int *field;

@@ -50,7 +50,6 @@ static void test_defaults(void **state)
     load(&c, "{" SMALL "}}", NULL, 0);
     assert_string_equal(c.model.family, "vit");
     assert_true(c.model.mlp_ratio == 4 && c.model.drop_path == 0.1 && c.model.qkv_bias);
-    assert_true(c.model.norm_eps == 1e-6);
     assert_int_equal(c.model.num_classes, 1000); // no data to follow
     assert_true(c.classes_given);
     assert_null(c.data.train);

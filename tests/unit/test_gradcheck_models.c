@@ -24,7 +24,6 @@ static const vt_model_config SHAPE = {
     .mlp_ratio = 2,
     .num_classes = 4,
     .qkv_bias = true,
-    .norm_eps = 1e-6,
 };
 
 enum { B = 5, K = 4 };

@@ -102,7 +102,7 @@ static void linear_backward_matches_loops(void **state)
             dw_expected[o * LI + i] = (vt_real)sum;
         }
     }
-    vt_linear_backward_input(dx, dy, w, false, LM, LI, LO);
+    vt_linear_backward_input(dx, dy, w, LM, LI, LO);
     assert_close(dx, dx_expected, COUNT(dx), "dx");
     for (int first = 0; first < LO; first += 5) // rows in uneven shares, as threads take them
         vt_linear_backward_weight(dw, db, dy, x, first, first + 5 < LO ? 5 : LO - first, LM, LI,

@@ -46,8 +46,7 @@ static void four_blocks_fit_64_images(void **state)
                                     .num_heads = 4,
                                     .mlp_ratio = 4,
                                     .num_classes = 8,
-                                    .qkv_bias = true,
-                                    .norm_eps = 1e-6};
+                                    .qkv_bias = true};
     const vt_optim_config adamw = {.betas = {0.9, 0.999}, .eps = 1e-8};
     vt_rig *rig = vt_rig_create(&config, 0, "tl-align", 64);
     vt_params_init(&rig->model->params, rig->weights, 1);

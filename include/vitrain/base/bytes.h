@@ -5,7 +5,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 // *out = a * b (a + b); false, with *out untouched, when it does not fit.
 static inline bool vt_size_mul(size_t a, size_t b, size_t *out)

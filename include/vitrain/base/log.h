@@ -2,6 +2,8 @@
 #ifndef VITRAIN_BASE_LOG_H
 #define VITRAIN_BASE_LOG_H
 
+#include <stdbool.h>
+
 typedef enum vt_log_level { VT_LOG_ERROR, VT_LOG_WARN, VT_LOG_INFO, VT_LOG_DEBUG } vt_log_level;
 
 void vt_log_set_level(vt_log_level most); // messages above it are dropped; VT_LOG_INFO at start
@@ -12,6 +14,6 @@ void vt_log(vt_log_level level, const char *format, ...) __attribute__((format(p
 // A text that overwrites itself (a progress bar): shown only when stderr is a terminal and the level
 // is at least INFO; vt_log() clears it first. NULL ends it.
 void vt_log_progress(const char *text);
-int vt_log_is_terminal(void);
+bool vt_log_is_terminal(void);
 
 #endif

@@ -8,7 +8,6 @@
 #include "vitrain/base/rng.h"
 #include "vitrain/data/resample.h"
 
-#include <stdbool.h>
 
 typedef enum vt_crop {
     VT_CROP_RRC,  // torchvision's RandomResizedCrop (timm's RandomResizedCropAndInterpolation)

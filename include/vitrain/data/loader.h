@@ -18,7 +18,7 @@ typedef struct vt_loader_config {
 } vt_loader_config;
 
 typedef struct vt_batch {
-    int count;             // samples
+    int count;             // samples, at least 1
     int64_t index;         // of the batch in the epoch
     vt_real *images;       // (count, channels, height, width); the caller may write into it
     const int32_t *labels; // (count)
@@ -36,7 +36,7 @@ int64_t vt_loader_batches(const vt_loader *loader); // batches an epoch
 size_t vt_loader_bytes(const vt_loader *loader);    // memory of the prefetched batches
 
 // Begins (or begins anew) at batch `first` of an epoch. Evaluation ignores `epoch`.
-vt_status vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first);
+void vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first);
 
 // The next batch, valid until the next call or start; *out = NULL after the last one. An unreadable sample is
 // replaced by another one (training: drawn at random; evaluation: left out of the batch), with one

@@ -36,7 +36,6 @@ typedef enum vt_dtype {
 } vt_dtype;
 
 const char *vt_dtype_name(vt_dtype dtype);
-size_t vt_dtype_bytes(vt_dtype dtype);
 
 // ---- reading ----
 

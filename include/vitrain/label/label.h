@@ -15,8 +15,7 @@
 typedef struct vt_label vt_label;
 
 typedef struct vt_label_ops {
-    const char *name;    // label.rule
-    const char *summary; // one line, for --help
+    const char *name; // label.rule
     // Memory of the rule for up to B samples; NULL if it has none.
     void (*place)(vt_label *label, vt_arena *arena, int B);
     // A new batch; NULL if there is nothing to begin.

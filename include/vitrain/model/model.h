@@ -25,7 +25,6 @@ typedef struct vt_model_config {
     double drop_path; // of the last block; linear from 0 at the first
     double drop;      // after the position embedding, projection and both MLP layers
     double attn_drop; // on the attention maps
-    double norm_eps;  // of every LayerNorm; the family's value (ViT/DeiT 1e-6), not a config key
 } vt_model_config;
 
 // A preset: a shape and the pixels that it was published with.
@@ -105,7 +104,7 @@ typedef struct vt_model vt_model;
 typedef struct vt_model_ops {
     const char *family;
     size_t state_bytes; // of the family's own struct, at vt_model.state
-    double norm_eps;
+    double norm_eps;    // of every LayerNorm
     // Fills params and the state's offsets; destroy_state releases what the state owns besides itself.
     vt_status (*declare)(vt_model *model);
     void (*destroy_state)(void *state);

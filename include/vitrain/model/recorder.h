@@ -6,7 +6,7 @@
 #include "vitrain/model/model.h"
 
 typedef struct vt_recorder {
-    int depth, B, H, T;
+    int depth, H, T;
     bool heads;     // every head instead of the mean
     bool *wanted;   // (depth)
     vt_real **maps; // (depth): (B,T,T), or (B,H,T,T) with `heads`; NULL where not wanted

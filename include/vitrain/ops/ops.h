@@ -37,9 +37,9 @@ const char *vt_gemm_describe(void); // library, version, kernel, threading; for 
 // y = x Wt + b.  y: (M,O) out; x: (M,I); w: (O,I); b: (O) or NULL.
 void vt_linear_forward(vt_real *y, const vt_real *x, const vt_real *w, const vt_real *b, int M,
                        int I, int O);
-// dx = dy W.  dx: (M,I) out, or += when `accumulate`; dy: (M,O).
-void vt_linear_backward_input(vt_real *dx, const vt_real *dy, const vt_real *w, bool accumulate,
-                              int M, int I, int O);
+// dx = dy W.  dx: (M,I) out; dy: (M,O).
+void vt_linear_backward_input(vt_real *dx, const vt_real *dy, const vt_real *w, int M, int I,
+                              int O);
 // Rows first .. first+count-1 of dW += dyt x and db += column sums of dy, so that threads can share a
 // layer by rows.  dw: (O,I) +=; db: (O) += or NULL; dy: (M,O); x: (M,I).
 void vt_linear_backward_weight(vt_real *dw, vt_real *db, const vt_real *dy, const vt_real *x,

@@ -20,7 +20,6 @@ typedef struct vt_evaluator {
     vt_real *logits;          // (B,K)
     vt_real *logits_dist;     // (B,K), NULL if not distilled
     vt_real *target, *losses; // (B,K), (B)
-    int max_batch;
 } vt_evaluator;
 
 // Places buffers; with `activations` also the model's (for inference). A trainer shares those of the

@@ -57,7 +57,10 @@ typedef struct vt_step_key {
     uint32_t step;         // micro-step of the run
 } vt_step_key;
 
-// Draws a plan and mixes images in place, then everything in vt_step_compute.
+// Draws step->plan and mixes images: (B, ...) in place.
+void vt_step_mix(vt_step *step, vt_real *images, int B, vt_step_key key);
+
+// vt_step_mix, then everything in vt_step_compute.
 // images: (B, ...) changed; labels: (B); grads: a slab, +=. Returns the batch's mean loss.
 double vt_step_run(vt_step *step, const vt_real *weights, vt_real *grads, vt_real *images,
                    const int32_t *labels, int B, vt_step_key key);
