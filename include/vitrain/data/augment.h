@@ -8,7 +8,6 @@
 #include "vitrain/base/rng.h"
 #include "vitrain/data/resample.h"
 
-
 typedef enum vt_crop {
     VT_CROP_RRC,  // torchvision's RandomResizedCrop (timm's RandomResizedCropAndInterpolation)
     VT_CROP_PAD,  // resize to the input's size if needed, zero-pad, crop at a random place
