@@ -9,6 +9,8 @@ ARCH ?= native
 BUILD := build/$(config)
 PROGRAM := $(BUILD)/vitrain
 PREFIX ?= /usr/local
+# The one that Debian's python3-torch is for.
+PYTHON ?= /usr/bin/python3
 Q := $(if $(V),,@)
 
 VERSION := 0.1.0
@@ -49,7 +51,7 @@ LIB := $(BUILD)/libvitrain.a
 TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(if $(filter double,$(config)),$(TEST_SOURCES),\
            $(filter-out $(GRADCHECKS),$(TEST_SOURCES))))
 
-.PHONY: all test unit build-tests check quickstart setup install format clean help
+.PHONY: all test unit build-tests check bench-torch quickstart setup install format clean help
 all: $(PROGRAM)
 .SECONDARY: # objects of tests are kept
 
@@ -60,7 +62,7 @@ $(BUILD)/%.o: %.c Makefile
 
 # Tensor loops may fuse multiply and add. Everything else computes as written: random draws and Pillow's
 # pixels must not depend on the processor.
-$(BUILD)/src/ops/%.o $(BUILD)/src/label/%.o $(BUILD)/src/train/optim_%.o: CFLAGS_ALL += -ffp-contract=fast
+$(BUILD)/src/ops/%.o $(BUILD)/src/label/%.o $(BUILD)/src/train/optim_%.o $(BUILD)/src/base/peak.o: CFLAGS_ALL += -ffp-contract=fast
 
 $(LIB): $(call object,$(LIB_SOURCES))
 	@rm -f $@
@@ -97,6 +99,9 @@ quickstart: setup ## set up, build, train a small ViT on Fashion-MNIST and evalu
 	@$(MAKE) --no-print-directory -j$$(nproc) config=release all
 	@scripts/quickstart.sh
 
+bench-torch: $(PROGRAM) ## training steps beside PyTorch's, in turn: a table (ROUNDS=3)
+	@$(PYTHON) scripts/bench_torch.py --against $(PROGRAM) --rounds $(or $(ROUNDS),3)
+
 install: $(PROGRAM) ## into PREFIX/bin
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/vitrain
 
@@ -111,6 +116,6 @@ clean:
 	rm -rf build
 
 help:
-	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1: /p' Makefile
 
 -include $(shell find build/$(config) -name '*.d' 2>/dev/null)

@@ -1,7 +1,8 @@
-// OpenMP's team size, the monotonic clock.
+// OpenMP's team size, the monotonic clock, the peak resident size.
 #include "vitrain/base/threads.h"
 
 #include <omp.h>
+#include <sys/resource.h>
 #include <time.h>
 
 void vt_threads_set(int threads)
@@ -25,4 +26,11 @@ double vt_now_s(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+unsigned long long vt_peak_rss_bytes(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (unsigned long long)usage.ru_maxrss * 1024;
 }

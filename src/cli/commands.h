@@ -6,7 +6,8 @@
 #include "vitrain/io/json.h"
 #include "vitrain/train/trainer.h"
 
-extern const vt_command vt_cmd_train, vt_cmd_eval, vt_cmd_probe, vt_cmd_predict, vt_cmd_info;
+extern const vt_command vt_cmd_train, vt_cmd_eval, vt_cmd_probe, vt_cmd_predict, vt_cmd_info,
+    vt_cmd_bench;
 
 // What a command works on: a model and its weights.
 typedef struct vt_subject {

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const vt_command *const commands[] = {&vt_cmd_train, &vt_cmd_eval, &vt_cmd_probe,
-                                             &vt_cmd_predict, &vt_cmd_info};
+static const vt_command *const commands[] = {&vt_cmd_train,   &vt_cmd_eval, &vt_cmd_probe,
+                                             &vt_cmd_predict, &vt_cmd_info, &vt_cmd_bench};
 enum { VT_COMMANDS = sizeof commands / sizeof *commands };
 
 static void help(void)

@@ -7,6 +7,7 @@
 // out its weight gradients by output rows, and go on to the block below. Every sum has a fixed
 // order, so the bits depend on neither the schedule nor which thread did what.
 #include "block.h"
+#include "products.h"
 
 #include "vitrain/base/rng.h"
 #include "vitrain/base/threads.h"
@@ -414,6 +415,38 @@ static double train_flops(const vt_model *model)
     return 3 * forward_flops(model) - embed_flops(model->state);
 }
 
+static int products(const vt_model *model, vt_product *out, int B)
+{
+    const vit *v = model->state;
+    const vt_block_shape *s = &v->shape;
+    const int depth = model->config.depth, threads = v->threads;
+    const int images = chunk_images(v, B), chunks = chunk_number(v, B);
+    const vt_cut each = {v->N, B}, rows = {images * s->T, chunks}, all = {B * s->T, 1};
+    const struct {
+        const char *name;
+        int I, O;
+    } layers[] = {
+        {"qkv", s->C, 3 * s->C}, {"proj", s->C, s->C}, {"fc1", s->C, s->F}, {"fc2", s->F, s->C}};
+    vt_product_list list = {out, 0};
+    vt_products_linear(
+        &list, &(vt_linear_products){
+                   "embed", v->embed.I, v->embed.O, each, {0, 0}, each, threads, B * v->N, 1});
+    for (int i = 0; i < 4; i++)
+        vt_products_linear(&list, &(vt_linear_products){layers[i].name, layers[i].I, layers[i].O,
+                                                        rows, rows, all, threads, all.rows, depth});
+    vt_products_attention(&list, B, s->T, s->H, s->C / s->H, depth);
+    vt_products_linear(&list, &(vt_linear_products){"head",
+                                                    s->C,
+                                                    model->config.num_classes,
+                                                    {images, chunks},
+                                                    {B, 1},
+                                                    {B, 1},
+                                                    threads,
+                                                    B,
+                                                    v->heads});
+    return list.count;
+}
+
 const vt_model_ops vt_family_vit = {
     .family = "vit",
     .state_bytes = sizeof(vit),
@@ -426,4 +459,5 @@ const vt_model_ops vt_family_vit = {
     .layout = layout,
     .forward_flops = forward_flops,
     .train_flops = train_flops,
+    .products = products,
 };

@@ -78,7 +78,7 @@ static vt_status place(vt_run *run)
     return VT_OK;
 }
 
-static vt_status open_model(vt_run *run)
+vt_status vt_run_plan(vt_run *run)
 {
     const vt_config *c = run->config;
     VT_TRY(vt_model_create(&run->model, &c->model));
@@ -89,10 +89,21 @@ static vt_status open_model(vt_run *run)
     return place(run);
 }
 
+vt_status vt_run_take(vt_run *run)
+{
+    const double mb = 1e-6;
+    vt_log(VT_LOG_INFO,
+           "memory: %.0f MB parameters and optimizer, %.0f MB activations, %.0f MB batches",
+           mb * (double)run->memory.parameters, mb * (double)run->memory.activations,
+           mb * (double)run->memory.batches);
+    VT_TRY(vt_arena_reserve(&run->arena));
+    return place(run);
+}
+
 vt_status vt_plan_memory(const vt_config *config, vt_memory_plan *plan)
 {
-    vt_run run = {.config = (vt_config *)config}; // open_model reads it only
-    vt_status status = open_model(&run);
+    vt_run run = {.config = (vt_config *)config}; // vt_run_plan reads it only
+    vt_status status = vt_run_plan(&run);
     *plan = run.memory;
     vt_run_close(&run);
     return status;
@@ -132,7 +143,7 @@ vt_status vt_run_open(vt_run *run, vt_config *config)
     vt_gemm_setup();
     VT_TRY(open_sources(run));
     VT_TRY(open_loaders(run));
-    VT_TRY(open_model(run));
+    VT_TRY(vt_run_plan(run));
     VT_TRY(describe_config(run));
     VT_TRY(name_files(run));
     vt_log(VT_LOG_INFO, "%s: %.2f M parameters, %.2f GFLOP an image; %lld training images, %lld %s",
@@ -141,13 +152,7 @@ vt_status vt_run_open(vt_run *run, vt_config *config)
            (long long)(run->val ? run->val->count : 0), "for validation");
     vt_log(VT_LOG_INFO, "%d threads, %s; %s", vt_threads(), config->train.precision,
            vt_gemm_describe());
-    const double mb = 1e-6;
-    vt_log(VT_LOG_INFO,
-           "memory: %.0f MB parameters and optimizer, %.0f MB activations, %.0f MB batches",
-           mb * (double)run->memory.parameters, mb * (double)run->memory.activations,
-           mb * (double)run->memory.batches);
-    VT_TRY(vt_arena_reserve(&run->arena));
-    return place(run);
+    return vt_run_take(run);
 }
 
 void vt_run_close(vt_run *run)

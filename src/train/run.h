@@ -30,6 +30,11 @@ typedef struct vt_run {
 vt_status vt_run_open(vt_run *run, vt_config *config);
 void vt_run_close(vt_run *run);
 
+// The part of it that needs no data: run->config is set; the model, the optimizer and the step are made,
+// and run->memory says what they take; then that is reported and taken.
+vt_status vt_run_plan(vt_run *run);
+vt_status vt_run_take(vt_run *run);
+
 // The first of `count` images as the network sees them, at most 64, eight a row, as one PNG at
 // run->picture.
 vt_status vt_run_picture(const vt_run *run, const vt_real *images, int count);

@@ -34,6 +34,7 @@ vt_status vt_step_place(vt_step *step, vt_arena *arena)
                       step->layout.grid_h * step->layout.grid_w);
     vt_label_place(&step->label, arena, step->max_batch);
     step->scratch = VT_ARENA_TAKE(arena, vt_real, (size_t)vt_threads() * pixels);
+    step->rule_s = VT_ARENA_TAKE(arena, vt_thread_clock, (size_t)vt_threads());
     step->losses = VT_ARENA_TAKE(arena, vt_real, 2 * B);
     vt_real **const single[] = {&step->logits, &step->dlogits, &step->target, &step->share};
     vt_real **const second[] = {&step->logits_dist, &step->dlogits_dist, &step->target_dist,
@@ -79,6 +80,27 @@ static void end_phase(vt_step *step, vt_phase phase, double *since)
     *since = now;
 }
 
+// The rule's hook with a clock around it.
+static void clocked(void *self, const vt_attn_view *view)
+{
+    const vt_step *step = self;
+    const double start = vt_now_s();
+    step->rule.on_attention(step->rule.self, view);
+    step->rule_s[vt_thread_index()].s += vt_now_s() - start;
+}
+
+// The threads' mean time in the rule's hook goes from the forward phase to the label phase.
+static void book_rule(vt_step *step)
+{
+    double sum = 0;
+    for (int i = 0; i < vt_threads(); i++) {
+        sum += step->rule_s[i].s;
+        step->rule_s[i].s = 0;
+    }
+    step->phase_s[VT_PHASE_FORWARD] -= sum / vt_threads();
+    step->phase_s[VT_PHASE_LABEL] += sum / vt_threads();
+}
+
 double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, const vt_real *images,
                        const int32_t *labels, int B, const vt_attn_hook *extra, int n_extra,
                        bool stochastic, vt_step_key key)
@@ -94,10 +116,12 @@ double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, co
                     .stochastic = stochastic,
                     .seed = key.seed,
                     .step = key.step};
-    if (vt_label_begin(&step->label, &step->plan, &hooks[0])) pass.n_hooks = 1;
+    if (vt_label_begin(&step->label, &step->plan, &step->rule))
+        hooks[pass.n_hooks++] = (vt_attn_hook){step, clocked};
     for (int i = 0; i < n_extra; i++) hooks[pass.n_hooks++] = extra[i];
     step->model->ops->forward(step->model, weights, &pass);
     end_phase(step, VT_PHASE_FORWARD, &since);
+    book_rule(step);
 
     vt_label_finish(&step->label, step->share, step->share_dist);
     double loss = loss_of(step, labels, B);

@@ -7,6 +7,7 @@ void vt_threads_set(int threads);
 int vt_threads(void);      // how many they use
 int vt_thread_index(void); // 0 .. vt_threads() - 1 inside a region, 0 outside
 
-double vt_now_s(void); // monotonic seconds
+double vt_now_s(void);                      // monotonic seconds
+unsigned long long vt_peak_rss_bytes(void); // largest resident size of this process so far
 
 #endif

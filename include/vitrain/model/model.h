@@ -7,6 +7,7 @@
 
 #include "vitrain/base/arena.h"
 #include "vitrain/model/params.h"
+#include "vitrain/ops/ops.h"
 
 typedef enum vt_pool { VT_POOL_TOKEN, VT_POOL_AVG } vt_pool;
 
@@ -84,6 +85,21 @@ typedef struct vt_pass {
     uint32_t step;   // micro-step of the run
 } vt_pass;
 
+// A matrix product of a training step as the engine calls it (see vt_gemm). The threads share out
+// outer x inner calls of one size; operands of call (i,j) begin i step[0] + j step[1] elements further.
+typedef struct vt_product {
+    char name[24];
+    int m, n, k;
+    vt_trans ta, tb;
+    int lda, ldb, ldc;
+    bool accumulates;
+    int outer, inner;
+    size_t a[2], b[2], c[2]; // steps
+    double flops;            // of all such calls of a step, all layers
+} vt_product;
+
+enum { VT_PRODUCTS_MAX = 32 };
+
 typedef struct vt_model vt_model;
 
 typedef struct vt_model_ops {
@@ -106,6 +122,9 @@ typedef struct vt_model_ops {
     // Floating-point operations (multiplications and additions of matrix products) of one image.
     double (*forward_flops)(const vt_model *model);
     double (*train_flops)(const vt_model *model); // forward and backward
+    // The products that a training step of B images really executes: all of train_flops, or less where
+    // nobody needs the result. products: (VT_PRODUCTS_MAX) out. Returns their number. After place.
+    int (*products)(const vt_model *model, vt_product *products, int B);
 } vt_model_ops;
 
 struct vt_model {

@@ -15,6 +15,12 @@ typedef enum vt_phase {
     VT_PHASES,
 } vt_phase;
 
+// Seconds, on a cache line of its own.
+typedef struct vt_thread_clock {
+    double s;
+    char apart[VT_ARENA_ALIGN - sizeof(double)];
+} vt_thread_clock;
+
 typedef struct vt_step {
     vt_model *model;
     const vt_mix_config *mix; // NULL: no mixing
@@ -30,8 +36,11 @@ typedef struct vt_step {
     vt_real *dlogits, *dlogits_dist; // (B,K)
     vt_real *target, *target_dist;   // (B,K)
     vt_real *share, *share_dist;     // (B)
-    vt_real *losses;           // (B) of the batch done last, both heads' mean where there are two
-    double phase_s[VT_PHASES]; // seconds, added up over calls
+    vt_real *losses; // (B) of the batch done last, both heads' mean where there are two
+    // Seconds, added up over calls. What the label rule does inside the forward pass counts as label.
+    double phase_s[VT_PHASES];
+    vt_attn_hook rule;       // the rule's own hook
+    vt_thread_clock *rule_s; // (threads) seconds in it
 } vt_step;
 
 // rule: label.rule. The model must outlive the step. VT_ERR_CONFIG for an unknown rule.

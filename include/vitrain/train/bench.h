@@ -1,0 +1,49 @@
+// Measurements of training against the machine's peak. Nothing is read from data.train: images are
+// synthetic. config->model.num_classes must be known.
+#ifndef VITRAIN_TRAIN_BENCH_H
+#define VITRAIN_TRAIN_BENCH_H
+
+#include "vitrain/train/config.h"
+#include "vitrain/train/step.h"
+
+enum { VT_BENCH_OPTIMIZER = VT_PHASES, VT_BENCH_PHASES }; // phases of vt_step, then the update
+extern const char *const vt_bench_phases[VT_BENCH_PHASES];
+
+// The peak that products in train.precision are held against, GFLOP/s.
+double vt_bench_peak(const vt_config *config);
+
+typedef struct vt_spread {
+    double low, median, high;
+} vt_spread;
+
+typedef struct vt_bench_step_result {
+    int steps;                         // measured, after the warm-up
+    vt_spread step_ms;                 // one micro-batch and the optimizer's update
+    double phases_ms[VT_BENCH_PHASES]; // medians
+    double images_per_s;               // of the median step
+    double gflops;                     // GFLOP/s of products really executed
+    double nominal_gflops;             // GFLOP/s by vt_model_ops.train_flops
+    double peak_gflops;                // of this machine in train.precision, the same minute
+    unsigned long long peak_rss_bytes; // of the process
+} vt_bench_step_result;
+
+// Training steps as the configuration has them, with stochastic depth if it says so. steps: how many to
+// measure, at most VT_BENCH_MOST; 0: five seconds' worth, at least five.
+enum { VT_BENCH_MOST = 10000 };
+vt_status vt_bench_step(const vt_config *config, int steps, vt_bench_step_result *result);
+
+// Forward passes for evaluation: likewise. Its phases are all "forward", its executed operations the
+// nominal ones.
+vt_status vt_bench_eval(const vt_config *config, int steps, vt_bench_step_result *result);
+
+typedef struct vt_bench_gemm_row {
+    vt_product product;
+    double gflops; // all threads
+    double share;  // of the step's executed operations
+} vt_bench_gemm_row;
+
+// Each product of a step alone, called as the engine calls it. rows: (VT_PRODUCTS_MAX) out.
+vt_status vt_bench_gemm(const vt_config *config, vt_bench_gemm_row *rows, int *count,
+                        double *peak_gflops);
+
+#endif

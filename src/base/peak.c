@@ -1,0 +1,120 @@
+// Arithmetic peak: as many independent chains of multiply-adds as hide the latency, every operand in
+// a register, no memory touched. Vectors are the compiler's own (GCC, Clang), so the kernel is plain C
+// for any processor. Memory: the triad a = b + s c (McCalpin, STREAM) on arrays that no cache holds.
+#include "vitrain/base/peak.h"
+
+#include "vitrain/base/arena.h"
+#include "vitrain/base/real.h"
+#include "vitrain/base/threads.h"
+
+#include <stdlib.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
+// The widest vector, and chains: latency 4 to 6 on 2 to 4 units, with registers left for two operands.
+#if defined __AVX512F__
+enum { VECTOR_BYTES = 64, CHAINS = 16 };
+#elif defined __AVX__
+enum { VECTOR_BYTES = 32, CHAINS = 12 };
+#elif defined __aarch64__
+enum { VECTOR_BYTES = 16, CHAINS = 16 };
+#else
+enum { VECTOR_BYTES = 16, CHAINS = 12 };
+#endif
+enum { LANES = VECTOR_BYTES / sizeof(vt_real) };
+typedef vt_real vector __attribute__((vector_size(VECTOR_BYTES)));
+
+enum { TRIALS = 10 };
+static const double TRIAL_S = 0.04; // long against starting the threads
+
+// Runs chains of products for `rounds`; the value depends on all of them, so that none is left out.
+typedef float chains_fn(long rounds);
+
+static float multiply_add(long rounds)
+{
+    volatile vt_real half = (vt_real)0.5; // not known to the compiler
+    const vector x = (vector){0} + half, y = x + half;
+    vector sum[CHAINS], all = {0};
+    for (int c = 0; c < CHAINS; c++) sum[c] = (vector){0} + (vt_real)c;
+    for (long r = 0; r < rounds; r++) {
+#pragma GCC unroll 16
+        for (int c = 0; c < CHAINS; c++) sum[c] = sum[c] * x + y; // tends to 2
+    }
+    for (int c = 0; c < CHAINS; c++) all += sum[c];
+    return (float)all[0];
+}
+
+#ifdef __AVX512BF16__
+static float bf16_dot(long rounds)
+{
+    volatile float small = 0x1p-40f; // keeps the sums finite
+    const __m512 wide = _mm512_set1_ps(small);
+    const __m512bh x = _mm512_cvtne2ps_pbh(wide, wide);
+    __m512 sum[CHAINS], all = _mm512_setzero_ps();
+    for (int c = 0; c < CHAINS; c++) sum[c] = _mm512_set1_ps((float)c);
+    for (long r = 0; r < rounds; r++) {
+#pragma GCC unroll 16
+        for (int c = 0; c < CHAINS; c++) sum[c] = _mm512_dpbf16_ps(sum[c], x, x);
+    }
+    for (int c = 0; c < CHAINS; c++) all = _mm512_add_ps(all, sum[c]);
+    return _mm512_cvtss_f32(all);
+}
+#endif
+
+static double seconds_of(chains_fn *chains, long rounds)
+{
+    double start = vt_now_s();
+#pragma omp parallel
+    {
+        volatile float sink = chains(rounds);
+        (void)sink;
+    }
+    return vt_now_s() - start;
+}
+
+// flops: of one thread's round. The best of several trials: whatever disturbs a trial makes it slower.
+static double best_gflops(chains_fn *chains, double flops)
+{
+    long rounds = 1000;
+    double best = seconds_of(chains, rounds);
+    while (best < TRIAL_S) best = seconds_of(chains, rounds *= 2);
+    for (int i = 0; i < TRIALS; i++) {
+        double s = seconds_of(chains, rounds);
+        if (s < best) best = s;
+    }
+    return 1e-9 * flops * (double)rounds * vt_threads() / best;
+}
+
+double vt_peak_gflops(void)
+{
+    return best_gflops(multiply_add, 2.0 * CHAINS * LANES);
+}
+
+double vt_peak_bf16_gflops(void)
+{
+#ifdef __AVX512BF16__
+    return best_gflops(bf16_dot, 2.0 * CHAINS * 32);
+#else
+    return 0;
+#endif
+}
+
+vt_status vt_peak_memory(double *gb_per_s)
+{
+    const size_t bytes = (size_t)64 << 20, n = bytes / sizeof(float);
+    float *a = vt_alloc(3 * n, sizeof *a), *b = a + n, *c = b + n;
+    if (!a) return VT_ERR_MEMORY;
+    double best = 0;
+    for (int i = 0; i < TRIALS; i++) { // the first one also brings the pages in
+        double start = vt_now_s();
+#pragma omp parallel for simd schedule(static)
+        for (size_t j = 0; j < n; j++) a[j] = b[j] + 0.5f * c[j];
+        double rate = 1e-9 * 3 * (double)bytes / (vt_now_s() - start);
+        if (rate > best) best = rate;
+        b[i] = a[n - 1]; // the next trial depends on this one
+    }
+    free(a);
+    *gb_per_s = best;
+    return VT_OK;
+}

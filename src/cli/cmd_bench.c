@@ -1,0 +1,268 @@
+// vitrain bench: this machine's limits, and how near to them a training step and its products come.
+#include "commands.h"
+
+#include "vitrain/base/peak.h"
+#include "vitrain/base/text.h"
+#include "vitrain/base/threads.h"
+#include "vitrain/ops/ops.h"
+#include "vitrain/train/bench.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// ---- peak ----
+
+static vt_status bench_peak(const vt_args *args)
+{
+    double memory = 0;
+    VT_REQUIRE(!args->config && !args->batch && !args->precision && !args->rule &&
+                   !args->recompute && !args->steps && args->n_sets == 0,
+               VT_ERR_USAGE, "bench peak takes no other option than --json");
+    vt_threads_set(0);
+    const double fma = vt_peak_gflops(), bf16 = vt_peak_bf16_gflops();
+    VT_TRY(vt_peak_memory(&memory));
+    if (!args->json) {
+        printf("multiply-add  %8.1f GFLOP/s (%s, %d threads)\n", fma, VT_REAL_NAME, vt_threads());
+        if (bf16 > 0)
+            printf("bf16 products %8.1f GFLOP/s\n", bf16);
+        else
+            printf("bf16 products     none in this processor, or none that is measured\n");
+        printf("memory        %8.1f GB/s\n", memory);
+        return VT_OK;
+    }
+    vt_json *root = vt_json_new_object();
+    vt_json_add_number(root, "fma_gflops", fma);
+    if (bf16 > 0)
+        vt_json_add_number(root, "bf16_gflops", bf16);
+    else
+        vt_json_add_null(root, "bf16_gflops");
+    vt_json_add_number(root, "memory_gb_per_s", memory);
+    vt_json_add_number(root, "threads", vt_threads());
+    return vt_answer_json(root);
+}
+
+// ---- the configuration of the others ----
+
+// The options stand for overrides; drop path is 0 unless --set says otherwise.
+static vt_status load(vt_config *config, const vt_args *args)
+{
+    const struct {
+        const char *key, *value;
+    } options[] = {{"train.batch_size", args->batch},
+                   {"train.precision", args->precision},
+                   {"label.rule", args->rule},
+                   {"train.recompute", args->recompute}};
+    enum { OPTIONS = sizeof options / sizeof *options };
+    char *made[OPTIONS] = {NULL};
+    const char **sets = malloc(((size_t)args->n_sets + 1 + OPTIONS) * sizeof *sets);
+    vt_status status = sets ? VT_OK : vt_fail(VT_ERR_MEMORY, "out of memory");
+    int n = 0;
+    if (status != VT_OK) goto fail;
+    sets[n++] = "model.drop_path=0";
+    for (int i = 0; i < args->n_sets; i++) sets[n++] = args->sets[i];
+    for (int i = 0; i < OPTIONS; i++) {
+        if (!options[i].value) continue;
+        if (asprintf(&made[i], "%s=%s", options[i].key, options[i].value) < 0) {
+            made[i] = NULL;
+            status = vt_fail(VT_ERR_MEMORY, "out of memory");
+            goto fail;
+        }
+        sets[n++] = made[i];
+    }
+    vt_args all = *args;
+    all.sets = sets;
+    all.n_sets = n;
+    vt_subject subject;
+    VT_TRY_OR_FAIL(status, vt_subject_load(&subject, &all, NULL));
+    *config = subject.config;
+    subject.config = (vt_config){0}; // the caller's now
+    vt_subject_free(&subject);
+fail:
+    for (int i = 0; i < OPTIONS; i++) free(made[i]);
+    free(sets);
+    return status;
+}
+
+// ---- step and eval ----
+
+typedef vt_status steps_fn(const vt_config *config, int steps, vt_bench_step_result *result);
+
+static void print_step(const vt_config *c, const vt_bench_step_result *r)
+{
+    printf("%s, batch %d, %s, %s, %d threads, %d steps\n", c->model.name, c->train.batch_size,
+           c->train.precision, c->label_rule, vt_threads(), r->steps);
+    printf("step        %.2f ms (%.2f to %.2f)\n", r->step_ms.median, r->step_ms.low,
+           r->step_ms.high);
+    printf("phases     ");
+    for (int i = 0; i < VT_BENCH_PHASES; i++)
+        printf(" %s %.2f%s", vt_bench_phases[i], r->phases_ms[i],
+               i + 1 < VT_BENCH_PHASES ? "," : " ms\n");
+    printf("images/s    %.1f\n", r->images_per_s);
+    printf("executed    %.1f GFLOP/s, %.1f%% of the peak\n", r->gflops,
+           100 * r->gflops / r->peak_gflops);
+    printf("nominal     %.1f GFLOP/s, %.1f%% of the peak\n", r->nominal_gflops,
+           100 * r->nominal_gflops / r->peak_gflops);
+    printf("peak        %.1f GFLOP/s\n", r->peak_gflops);
+    printf("memory      %.1f MiB at most\n", (double)r->peak_rss_bytes / (1 << 20));
+}
+
+static vt_json *json_step(const vt_config *c, const vt_bench_step_result *r)
+{
+    vt_json *root = vt_json_new_object();
+    vt_json_add_number(root, "images_per_s", r->images_per_s);
+    vt_json_add_number(root, "gflops", r->gflops);
+    vt_json_add_number(root, "fraction_of_peak", r->gflops / r->peak_gflops);
+    vt_json_add_number(root, "nominal_gflops", r->nominal_gflops);
+    vt_json_add_number(root, "nominal_fraction", r->nominal_gflops / r->peak_gflops);
+    vt_json_add_number(root, "peak_gflops", r->peak_gflops);
+    vt_json_add_number(root, "peak_rss_bytes", (double)r->peak_rss_bytes);
+    vt_json *phases = vt_json_add_object(root, "phases_ms");
+    for (int i = 0; i < VT_BENCH_PHASES; i++)
+        vt_json_add_number(phases, vt_bench_phases[i], r->phases_ms[i]);
+    vt_json *step = vt_json_add_object(root, "step_ms");
+    vt_json_add_number(step, "median", r->step_ms.median);
+    vt_json_add_number(step, "low", r->step_ms.low);
+    vt_json_add_number(step, "high", r->step_ms.high);
+    vt_json_add_number(root, "steps", r->steps);
+    vt_json_add_string(root, "precision", c->train.precision);
+    vt_json_add_string(root, "rule", c->label_rule);
+    vt_json_add_number(root, "threads", vt_threads());
+    vt_json_add_number(root, "batch", c->train.batch_size);
+    return root;
+}
+
+static vt_status read_steps(int *steps, const char *text)
+{
+    *steps = 0;
+    if (!text) return VT_OK;
+    char *end;
+    const long value = strtol(text, &end, 10);
+    VT_REQUIRE(*end == '\0' && value >= 1 && value <= VT_BENCH_MOST, VT_ERR_USAGE,
+               "--steps: expected 1 to %d, got \"%s\"", VT_BENCH_MOST, text);
+    *steps = (int)value;
+    return VT_OK;
+}
+
+static vt_status bench_steps(const vt_args *args, steps_fn *measure)
+{
+    vt_config config;
+    vt_bench_step_result result;
+    int steps;
+    VT_TRY(read_steps(&steps, args->steps));
+    VT_TRY(load(&config, args));
+    vt_status status = measure(&config, steps, &result);
+    if (status == VT_OK && args->json)
+        status = vt_answer_json(json_step(&config, &result));
+    else if (status == VT_OK)
+        print_step(&config, &result);
+    vt_config_free(&config);
+    return status;
+}
+
+static vt_status bench_step(const vt_args *args)
+{
+    return bench_steps(args, vt_bench_step);
+}
+
+static vt_status bench_eval(const vt_args *args)
+{
+    VT_REQUIRE(!args->rule && !args->recompute, VT_ERR_USAGE,
+               "bench eval has no labels and no backward pass: --rule, --recompute");
+    return bench_steps(args, vt_bench_eval);
+}
+
+// ---- gemm ----
+
+static void print_gemm(const vt_bench_gemm_row *rows, int count, double peak)
+{
+    printf("peak %.1f GFLOP/s, %d threads\n", peak, vt_threads());
+    printf("%-14s %6s %6s %6s %7s %8s %9s %8s\n", "product", "m", "n", "k", "calls", "of step",
+           "GFLOP/s", "of peak");
+    for (int i = 0; i < count; i++) {
+        const vt_product *p = &rows[i].product;
+        printf("%-14s %6d %6d %6d %7d %7.1f%% %9.1f %7.1f%%\n", p->name, p->m, p->n, p->k,
+               p->outer * p->inner, 100 * rows[i].share, rows[i].gflops,
+               100 * rows[i].gflops / peak);
+    }
+}
+
+static vt_json *json_gemm(const vt_bench_gemm_row *rows, int count, double peak)
+{
+    vt_json *root = vt_json_new_object();
+    vt_json_add_number(root, "peak_gflops", peak);
+    vt_json_add_number(root, "threads", vt_threads());
+    vt_json *list = vt_json_add_array(root, "products");
+    for (int i = 0; i < count; i++) {
+        const vt_product *p = &rows[i].product;
+        vt_json *row = vt_json_add_object(list, NULL);
+        vt_json_add_string(row, "name", p->name);
+        vt_json_add_number(row, "m", p->m);
+        vt_json_add_number(row, "n", p->n);
+        vt_json_add_number(row, "k", p->k);
+        vt_json_add_number(row, "calls", p->outer * p->inner);
+        vt_json_add_number(row, "share_of_step", rows[i].share);
+        vt_json_add_number(row, "gflops", rows[i].gflops);
+        vt_json_add_number(row, "fraction_of_peak", rows[i].gflops / peak);
+    }
+    return root;
+}
+
+static vt_status bench_gemm(const vt_args *args)
+{
+    vt_config config;
+    vt_bench_gemm_row rows[VT_PRODUCTS_MAX];
+    int count;
+    double peak;
+    VT_REQUIRE(!args->steps, VT_ERR_USAGE, "bench gemm has no steps to count: --steps");
+    VT_TRY(load(&config, args));
+    vt_status status = vt_bench_gemm(&config, rows, &count, &peak);
+    if (status == VT_OK && args->json)
+        status = vt_answer_json(json_gemm(rows, count, peak));
+    else if (status == VT_OK)
+        print_gemm(rows, count, peak);
+    vt_config_free(&config);
+    return status;
+}
+
+// ---- the command ----
+
+static vt_status run(const vt_args *args)
+{
+    static const struct {
+        const char *name;
+        vt_status (*run)(const vt_args *args);
+    } kinds[] = {
+        {"step", bench_step}, {"eval", bench_eval}, {"gemm", bench_gemm}, {"peak", bench_peak}};
+    enum { KINDS = sizeof kinds / sizeof *kinds };
+    const char *names[KINDS], *word = args->operands[0];
+    for (int i = 0; i < KINDS; i++) {
+        names[i] = kinds[i].name;
+        if (strcmp(word, names[i]) == 0) return kinds[i].run(args);
+    }
+    const char *nearest = vt_nearest_name(word, names, KINDS);
+    return vt_fail(VT_ERR_USAGE, "bench: expected step, eval, gemm or peak, got \"%s\"%s%s", word,
+                   nearest ? "; the nearest is " : "", nearest ? nearest : "");
+}
+
+static void help(void)
+{
+    puts("\n  step   whole training steps of a configuration on synthetic images, without drop "
+         "path:\n"
+         "         time, phases, share of the measured peak\n"
+         "  eval   forward passes only, for evaluation\n"
+         "  gemm   each matrix product of such a step alone\n"
+         "  peak   what this machine can do: arithmetic, memory");
+}
+
+const vt_command vt_cmd_bench = {
+    .name = "bench",
+    .operands = "step|eval|gemm|peak",
+    .summary = "speed against this machine's measured limits",
+    .takes = "config batch precision rule recompute steps set json quiet",
+    .needs = "",
+    .min_operands = 1,
+    .max_operands = 1,
+    .run = run,
+    .help = help,
+};

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# bench on a tiny model: what it says agrees with itself and with info; wrong options are refused.
+. tests/cli/lib.sh
+config=$dir/tiny.json
+cat >"$config" <<END
+{"model": {"name": "vit", "image_size": [16, 24], "patch_size": 8, "embed_dim": 16, "depth": 3, "num_heads": 2,
+           "num_classes": 5, "drop_path": 0.5},
+ "train": {"batch_size": 5, "threads": 2}}
+END
+near() { holds "($1) > 0.999 * ($2) && ($1) < 1.001 * ($2)"; }
+
+run "$vitrain" info --config "$config" --json
+flops=$(number train_flops)
+
+run "$vitrain" bench step --config "$config" --batch 7 --rule area --precision fp32 --recompute gelu --steps 3 \
+    --json --quiet
+check "bench step" test $status = 0 -a -z "$err"
+for key in images_per_s gflops fraction_of_peak nominal_gflops nominal_fraction peak_gflops peak_rss_bytes \
+    mix forward label backward optimizer; do
+    check "$key is there" holds "$(number $key) + 0 > 0"
+done
+check "the options are obeyed" test "$(number batch) $(number steps) $(number threads)" = "7 3 2"
+check "precision and rule" grep -q '"precision": *"fp32", *"rule": *"area"' "$dir/.out"
+check "images_per_s is of the median step" near "$(number images_per_s)" "7000 / $(number median)"
+check "low, median, high" holds "$(number low) <= $(number median) && $(number median) <= $(number high)"
+check "nominal_gflops is images_per_s times info's train_flops" \
+    near "$(number nominal_gflops)" "$(number images_per_s) * $flops * 1e-9"
+check "nominal_fraction" near "$(number nominal_fraction)" "$(number nominal_gflops) / $(number peak_gflops)"
+check "fraction_of_peak" near "$(number fraction_of_peak)" "$(number gflops) / $(number peak_gflops)"
+check "no more is executed than nominal, and not much less" \
+    holds "$(number gflops) < 1.001 * $(number nominal_gflops) && $(number gflops) > 0.6 * $(number nominal_gflops)"
+check "no share is above the peak" holds "$(number fraction_of_peak) < 1.05"
+run "$vitrain" bench step --config "$config" --steps 1 --set train.threads=1
+check "bench step for people" grep -q "^vit, batch 5, fp32, tl-align, 1 threads, 1 steps" "$dir/.out"
+check "memory is planned and reported" grep -q "^memory: .* activations" "$dir/.err"
+
+forward=$("$vitrain" info --config "$config" --json | sed 's/.*"forward_flops": *\([0-9]*\).*/\1/')
+run "$vitrain" bench eval --config "$config" --steps 3 --json --quiet
+check "bench eval" near "$(number nominal_gflops)" "$(number images_per_s) * $forward * 1e-9"
+run "$vitrain" bench gemm --config "$config" --json --quiet
+check "bench gemm" test $status = 0 -a "$(number threads)" = 2
+sums=$(grep -o '"share_of_step": *[^,]*' "$dir/.out" | cut -d: -f2 | paste -sd+)
+check "its shares sum to 1" near "$sums" 1
+# 7 tokens, 5 images: two chunks of 3 images for 2 threads
+check "shapes of fc1" grep -q '"fc1", *"m": *21, *"n": *64, *"k": *16, *"calls": *2,' "$dir/.out"
+check "shapes of its weight gradient" grep -q '"fc1 dW", *"m": *32, *"n": *16, *"k": *35, *"calls": *2,' "$dir/.out"
+check "shapes of attention" grep -q '"attention Pv", *"m": *7, *"n": *8, *"k": *7, *"calls": *10,' "$dir/.out"
+
+run "$vitrain" bench peak --json
+check "bench peak" holds "$status == 0 && $(number fma_gflops) > 0 && $(number memory_gb_per_s) > 0"
+run "$vitrain" bench peak
+check "bench peak for people" grep -qE "^multiply-add +[0-9.]+ GFLOP/s" "$dir/.out"
+
+step() { "$vitrain" bench step --config "$config" --quiet "$@"; }
+fails "bench what" 2 "bench needs step.eval.gemm.peak" "$vitrain" bench
+fails "another bench" 2 "got \"setp\"; the nearest is step" "$vitrain" bench setp
+fails "no configuration" 2 "model.name" "$vitrain" bench step
+fails "peak with a configuration" 2 "no other option than --json" "$vitrain" bench peak --config "$config"
+fails "eval with a rule" 2 "--rule" "$vitrain" bench eval --config "$config" --rule area
+fails "gemm with steps" 2 "--steps" "$vitrain" bench gemm --config "$config" --steps 2
+fails "no steps" 2 "--steps: expected 1 to 10000, got \"0\"" step --steps 0
+fails "steps that are no number" 2 "--steps: .*\"3x\"" step --steps 3x
+fails "no images" 2 "train.batch_size: .*got 0" step --batch 0
+fails "another precision" 2 "train.precision: .*\"fp15\"" step --precision fp15
+fails "another rule" 2 "label.rule: .*\"aera\"" step --rule aera
+fails "another recompute" 2 "train.recompute: .*\"layers\"" step --recompute layers
+finish
