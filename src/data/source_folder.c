@@ -142,6 +142,7 @@ static int is_visible(const struct dirent *entry)
 // The names of the folders in a folder, sorted by bytes.
 static vt_status list_folders(vt_classes *out, const char *path)
 {
+    *out = (vt_classes){0};
     struct dirent **entries;
     int count = scandir(path, &entries, is_visible, compare_entries);
     VT_REQUIRE(count >= 0, VT_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
