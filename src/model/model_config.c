@@ -131,6 +131,8 @@ static vt_status parse_members(vt_model_config *c, const vt_json *root, const ch
     char pool[8];
     VT_TRY(get_name(pool, sizeof pool, root, "pool", name));
     c->pool = strcmp(pool, "avg") ? VT_POOL_TOKEN : VT_POOL_AVG;
+    VT_REQUIRE(c->pool == VT_POOL_AVG || !strcmp(pool, "token"), VT_ERR_FORMAT,
+               "%s: the model's \"pool\": expected \"token\" or \"avg\", got \"%s\"", name, pool);
     VT_TRY(member(&node, root, "image_size", VT_JSON_ARRAY, name));
     const vt_json *height = vt_json_first(node), *width = height ? vt_json_next(height) : NULL;
     VT_REQUIRE(width && vt_json_type_of(height) == VT_JSON_NUMBER &&
