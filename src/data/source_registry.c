@@ -14,6 +14,8 @@ const vt_source_ops *const vt_sources[] = {&vt_source_folder, &vt_source_idx, NU
 
 static vt_status find_ops(const vt_source_ops **out, const char *path, const char *format)
 {
+    struct stat info;
+    VT_REQUIRE(stat(path, &info) == 0, VT_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
     bool any = strcmp(format, "auto") == 0;
     char known[256] = "auto";
     for (int i = 0; vt_sources[i]; i++) {
@@ -31,8 +33,6 @@ static vt_status find_ops(const vt_source_ops **out, const char *path, const cha
 vt_status vt_source_open(vt_source **out, const char *path, const char *format,
                          const vt_classes *classes)
 {
-    struct stat info;
-    VT_REQUIRE(stat(path, &info) == 0, VT_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
     const vt_source_ops *ops;
     VT_TRY(find_ops(&ops, path, format));
     vt_source *source = calloc(1, sizeof *source);
@@ -50,8 +50,6 @@ vt_status vt_source_open(vt_source **out, const char *path, const char *format,
 
 vt_status vt_source_classes(vt_classes *out, const char *path, const char *format)
 {
-    struct stat info;
-    VT_REQUIRE(stat(path, &info) == 0, VT_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
     const vt_source_ops *ops;
     VT_TRY(find_ops(&ops, path, format));
     if (ops->classes) return ops->classes(out, path);
