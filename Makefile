@@ -23,7 +23,7 @@ WARNINGS += -Werror
 endif
 CPPFLAGS += -Iinclude -D_GNU_SOURCE -DVT_VERSION='"$(VERSION)"' \
             $(shell pkg-config --cflags $(PKG) $(OPENBLAS) 2>/dev/null)
-CFLAGS_BASE := -std=c11 -ffp-contract=off $(WARNINGS) -fopenmp -pthread -march=$(ARCH) -fno-math-errno -MMD -MP
+CFLAGS_BASE := -std=c11 -ffp-contract=off $(WARNINGS) -fopenmp -pthread -march=$(ARCH) -fno-math-errno -fno-trapping-math -MMD -MP
 LDLIBS := $(shell pkg-config --libs $(PKG) $(OPENBLAS) 2>/dev/null) -lm -pthread
 
 FLAGS_release := -O3 -g

@@ -26,7 +26,7 @@ static const vt_option options[] = {
     {"output", VT_OPTION_VALUE, VT_FIELD(output), "FILE", "where the answer's tensors go"},
     {"classes", VT_OPTION_VALUE, VT_FIELD(classes), "FILE", "class names, line number = label"},
     {"batch", VT_OPTION_VALUE, VT_FIELD(batch), "N", "images of a step: train.batch_size"},
-    {"precision", VT_OPTION_VALUE, VT_FIELD(precision), "P", "fp32 or bf16: train.precision"},
+    {"precision", VT_OPTION_VALUE, VT_FIELD(precision), "P", "fp32 or bf16"},
     {"rule", VT_OPTION_VALUE, VT_FIELD(rule), "RULE", "area or tl-align: label.rule"},
     {"recompute", VT_OPTION_VALUE, VT_FIELD(recompute), "R", "train.recompute"},
     {"steps", VT_OPTION_VALUE, VT_FIELD(steps), "N", "steps to measure (five seconds' worth)"},

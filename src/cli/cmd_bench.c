@@ -71,6 +71,7 @@ static vt_status load(vt_config *config, const vt_args *args)
         sets[n++] = made[i];
     }
     vt_args all = *args;
+    all.precision = NULL; // not the one to evaluate in
     all.sets = sets;
     all.n_sets = n;
     vt_subject subject;
@@ -86,12 +87,12 @@ fail:
 
 // ---- step and eval ----
 
-typedef vt_status steps_fn(const vt_config *config, int steps, vt_bench_step_result *result);
+typedef vt_status steps_fn(vt_config *config, int steps, vt_bench_step_result *result);
 
 static void print_step(const vt_config *c, const vt_bench_step_result *r)
 {
     printf("%s, batch %d, %s, %s, %d threads, %d steps\n", c->model.name, c->train.batch_size,
-           c->train.precision, c->label_rule, vt_threads(), r->steps);
+           vt_precision_name(c->train.precision), c->label_rule, vt_threads(), r->steps);
     printf("step        %.2f ms (%.2f to %.2f)\n", r->step_ms.median, r->step_ms.low,
            r->step_ms.high);
     printf("phases     ");
@@ -125,7 +126,8 @@ static vt_json *json_step(const vt_config *c, const vt_bench_step_result *r)
     vt_json_add_number(step, "low", r->step_ms.low);
     vt_json_add_number(step, "high", r->step_ms.high);
     vt_json_add_number(root, "steps", r->steps);
-    vt_json_add_string(root, "precision", c->train.precision);
+    vt_json_add_string(root, "precision", vt_precision_name(c->train.precision));
+    vt_json_add_string(root, "kernels", vt_product_describe());
     vt_json_add_string(root, "rule", c->label_rule);
     vt_json_add_number(root, "threads", vt_threads());
     vt_json_add_number(root, "batch", c->train.batch_size);
@@ -177,13 +179,17 @@ static vt_status bench_eval(const vt_args *args)
 static void print_gemm(const vt_bench_gemm_row *rows, int count, double peak)
 {
     printf("peak %.1f GFLOP/s, %d threads\n", peak, vt_threads());
-    printf("%-14s %6s %6s %6s %7s %8s %9s %8s\n", "product", "m", "n", "k", "calls", "of step",
-           "GFLOP/s", "of peak");
+    printf("%-14s %6s %6s %6s %7s %8s %9s %8s %9s\n", "product", "m", "n", "k", "calls", "of step",
+           "GFLOP/s", "of peak", "BLAS fp32");
     for (int i = 0; i < count; i++) {
-        const vt_product *p = &rows[i].product;
-        printf("%-14s %6d %6d %6d %7d %7.1f%% %9.1f %7.1f%%\n", p->name, p->m, p->n, p->k,
-               p->outer * p->inner, 100 * rows[i].share, rows[i].gflops,
-               100 * rows[i].gflops / peak);
+        const vt_product_info *p = &rows[i].product;
+        printf("%-14s %6d %6d %6d %7d %7.1f%%", p->name, p->m, p->n, p->k, p->calls,
+               100 * rows[i].share);
+        if (rows[i].gflops > 0)
+            printf(" %9.1f %7.1f%%", rows[i].gflops, 100 * rows[i].gflops / peak);
+        else
+            printf(" %9s %8s", "-", "-");
+        printf(" %9.1f\n", rows[i].blas_gflops);
     }
 }
 
@@ -194,16 +200,19 @@ static vt_json *json_gemm(const vt_bench_gemm_row *rows, int count, double peak)
     vt_json_add_number(root, "threads", vt_threads());
     vt_json *list = vt_json_add_array(root, "products");
     for (int i = 0; i < count; i++) {
-        const vt_product *p = &rows[i].product;
+        const vt_product_info *p = &rows[i].product;
         vt_json *row = vt_json_add_object(list, NULL);
         vt_json_add_string(row, "name", p->name);
         vt_json_add_number(row, "m", p->m);
         vt_json_add_number(row, "n", p->n);
         vt_json_add_number(row, "k", p->k);
-        vt_json_add_number(row, "calls", p->outer * p->inner);
+        vt_json_add_number(row, "calls", p->calls);
         vt_json_add_number(row, "share_of_step", rows[i].share);
-        vt_json_add_number(row, "gflops", rows[i].gflops);
-        vt_json_add_number(row, "fraction_of_peak", rows[i].gflops / peak);
+        if (rows[i].gflops > 0) {
+            vt_json_add_number(row, "gflops", rows[i].gflops);
+            vt_json_add_number(row, "fraction_of_peak", rows[i].gflops / peak);
+        }
+        vt_json_add_number(row, "blas_gflops", rows[i].blas_gflops);
     }
     return root;
 }

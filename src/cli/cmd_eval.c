@@ -44,9 +44,11 @@ static vt_status evaluate(vt_subject *subject, vt_eval_result *result)
     vt_status status = VT_OK;
     VT_TRY_OR_FAIL(status, open_source(&source, config));
     VT_TRY_OR_FAIL(status, vt_loader_create(&loader, source, &loader_config));
-    VT_TRY_OR_FAIL(status, vt_evaluator_place(&evaluator, &arena, subject->model, B, true));
+    VT_TRY_OR_FAIL(status,
+                   vt_evaluator_place(&evaluator, &arena, subject->model, B, &subject->type));
     VT_TRY_OR_FAIL(status, vt_arena_reserve(&arena));
-    VT_TRY_OR_FAIL(status, vt_evaluator_place(&evaluator, &arena, subject->model, B, true));
+    VT_TRY_OR_FAIL(status,
+                   vt_evaluator_place(&evaluator, &arena, subject->model, B, &subject->type));
     status = vt_evaluate(&evaluator, subject->weights, loader, NULL, result);
 fail:
     vt_arena_release(&arena);
@@ -85,7 +87,7 @@ const vt_command vt_cmd_eval = {
     .name = "eval",
     .operands = "",
     .summary = "top-1 and top-5 accuracy and loss of weights on data.val",
-    .takes = "config checkpoint set json quiet",
+    .takes = "config checkpoint precision set json quiet",
     .needs = "config checkpoint",
     .run = run,
 };

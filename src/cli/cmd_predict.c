@@ -24,7 +24,7 @@ static vt_status place(vt_predictor *p)
     const vt_model_config *c = &p->subject.model->config;
     p->input = VT_ARENA_TAKE(
         &p->arena, vt_real, (size_t)c->in_chans * (size_t)c->image_height * (size_t)c->image_width);
-    return vt_evaluator_place(&p->evaluator, &p->arena, p->subject.model, 1, true);
+    return vt_evaluator_place(&p->evaluator, &p->arena, p->subject.model, 1, &p->subject.type);
 }
 
 static vt_status open_predictor(vt_predictor *p, const vt_args *args)
@@ -122,7 +122,7 @@ const vt_command vt_cmd_predict = {
     .name = "predict",
     .operands = "WEIGHTS IMAGE...",
     .summary = "the five most probable classes of pictures",
-    .takes = "config set classes json quiet",
+    .takes = "config precision set classes json quiet",
     .needs = "",
     .min_operands = 2,
     .max_operands = INT_MAX,

@@ -18,6 +18,7 @@
 // What is computed with and on.
 typedef struct vt_probe {
     int B;
+    vt_elem type;
     vt_step step;
     vt_recorder recorder;
     vt_real *images; // (B, channels, height, width)
@@ -45,7 +46,7 @@ static vt_status place(vt_probe *probe, vt_arena *arena, vt_model *model)
     probe->entries = VT_ARENA_TAKE(arena, vt_st_entry, (size_t)entry_count(model));
     probe->names = vt_arena_take(arena, (size_t)model->params.count, sizeof *probe->names);
     probe->layer_names = vt_arena_take(arena, (size_t)c->depth, sizeof *probe->layer_names);
-    return vt_step_place(&probe->step, arena);
+    return vt_step_place(&probe->step, arena, probe->type, VT_RECOMPUTE_GELU);
 }
 
 // Integers (B) of the file, each 0 .. below-1.
@@ -132,7 +133,7 @@ static vt_status probe_file(vt_subject *subject, const vt_st_file *file, const c
                "%s: images: expected 1 to 65536 of them, got %lld", vt_st_path(file),
                (long long)shape[0]);
 
-    vt_probe probe = {.B = (int)shape[0]};
+    vt_probe probe = {.B = (int)shape[0], .type = subject->type};
     vt_arena arena = {0};
     VT_TRY(vt_step_init(&probe.step, subject->model, NULL, config->smoothing, config->label_rule,
                         probe.B));
@@ -166,7 +167,7 @@ const vt_command vt_cmd_probe = {
     .name = "probe",
     .operands = "",
     .summary = "one forward and backward pass on given tensors: logits, shares, maps, gradients",
-    .takes = "config checkpoint input output set quiet",
+    .takes = "config checkpoint input output precision set quiet",
     .needs = "config checkpoint input output",
     .run = run,
 };

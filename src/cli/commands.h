@@ -14,6 +14,7 @@ typedef struct vt_subject {
     vt_config config; // without --config: defaults around the shape that the file tells
     vt_model *model;
     vt_real *weights; // a slab; NULL if there is no weights file
+    vt_elem type;     // --precision; fp32 where none is given
 } vt_subject;
 
 // Takes the configuration from --config and --set and the weights from a file (NULL: none), and

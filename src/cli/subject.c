@@ -105,11 +105,24 @@ static vt_status load_weights(vt_subject *subject, const vt_st_file *file)
     return vt_params_load(params, subject->weights, file, "");
 }
 
+static vt_status read_precision(vt_elem *type, const char *name)
+{
+    vt_config wish = {.model = {.num_heads = 1}}; // of an even width
+    if (!name) return VT_OK;
+    VT_REQUIRE(!strcmp(name, "fp32") || !strcmp(name, "bf16"), VT_ERR_USAGE,
+               "--precision: expected fp32 or bf16, got \"%s\"", name);
+    wish.train.precision = !strcmp(name, "bf16") ? VT_PRECISION_BF16 : VT_PRECISION_FP32;
+    VT_TRY(vt_precision_settle(&wish));
+    *type = vt_precision_type(wish.train.precision);
+    return VT_OK;
+}
+
 vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *weights_path)
 {
     *subject = (vt_subject){0};
     vt_st_file *file = NULL;
     vt_status status = VT_OK;
+    VT_TRY(read_precision(&subject->type, args->precision));
     if (weights_path) VT_TRY_OR_FAIL(status, vt_st_open(&file, weights_path));
     VT_TRY_OR_FAIL(status, configure(&subject->config, args, file));
     vt_threads_set(subject->config.train.threads);

@@ -16,10 +16,10 @@
 
 #include <assert.h>
 
-// (2,T) of a sample: d, and the room to compute A d.
+// (3,T) of a sample: d, and the room to compute A d.
 static vt_real *sample_tokens(const vt_label *label, int sample)
 {
-    return label->tokens + (size_t)sample * 2 * label->layout.tokens;
+    return label->tokens + (size_t)sample * 3 * (size_t)label->layout.tokens;
 }
 
 static vt_real reference(const vt_label *label, int sample)
@@ -36,7 +36,7 @@ static vt_real mean_of(const vt_real *x, int n)
 
 static void place(vt_label *label, vt_arena *arena, int B)
 {
-    label->tokens = VT_ARENA_TAKE(arena, vt_real, (size_t)B * 2 * label->layout.tokens);
+    label->tokens = VT_ARENA_TAKE(arena, vt_real, (size_t)B * 3 * (size_t)label->layout.tokens);
 }
 
 static void begin(vt_label *label)
@@ -52,55 +52,63 @@ static void begin(vt_label *label)
     }
 }
 
-// Global attention: one pass over the maps in the order of memory.
-static void move_all(vt_real *restrict d, vt_real *restrict moved, const vt_attn_view *view)
+// Global attention: what each query's row of this head's map gathers. Row by row, while it is in the
+// first-level cache.
+static void gather(vt_real *restrict moved, const vt_real *restrict d, const vt_attn_view *view)
 {
-    int H = view->H, T = view->T;
-    const vt_real *row = view->maps;
-    for (int i = 0; i < T; i++) moved[i] = 0;
-    for (int h = 0; h < H; h++)
-        for (int i = 0; i < T; i++, row += T) {
-            vt_real sum = 0;
+    const int T = view->T;
+    for (int i = 0; i < view->R; i++) {
+        const vt_real *row = view->map + (size_t)i * (size_t)view->ld;
+        vt_real sum = 0;
 #pragma omp simd reduction(+ : sum)
-            for (int j = 0; j < T; j++) sum += row[j] * d[j];
-            moved[i] += sum;
-        }
-    for (int i = 0; i < T; i++) d[i] = (d[i] + moved[i] / (vt_real)H) / 2;
+        for (int j = 0; j < T; j++) sum += row[j] * d[j];
+        moved[i] += sum;
+    }
 }
 
 // Attention within a window: the tokens listed move. Padding has no share, so rows of A are
-// restricted to real keys and renormalised.
-static void move_listed(vt_real *restrict d, vt_real *restrict moved, const vt_attn_view *view)
+// restricted to real keys and renormalised: mass is the part of a row, all heads, that is real.
+static void gather_listed(vt_real *restrict moved, vt_real *restrict mass,
+                          const vt_real *restrict d, const vt_attn_view *view)
 {
-    int H = view->H, T = view->T;
     const int32_t *tokens = view->tokens;
-    for (int i = 0; i < T; i++) {
+    for (int i = 0; i < view->R; i++) {
         if (tokens[i] < 0) continue;
-        vt_real sum = 0, mass = 0;
-        for (int h = 0; h < H; h++) {
-            const vt_real *row = view->maps + ((size_t)h * T + i) * T;
-            for (int j = 0; j < T; j++) {
-                if (tokens[j] < 0) continue;
-                sum += row[j] * d[tokens[j]];
-                mass += row[j];
-            }
+        const vt_real *row = view->map + (size_t)i * (size_t)view->ld;
+        for (int j = 0; j < view->T; j++) {
+            if (tokens[j] < 0) continue;
+            moved[tokens[i]] += row[j] * d[tokens[j]];
+            mass[tokens[i]] += row[j];
         }
-        moved[tokens[i]] = mass > 0 ? sum / mass : d[tokens[i]]; // nothing real seen: stays
     }
-    for (int i = 0; i < T; i++)
-        if (tokens[i] >= 0) d[tokens[i]] = (d[tokens[i]] + moved[tokens[i]]) / 2;
+}
+
+static void move_listed(vt_real *restrict d, const vt_real *restrict moved,
+                        const vt_real *restrict mass, const vt_attn_view *view)
+{
+    for (int i = 0; i < view->R; i++) {
+        const int32_t t = view->tokens[i];
+        if (t >= 0 && mass[t] > 0)
+            d[t] = (d[t] + moved[t] / mass[t]) / 2; // nothing real seen: stays
+    }
 }
 
 static void on_attention(void *self, const vt_attn_view *view)
 {
     const vt_label *label = self;
-    vt_real *d = sample_tokens(label, view->sample), *moved = d + label->layout.tokens;
-    if (view->tokens) {
-        move_listed(d, moved, view);
-        return;
-    }
-    assert(view->T == label->layout.tokens);
-    move_all(d, moved, view);
+    const int T = label->layout.tokens, H = view->H;
+    vt_real *d = sample_tokens(label, view->sample), *moved = d + T, *mass = moved + T;
+    if (view->head == 0)
+        for (int i = 0; i < T; i++) moved[i] = mass[i] = 0;
+    if (view->tokens)
+        gather_listed(moved, mass, d, view);
+    else
+        gather(moved, d, view);
+    if (view->head < H - 1) return;
+    if (view->tokens)
+        move_listed(d, moved, mass, view);
+    else // what did not ask is not read any more
+        for (int i = 0; i < view->R; i++) d[i] = (d[i] + moved[i] / (vt_real)H) / 2;
 }
 
 static vt_real clamp_share(vt_real share)

@@ -1,18 +1,21 @@
 // The transformer block of ViT and DeiT.
 //
-// Forward keeps the input, qkv, the attention maps, attention's output, the middle and the MLP's
-// hidden layer before GELU; the outputs of the norms and of GELU are computed again in the backward
-// pass, which costs little and saves a third of the memory. The backward pass of a chunk leaves the
-// inputs and the output gradients of the four linear layers behind; their weight gradients are then
-// products over the whole batch, with their output rows shared out to the threads.
+// A chunk goes through the block in one thread's cache: the MLP takes it a few rows at a time, attention
+// an image at a time. The backward pass of a chunk leaves the inputs and the output gradients of the
+// linear layers behind as panels; their weight gradients are then products over the whole batch, with
+// their output rows shared out to the threads, summed in the order of chunks.
 #include "block.h"
 
 #include "vitrain/base/rng.h"
 
 #include <stdio.h>
+#include <string.h>
 
 // Dropout's sites in a block; site 0 of the model is the one after the position embedding.
 enum { SITE_ATTN, SITE_PROJ, SITE_ACT, SITE_FC2, SITES };
+
+// Rows that the MLP takes at a time: as many as a product likes to have.
+enum { MLP_ROWS = 208, ROW_MULTIPLE = 8 };
 
 vt_status vt_linear_declare(vt_params *params, vt_linear_param *param, vt_init init, bool bias,
                             int I, int O, const char *prefix)
@@ -52,79 +55,195 @@ vt_status vt_block_declare(vt_params *params, vt_block_param *p, const vt_block_
     return declare_linear(params, &p->fc2, true, s->F, s->C, layer, "mlp.fc2");
 }
 
-// count x a x b elements
-static vt_real *take(vt_arena *arena, int count, size_t a, int b)
+// ---- memory ----
+
+char *vt_chunk_panels_place(vt_arena *arena, vt_elem type, const vt_chunks *chunks, int n,
+                            bool left)
 {
-    return VT_ARENA_TAKE(arena, vt_real, (size_t)count * a * (size_t)b);
+    return vt_arena_take(arena, (size_t)chunks->count,
+                         vt_panels_bytes(type, chunks->rows, n, left));
 }
 
-void vt_block_saved_place(vt_block_saved *saved, vt_arena *arena, const vt_block_shape *s,
-                          int images, int maps)
+vt_panels vt_chunk_panels(const char *place, vt_elem type, const vt_chunks *chunks, int index,
+                          int k, int n, bool left)
+{
+    const size_t bytes = vt_panels_bytes(type, chunks->rows, n, left);
+    return vt_panels_at((char *)place + (size_t)index * bytes, type, k, n, left);
+}
+
+// The parts of timm's four linear layers that are products of their own.
+typedef struct linear_view {
+    size_t w, b; // offsets
+    bool has_bias;
+    int I, O;
+} linear_view;
+
+static linear_view view_of(const vt_block_param *p, vt_block_linear which)
+{
+    const vt_linear_param *l[VT_BLOCK_LINEARS] = {&p->qkv, &p->qkv, &p->proj, &p->fc1, &p->fc2};
+    const vt_linear_param *own = l[which];
+    linear_view view = {own->w, own->b, own->has_bias, own->I, own->O};
+    if (which > VT_BLOCK_KV) return view;
+    const size_t C = (size_t)own->I;
+    view.O = (int)(which == VT_BLOCK_Q ? C : 2 * C);
+    view.w += which == VT_BLOCK_Q ? 0 : C * C;
+    view.b += which == VT_BLOCK_Q ? 0 : C;
+    return view;
+}
+
+static void sizes_of(int *I, int *O, const vt_block_shape *s, vt_block_linear which)
+{
+    const int inputs[VT_BLOCK_LINEARS] = {s->C, s->C, s->C, s->C, s->F};
+    const int outputs[VT_BLOCK_LINEARS] = {s->C, 2 * s->C, s->C, s->F, s->C};
+    *I = inputs[which];
+    *O = outputs[which];
+}
+
+void vt_block_packed_place(vt_block_packed *packed, vt_arena *arena, const vt_block_shape *s,
+                           bool backward)
+{
+    for (int i = 0; i < VT_BLOCK_LINEARS; i++) {
+        int I, O;
+        sizes_of(&I, &O, s, i);
+        const size_t f = vt_panels_bytes(s->type, I, O, false),
+                     b = backward ? vt_panels_bytes(s->type, O, I, false) : 0;
+        packed->forward[i] = vt_panels_at(vt_arena_take(arena, f, 1), s->type, I, O, false);
+        packed->backward[i] = vt_panels_at(vt_arena_take(arena, b, 1), s->type, O, I, false);
+    }
+}
+
+// images x a x b numbers
+static vt_real *take(vt_arena *arena, int images, size_t a, int b)
+{
+    return VT_ARENA_TAKE(arena, vt_real, (size_t)images * a * (size_t)b);
+}
+
+static void *take_typed(vt_arena *arena, vt_elem type, int images, size_t a, int b)
+{
+    return vt_arena_take(arena, (size_t)images * a * (size_t)b, vt_elem_size(type));
+}
+
+static void place_kept(vt_block_saved *saved, vt_arena *arena, const vt_block_shape *s, int images,
+                       bool maps)
 {
     const size_t T = (size_t)s->T;
-    saved->x = take(arena, images, T, s->C);
     saved->mean1 = take(arena, images, T, 1);
     saved->rstd1 = take(arena, images, T, 1);
-    saved->qkv = take(arena, images, T, 3 * s->C);
-    saved->maps = take(arena, maps, T * T, s->H);
-    saved->y = take(arena, images, T, s->C);
+    saved->q = take_typed(arena, s->type, images, T, s->C);
+    saved->kv = take_typed(arena, s->type, images, T, 2 * s->C);
+    saved->maps = maps ? take_typed(arena, s->type, images * s->H, T, vt_map_ld(s->T)) : NULL;
     saved->mid = take(arena, images, T, s->C);
     saved->mean2 = take(arena, images, T, 1);
     saved->rstd2 = take(arena, images, T, 1);
-    saved->hidden = take(arena, images, T, s->F);
+    saved->hidden = take_typed(arena, s->type, images, T, s->F);
+}
+
+void vt_block_saved_place(vt_block_saved *saved, int depth, vt_arena *arena,
+                          const vt_block_shape *s, vt_recompute recompute, const vt_chunks *chunks)
+{
+    const vt_elem type = s->type;
+    for (int l = 0; l < depth; l++) {
+        vt_block_inputs *inputs = &saved[l].inputs, *shared = &saved[0].inputs;
+        saved[l].x = take(arena, chunks->B, (size_t)s->T, s->C);
+        if (recompute != VT_RECOMPUTE_BLOCK) place_kept(&saved[l], arena, s, chunks->B, true);
+        if (l == 0 || recompute == VT_RECOMPUTE_NONE) {
+            inputs->normed1 = vt_chunk_panels_place(arena, type, chunks, s->C, false);
+            inputs->normed2 = vt_chunk_panels_place(arena, type, chunks, s->C, false);
+            inputs->act = vt_chunk_panels_place(arena, type, chunks, s->F, false);
+        } else {
+            *inputs = *shared;
+        }
+        inputs->y = l == 0 || recompute != VT_RECOMPUTE_BLOCK
+                        ? vt_chunk_panels_place(arena, type, chunks, s->C, false)
+                        : shared->y;
+        inputs->asking =
+            l == 0 ? vt_chunk_panels_place(arena, type, chunks, s->C, false) : shared->asking;
+    }
 }
 
 void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt_block_shape *s,
-                            int images)
+                            int images, bool training, vt_recompute recompute)
 {
     const size_t T = (size_t)s->T;
-    scratch->normed = take(arena, images, T, s->C);
-    scratch->act = take(arena, images, T, s->F);
-    scratch->square = take(arena, 2, T, s->T);
+    const vt_dropout drop;
+    const vt_attention at = {.T = s->T,
+                             .R = s->T,
+                             .H = s->H,
+                             .D = s->C / s->H,
+                             .type = s->type,
+                             .drop = s->attn_drop > 0 ? &drop : NULL};
+    scratch->normed = take_typed(arena, s->type, images, T, s->C);
+    scratch->asking = take_typed(arena, s->type, images, T, s->C);
+    scratch->act = take_typed(arena, s->type, images, T, s->F);
+    scratch->branch = take(arena, images, T, s->C);
+    scratch->attention = vt_arena_take(arena, vt_attention_scratch_bytes(&at), 1);
+    place_kept(&scratch->chunk, arena, s, images, training && recompute == VT_RECOMPUTE_BLOCK);
+    scratch->chunk.inputs = (vt_block_inputs){0};
+    if (!training) return;
+    scratch->dact = take_typed(arena, s->type, images, T, s->F);
+    scratch->dkv = take_typed(arena, s->type, images, T, 2 * s->C);
 }
 
 void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_shape *s,
-                          int images, int chunks)
+                          const vt_chunks *chunks)
 {
-    const size_t T = (size_t)s->T;
-    grads->normed1 = take(arena, images, T, s->C);
-    grads->normed2 = take(arena, images, T, s->C);
-    grads->act = take(arena, images, T, s->F);
-    grads->dqkv = take(arena, images, T, 3 * s->C);
-    grads->dproj = take(arena, images, T, s->C);
-    grads->dfc2 = take(arena, images, T, s->C);
-    grads->dhidden = take(arena, images, T, s->F);
-    grads->norms = take(arena, chunks, 4, s->C);
+    for (int i = 0; i < VT_BLOCK_LINEARS; i++) {
+        int I, O;
+        sizes_of(&I, &O, s, i);
+        grads->dy[i] = vt_chunk_panels_place(arena, s->type, chunks, O, true);
+    }
+    grads->norms = take(arena, chunks->count, 4, s->C);
 }
 
-vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *s, int first)
+vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *s,
+                                 const vt_chunk *chunk)
 {
-    const size_t t = (size_t)first * (size_t)s->T, C = (size_t)s->C, F = (size_t)s->F;
-    return (vt_block_saved){.x = saved->x + t * C,
-                            .mean1 = saved->mean1 + t,
-                            .rstd1 = saved->rstd1 + t,
-                            .qkv = saved->qkv + t * 3 * C,
-                            .maps = saved->maps + t * (size_t)s->T * (size_t)s->H,
-                            .y = saved->y + t * C,
-                            .mid = saved->mid + t * C,
-                            .mean2 = saved->mean2 + t,
-                            .rstd2 = saved->rstd2 + t,
-                            .hidden = saved->hidden + t * F};
+    const size_t first = (size_t)chunk->first, T = (size_t)s->T, C = (size_t)s->C, t = first * T,
+                 r = first * (size_t)chunk->R, F = (size_t)s->F;
+    return (vt_block_saved){
+        .x = saved->x + t * C,
+        .mean1 = saved->mean1 + t,
+        .rstd1 = saved->rstd1 + t,
+        .q = vt_at(saved->q, s->type, r * C),
+        .kv = vt_at(saved->kv, s->type, t * 2 * C),
+        .maps = vt_at(saved->maps, s->type, r * (size_t)s->H * (size_t)vt_map_ld(s->T)),
+        .mid = saved->mid + r * C,
+        .mean2 = saved->mean2 + r,
+        .rstd2 = saved->rstd2 + r,
+        .hidden = vt_at(saved->hidden, s->type, r * F),
+        .inputs = saved->inputs};
 }
 
-vt_block_grads vt_block_grads_at(const vt_block_grads *g, const vt_block_shape *s, int first,
-                                 int chunk)
+// ---- packing ----
+
+int vt_block_pack_tasks(const vt_block_packed *packed, bool backward)
 {
-    const size_t t = (size_t)first * (size_t)s->T, C = (size_t)s->C, F = (size_t)s->F;
-    return (vt_block_grads){.normed1 = g->normed1 + t * C,
-                            .normed2 = g->normed2 + t * C,
-                            .act = g->act + t * F,
-                            .dqkv = g->dqkv + t * 3 * C,
-                            .dproj = g->dproj + t * C,
-                            .dfc2 = g->dfc2 + t * C,
-                            .dhidden = g->dhidden + t * F,
-                            .norms = g->norms + (size_t)chunk * 4 * C};
+    int tasks = 0;
+    for (int i = 0; i < VT_BLOCK_LINEARS; i++)
+        tasks += vt_panels_count(&packed->forward[i]) +
+                 (backward ? vt_panels_count(&packed->backward[i]) : 0);
+    return tasks;
 }
+
+void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param *p,
+                   const vt_real *weights)
+{
+    for (int i = 0; i < 2 * VT_BLOCK_LINEARS; i++) {
+        const bool backward = i >= VT_BLOCK_LINEARS;
+        const vt_block_linear which = i % VT_BLOCK_LINEARS;
+        const vt_panels *panels = backward ? &packed->backward[which] : &packed->forward[which];
+        const int count = vt_panels_count(panels);
+        if (task < count) {
+            const linear_view l = view_of(p, which);
+            vt_panels_pack(panels, task, 0, weights + l.w, VT_REAL, l.I, backward ? VT_N : VT_T,
+                           panels->k);
+            return;
+        }
+        task -= count;
+    }
+}
+
+// ---- a chunk's rows ----
 
 static vt_dropout dropout_at(const vt_chunk *chunk, double p, int image, int site)
 {
@@ -133,16 +252,6 @@ static vt_dropout dropout_at(const vt_chunk *chunk, double p, int image, int sit
                         .stream = (uint32_t)(VT_STREAM_DROPOUT + 1 + chunk->layer * SITES + site),
                         .step = chunk->pass->step,
                         .sample = (uint32_t)(chunk->first + image)};
-}
-
-// Dropout of every image of the chunk, `per_image` elements each, in place.
-static void drop(vt_real *x, const vt_chunk *chunk, double p, int site, size_t per_image)
-{
-    if (!chunk->pass->stochastic || p <= 0) return;
-    for (int i = 0; i < chunk->count; i++) {
-        vt_dropout d = dropout_at(chunk, p, i, site);
-        vt_dropout_apply(x + i * per_image, x + i * per_image, &d, 0, per_image);
-    }
 }
 
 // Branch 0 is attention, 1 the MLP.
@@ -154,156 +263,438 @@ static vt_real branch_scale(const vt_chunk *chunk, int image, int branch)
                               (uint32_t)(2 * chunk->layer + branch));
 }
 
-// out = in + scale_of_image branch
-static void residual(vt_real *out, const vt_real *in, const vt_real *branch, const vt_chunk *chunk,
-                     int which, size_t per_image)
+// Some of a chunk's (count,R) rows, `row` .. `row + rows - 1`.
+typedef struct span {
+    int row, rows;
+} span;
+
+// The part of a span that lies in one image, beginning at its row `at`: (image, first row in it, rows).
+typedef struct part {
+    int image, token, rows;
+} image_part;
+
+static image_part part_at(const span *s, int at, int R)
 {
-    for (int i = 0; i < chunk->count; i++)
-        vt_add_scaled(out + i * per_image, in + i * per_image, branch_scale(chunk, i, which),
-                      branch + i * per_image, per_image);
+    const int row = s->row + at, image = row / R, token = row % R;
+    const int left = s->rows - at, rest = R - token;
+    return (image_part){image, token, left < rest ? left : rest};
 }
 
-// dbranch = scale_of_image dx
-static void residual_backward(vt_real *dbranch, const vt_real *dx, const vt_chunk *chunk, int which,
-                              size_t per_image)
+// Dropout of a span's rows, `width` numbers each, in place. x: the span's first row.
+static void drop(void *x, vt_elem type, const vt_chunk *chunk, const span *s, double p, int site,
+                 int width)
 {
-    for (int i = 0; i < chunk->count; i++) {
-        vt_real scale = branch_scale(chunk, i, which);
-        const vt_real *from = dx + i * per_image;
-        vt_real *to = dbranch + i * per_image;
-        for (size_t k = 0; k < per_image; k++) to[k] = scale * from[k];
+    if (!chunk->pass->stochastic || p <= 0) return;
+    for (int at = 0; at < s->rows;) {
+        const image_part piece = part_at(s, at, chunk->R);
+        const vt_dropout d = dropout_at(chunk, p, piece.image, site);
+        void *rows = vt_at(x, type, (size_t)at * (size_t)width);
+        vt_dropout_apply(rows, rows, type, &d, (size_t)piece.token * (size_t)width,
+                         (size_t)piece.rows * (size_t)width);
+        at += piece.rows;
     }
 }
 
-static void linear(vt_real *y, const vt_real *x, const vt_linear_param *p, const vt_real *weights,
+// out = in + scale_of_image branch, for a span's rows of out and branch; in has tokens_in rows an image
+// and begins with the chunk's first.
+static void residual(vt_real *out, const vt_real *in, int tokens_in, const vt_real *branch,
+                     const vt_chunk *chunk, const span *s, int which, int C)
+{
+    for (int at = 0; at < s->rows;) {
+        const image_part piece = part_at(s, at, chunk->R);
+        const size_t to = (size_t)at * (size_t)C,
+                     from = ((size_t)piece.image * (size_t)tokens_in + (size_t)piece.token) *
+                            (size_t)C;
+        vt_add_scaled(out + to, in + from, branch_scale(chunk, piece.image, which), branch + to,
+                      (size_t)piece.rows * (size_t)C);
+        at += piece.rows;
+    }
+}
+
+// dbranch = scale_of_image dx, for a span's rows.
+static void residual_backward(void *dbranch, vt_elem type, const vt_real *dx, const vt_chunk *chunk,
+                              const span *s, int which, int C)
+{
+    for (int at = 0; at < s->rows;) {
+        const image_part piece = part_at(s, at, chunk->R);
+        const size_t row = (size_t)at * (size_t)C;
+        vt_scale(vt_at(dbranch, type, row), type, branch_scale(chunk, piece.image, which), dx + row,
+                 (size_t)piece.rows * (size_t)C);
+        at += piece.rows;
+    }
+}
+
+// The span `i` of `spans` that the MLP takes a chunk in.
+static int mlp_spans(const vt_chunk *chunk)
+{
+    return (chunk->count * chunk->R + MLP_ROWS - 1) / MLP_ROWS;
+}
+
+static span mlp_span(const vt_chunk *chunk, int i)
+{
+    const int rows = chunk->count * chunk->R, spans = mlp_spans(chunk);
+    const int first = vt_share(rows, ROW_MULTIPLE, i, spans);
+    return (span){first, vt_share(rows, ROW_MULTIPLE, i + 1, spans) - first};
+}
+
+// The rows that ask, packed together: all of them, or the first R of each image's T.
+static const void *asking_rows(void *to, const void *rows, const vt_block_shape *s,
+                               const vt_chunk *chunk)
+{
+    if (chunk->R == s->T) return rows;
+    const size_t C = (size_t)s->C, R = (size_t)chunk->R, T = (size_t)s->T;
+    for (size_t i = 0; i < (size_t)chunk->count; i++)
+        memcpy(vt_at(to, s->type, i * R * C), vt_at(rows, s->type, i * T * C),
+               R * C * vt_elem_size(s->type));
+    return to;
+}
+
+// Everything that a pass of one chunk needs.
+typedef struct work {
+    const vt_block_saved *saved;
+    const vt_block_packed *packed;
+    const vt_block_param *param;
+    const vt_block_shape *shape;
+    const vt_real *weights;
+    const vt_block_scratch *scratch;
+    const vt_chunk *chunk;
+} work;
+
+// y = x Wt + b, y of any type.
+static void linear(const work *w, void *y, vt_elem type, const void *x, vt_block_linear which,
                    int M)
 {
-    vt_linear_forward(y, x, weights + p->w, p->has_bias ? weights + p->b : NULL, M, p->I, p->O);
+    const vt_elem stored = w->shape->type;
+    const linear_view l = view_of(w->param, which);
+    vt_product((vt_rows){y, type, l.O}, vt_left_rows(x, stored, l.I), &w->packed->forward[which],
+               l.has_bias ? w->weights + l.b : NULL, VT_SET, M);
 }
 
-static void linear_input(vt_real *dx, const vt_real *dy, const vt_linear_param *p,
-                         const vt_real *weights, int M)
+// dx = dy W, or +=.
+static void linear_input(const work *w, void *dx, vt_elem type, const void *dy,
+                         vt_block_linear which, vt_into into, int M)
 {
-    vt_linear_backward_input(dx, dy, weights + p->w, M, p->I, p->O);
+    const vt_elem stored = w->shape->type;
+    const linear_view l = view_of(w->param, which);
+    vt_product((vt_rows){dx, type, l.I}, vt_left_rows(dy, stored, l.O), &w->packed->backward[which],
+               NULL, into, M);
 }
 
-static vt_attention attention_of(const vt_block_shape *s, const vt_chunk *chunk, vt_dropout *d,
-                                 int image)
+// Leaves a span's rows x: (rows,n) as panels.
+static void leave(const work *w, char *place, const void *x, vt_elem type, int n, bool left,
+                  int tokens, const span *s)
 {
-    vt_attention at = {.T = s->T, .H = s->H, .D = s->C / s->H};
-    if (chunk->pass->stochastic && s->attn_drop > 0) {
-        *d = dropout_at(chunk, s->attn_drop, image, SITE_ATTN);
+    if (!place) return;
+    const vt_chunk *c = w->chunk;
+    const vt_panels p =
+        vt_chunk_panels(place, w->shape->type, c->chunks, c->index, c->count * tokens, n, left);
+    vt_panels_pack_all(&p, s->row, x, type, n, VT_N, s->rows);
+}
+
+static span whole(const work *w, int tokens)
+{
+    return (span){0, w->chunk->count * tokens};
+}
+
+// Norm1's output for kv, and for q the rows of it that ask.
+static void leave_normed1(const work *w, const void *normed, const void *asking)
+{
+    const vt_block_shape *s = w->shape;
+    const span all = whole(w, s->T), few = whole(w, w->chunk->R);
+    leave(w, w->saved->inputs.normed1, normed, s->type, s->C, false, s->T, &all);
+    if (w->chunk->R < s->T)
+        leave(w, w->saved->inputs.asking, asking, s->type, s->C, false, w->chunk->R, &few);
+}
+
+// ---- attention ----
+
+// Hands maps on to the hooks.
+typedef struct listener {
+    const vt_pass *pass;
+    vt_attn_view view;
+} listener;
+
+static void on_map(void *self, int head, const vt_real *map)
+{
+    listener *l = self;
+    l->view.head = head;
+    l->view.map = map;
+    for (int k = 0; k < l->pass->n_hooks; k++)
+        l->pass->hooks[k].on_attention(l->pass->hooks[k].self, &l->view);
+}
+
+static vt_attention attention_of(const work *w, vt_dropout *d, int image)
+{
+    const vt_block_shape *s = w->shape;
+    vt_attention at = {.T = s->T,
+                       .R = w->chunk->R,
+                       .H = s->H,
+                       .D = s->C / s->H,
+                       .type = s->type,
+                       .ldq = s->C,
+                       .ldkv = 2 * s->C};
+    if (w->chunk->pass->stochastic && s->attn_drop > 0) {
+        *d = dropout_at(w->chunk, s->attn_drop, image, SITE_ATTN);
         at.drop = d;
     }
     return at;
 }
 
-static void attend(const vt_block_saved *saved, const vt_block_shape *s, vt_real *square,
-                   const vt_chunk *chunk)
+// One image's part of what attention reads and keeps.
+typedef struct image_view {
+    void *q, *k, *v, *maps;
+} image_view;
+
+static image_view image_at(const work *w, const void *q, const void *kv, int image)
 {
-    const size_t row = (size_t)s->T * (size_t)s->C,
-                 map = (size_t)s->H * (size_t)s->T * (size_t)s->T;
+    const vt_block_shape *s = w->shape;
+    const size_t i = (size_t)image, C = (size_t)s->C, R = (size_t)w->chunk->R, T = (size_t)s->T;
+    char *k = vt_at(kv, s->type, i * T * 2 * C);
+    const size_t map = (size_t)s->H * R * (size_t)vt_map_ld(s->T);
+    return (image_view){
+        .q = vt_at(q, s->type, i * R * C),
+        .k = k,
+        .v = vt_at(k, s->type, C),
+        .maps = w->saved->maps ? vt_at(w->saved->maps, s->type, i * map) : NULL,
+    };
+}
+
+// y: (count,R,C) out
+static void attend(const work *w, void *y, bool heard)
+{
+    const vt_block_shape *s = w->shape;
+    const vt_chunk *chunk = w->chunk;
+    const size_t row = (size_t)chunk->R * (size_t)s->C;
     for (int i = 0; i < chunk->count; i++) {
         vt_dropout d;
-        vt_attention at = attention_of(s, chunk, &d, i);
-        vt_real *maps = saved->maps + (chunk->maps_kept ? i * map : 0);
-        vt_attention_forward(saved->y + i * row, maps, saved->qkv + i * 3 * row, square, &at);
-        vt_attn_view view = {.layer = chunk->layer,
-                             .sample = chunk->first + i,
-                             .H = s->H,
-                             .T = s->T,
-                             .maps = maps,
-                             .x = saved->x + i * row};
-        for (int k = 0; k < chunk->pass->n_hooks; k++)
-            chunk->pass->hooks[k].on_attention(chunk->pass->hooks[k].self, &view);
+        vt_attention at = attention_of(w, &d, i);
+        const image_view v = image_at(w, w->saved->q, w->saved->kv, i);
+        listener l = {chunk->pass,
+                      {.layer = chunk->layer,
+                       .sample = chunk->first + i,
+                       .H = s->H,
+                       .R = chunk->R,
+                       .T = s->T,
+                       .ld = vt_map_ld(s->T),
+                       .x = w->saved->x + (size_t)i * (size_t)s->T * (size_t)s->C}};
+        if (heard && chunk->pass->n_hooks > 0) {
+            at.on_map = on_map;
+            at.self = &l;
+        }
+        vt_attention_forward(vt_at(y, s->type, (size_t)i * row), v.maps, v.q, v.k, v.v,
+                             w->scratch->attention, &at);
     }
 }
 
-void vt_block_forward(vt_real *out, const vt_block_saved *saved, const vt_block_param *p,
-                      const vt_block_shape *s, const vt_real *weights,
+// ---- forward ----
+
+static void forward_attention(const work *w, bool heard)
+{
+    const vt_block_shape *s = w->shape;
+    const vt_block_saved *saved = w->saved;
+    const vt_block_param *p = w->param;
+    const vt_block_scratch *scratch = w->scratch;
+    const span few = whole(w, w->chunk->R);
+    vt_layernorm_forward(scratch->normed, s->type, saved->mean1, saved->rstd1, saved->x,
+                         w->weights + p->norm1_w, w->weights + p->norm1_b, s->norm_eps,
+                         w->chunk->count * s->T, s->C);
+    linear(w, saved->kv, s->type, scratch->normed, VT_BLOCK_KV, w->chunk->count * s->T);
+    const void *asking = asking_rows(scratch->asking, scratch->normed, s, w->chunk);
+    linear(w, saved->q, s->type, asking, VT_BLOCK_Q, few.rows);
+    leave_normed1(w, scratch->normed, asking);
+    void *y = scratch->asking;
+    attend(w, y, heard);
+    leave(w, saved->inputs.y, y, s->type, s->C, false, w->chunk->R, &few);
+    linear(w, scratch->branch, VT_REAL, y, VT_BLOCK_PROJ, few.rows);
+    drop(scratch->branch, VT_REAL, w->chunk, &few, s->drop, SITE_PROJ, s->C);
+    residual(saved->mid, saved->x, s->T, scratch->branch, w->chunk, &few, 0, s->C);
+}
+
+// out: the chunk's, or NULL.
+static void forward_mlp(const work *w, vt_real *out, const span *rows)
+{
+    const vt_block_shape *s = w->shape;
+    const vt_block_saved *saved = w->saved;
+    const vt_block_param *p = w->param;
+    const vt_block_scratch *scratch = w->scratch;
+    const size_t first = (size_t)rows->row, C = (size_t)s->C, F = (size_t)s->F;
+    void *hidden = vt_at(saved->hidden, s->type, first * F);
+    vt_layernorm_forward(scratch->normed, s->type, saved->mean2 + first, saved->rstd2 + first,
+                         saved->mid + first * C, w->weights + p->norm2_w, w->weights + p->norm2_b,
+                         s->norm_eps, rows->rows, s->C);
+    leave(w, saved->inputs.normed2, scratch->normed, s->type, s->C, false, w->chunk->R, rows);
+    linear(w, hidden, s->type, scratch->normed, VT_BLOCK_FC1, rows->rows);
+    vt_gelu_forward(scratch->act, hidden, s->type, (size_t)rows->rows * F);
+    drop(scratch->act, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
+    leave(w, saved->inputs.act, scratch->act, s->type, s->F, false, w->chunk->R, rows);
+    if (!out) return;
+    linear(w, scratch->branch, VT_REAL, scratch->act, VT_BLOCK_FC2, rows->rows);
+    drop(scratch->branch, VT_REAL, w->chunk, rows, s->drop, SITE_FC2, s->C);
+    residual(out + first * C, saved->mid, w->chunk->R, scratch->branch, w->chunk, rows, 1, s->C);
+}
+
+void vt_block_forward(vt_real *out, const vt_block_saved *saved, const vt_block_packed *packed,
+                      const vt_block_param *p, const vt_block_shape *s, const vt_real *weights,
                       const vt_block_scratch *scratch, const vt_chunk *chunk)
 {
-    const int M = chunk->count * s->T, C = s->C, F = s->F;
-    const size_t per_image = (size_t)s->T * (size_t)C, per_hidden = (size_t)s->T * (size_t)F;
-    vt_real *normed = scratch->normed, *act = scratch->act;
-
-    vt_layernorm_forward(normed, saved->mean1, saved->rstd1, saved->x, weights + p->norm1_w,
-                         weights + p->norm1_b, s->norm_eps, M, C);
-    linear(saved->qkv, normed, &p->qkv, weights, M);
-    attend(saved, s, scratch->square, chunk);
-    linear(normed, saved->y, &p->proj, weights, M);
-    drop(normed, chunk, s->drop, SITE_PROJ, per_image);
-    residual(saved->mid, saved->x, normed, chunk, 0, per_image);
-
-    vt_layernorm_forward(normed, saved->mean2, saved->rstd2, saved->mid, weights + p->norm2_w,
-                         weights + p->norm2_b, s->norm_eps, M, C);
-    linear(saved->hidden, normed, &p->fc1, weights, M);
-    vt_gelu_forward(act, saved->hidden, (size_t)M * (size_t)F);
-    drop(act, chunk, s->drop, SITE_ACT, per_hidden);
-    linear(normed, act, &p->fc2, weights, M);
-    drop(normed, chunk, s->drop, SITE_FC2, per_image);
-    residual(out, saved->mid, normed, chunk, 1, per_image);
-}
-
-static void backward_mlp(vt_real *dx, const vt_block_saved *saved, const vt_block_param *p,
-                         const vt_block_shape *s, const vt_real *weights, const vt_block_grads *g,
-                         vt_real *dnormed, const vt_chunk *chunk)
-{
-    const int M = chunk->count * s->T, C = s->C, F = s->F;
-    const size_t per_image = (size_t)s->T * (size_t)C, per_hidden = (size_t)s->T * (size_t)F;
-    residual_backward(g->dfc2, dx, chunk, 1, per_image);
-    drop(g->dfc2, chunk, s->drop, SITE_FC2, per_image);
-    linear_input(g->dhidden, g->dfc2, &p->fc2, weights, M);
-    drop(g->dhidden, chunk, s->drop, SITE_ACT, per_hidden);
-    vt_gelu_forward(g->act, saved->hidden, (size_t)M * (size_t)F);
-    drop(g->act, chunk, s->drop, SITE_ACT, per_hidden);
-    vt_gelu_backward(g->dhidden, g->dhidden, saved->hidden, (size_t)M * (size_t)F);
-    vt_layernorm_again(g->normed2, saved->mid, weights + p->norm2_w, weights + p->norm2_b,
-                       saved->mean2, saved->rstd2, M, C);
-    linear_input(dnormed, g->dhidden, &p->fc1, weights, M);
-    vt_layernorm_backward(dx, g->norms + 2 * C, g->norms + 3 * C, dnormed, saved->mid,
-                          weights + p->norm2_w, saved->mean2, saved->rstd2, true, M, C);
-}
-
-static void backward_attention(vt_real *dx, const vt_block_saved *saved, const vt_block_param *p,
-                               const vt_block_shape *s, const vt_real *weights,
-                               const vt_block_grads *g, const vt_block_scratch *scratch,
-                               const vt_chunk *chunk)
-{
-    const int M = chunk->count * s->T, C = s->C;
-    const size_t per_image = (size_t)s->T * (size_t)C,
-                 map = (size_t)s->H * (size_t)s->T * (size_t)s->T;
-    vt_real *dnormed = scratch->normed;
-    residual_backward(g->dproj, dx, chunk, 0, per_image);
-    drop(g->dproj, chunk, s->drop, SITE_PROJ, per_image);
-    linear_input(dnormed, g->dproj, &p->proj, weights, M); // here the gradient of y
-    for (int i = 0; i < chunk->count; i++) {
-        vt_dropout d;
-        vt_attention at = attention_of(s, chunk, &d, i);
-        vt_attention_backward(g->dqkv + i * 3 * per_image, NULL, dnormed + i * per_image,
-                              saved->qkv + i * 3 * per_image, saved->maps + i * map,
-                              scratch->square, &at);
+    const work w = {saved, packed, p, s, weights, scratch, chunk};
+    forward_attention(&w, out != NULL);
+    for (int i = 0; i < mlp_spans(chunk); i++) {
+        const span rows = mlp_span(chunk, i);
+        forward_mlp(&w, out, &rows);
     }
-    vt_layernorm_again(g->normed1, saved->x, weights + p->norm1_w, weights + p->norm1_b,
-                       saved->mean1, saved->rstd1, M, C);
-    linear_input(dnormed, g->dqkv, &p->qkv, weights, M);
-    vt_layernorm_backward(dx, g->norms, g->norms + C, dnormed, saved->x, weights + p->norm1_w,
+}
+
+// ---- backward ----
+
+// Norm2's and GELU's outputs again; GELU's is at hand.
+static void leave_mlp_inputs(const work *w, const span *rows)
+{
+    const vt_block_shape *s = w->shape;
+    const vt_block_saved *saved = w->saved;
+    const size_t first = (size_t)rows->row;
+    void *normed = w->scratch->asking;
+    drop(w->scratch->act, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
+    leave(w, saved->inputs.act, w->scratch->act, s->type, s->F, false, w->chunk->R, rows);
+    vt_layernorm_again(normed, s->type, saved->mid + first * (size_t)s->C,
+                       w->weights + w->param->norm2_w, w->weights + w->param->norm2_b,
+                       saved->mean2 + first, saved->rstd2 + first, rows->rows, s->C);
+    leave(w, saved->inputs.normed2, normed, s->type, s->C, false, w->chunk->R, rows);
+}
+
+static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, vt_real *norms,
+                         bool again, const span *rows)
+{
+    const vt_block_shape *s = w->shape;
+    const vt_block_saved *saved = w->saved;
+    const vt_block_scratch *scratch = w->scratch;
+    const int C = s->C, R = w->chunk->R;
+    const size_t first = (size_t)rows->row;
+    const void *hidden = vt_at(saved->hidden, s->type, first * (size_t)s->F);
+    vt_real *dx = dout + first * (size_t)C;
+    void *dfc2 = scratch->normed, *dhidden = scratch->dact;
+    residual_backward(dfc2, s->type, dx, w->chunk, rows, 1, C);
+    drop(dfc2, s->type, w->chunk, rows, s->drop, SITE_FC2, C);
+    leave(w, g->dy[VT_BLOCK_FC2], dfc2, s->type, C, true, R, rows);
+    linear_input(w, dhidden, s->type, dfc2, VT_BLOCK_FC2, VT_SET, rows->rows);
+    drop(dhidden, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
+    vt_gelu_backward(dhidden, again ? scratch->act : NULL, dhidden, hidden, s->type,
+                     (size_t)rows->rows * (size_t)s->F);
+    if (again) leave_mlp_inputs(w, rows);
+    leave(w, g->dy[VT_BLOCK_FC1], dhidden, s->type, s->F, true, R, rows);
+    linear_input(w, scratch->branch, VT_REAL, dhidden, VT_BLOCK_FC1, VT_SET, rows->rows);
+    vt_layernorm_backward(dx, norms + 2 * C, norms + 3 * C, scratch->branch,
+                          saved->mid + first * (size_t)C, w->weights + w->param->norm2_w,
+                          saved->mean2 + first, saved->rstd2 + first, true, rows->rows, C);
+}
+
+// dnormed: (count,T,C) out, the gradient of norm1's output.
+static void norm1_output_gradient(const work *w, vt_real *dnormed, const void *dq, const void *dkv)
+{
+    const vt_block_shape *s = w->shape;
+    const int count = w->chunk->count, R = w->chunk->R, C = s->C;
+    linear_input(w, dnormed, VT_REAL, dkv, VT_BLOCK_KV, VT_SET, count * s->T);
+    if (R == s->T) {
+        linear_input(w, dnormed, VT_REAL, dq, VT_BLOCK_Q, VT_ADD, count * R);
+        return;
+    }
+    for (int i = 0; i < count; i++)
+        linear_input(w, dnormed + (size_t)i * (size_t)s->T * (size_t)C, VT_REAL,
+                     vt_at(dq, s->type, (size_t)i * (size_t)R * (size_t)C), VT_BLOCK_Q, VT_ADD, R);
+}
+
+// The residual path around attention: the rows that asked pass their gradient on.
+static void spread(vt_real *dx, const vt_real *dout, const vt_block_shape *s, const vt_chunk *chunk)
+{
+    if (chunk->R == s->T) return; // the same memory
+    const size_t row = (size_t)s->C, R = (size_t)chunk->R * row, T = (size_t)s->T * row;
+    memset(dx, 0, (size_t)chunk->count * T * sizeof *dx);
+    for (size_t i = 0; i < (size_t)chunk->count; i++)
+        memcpy(dx + i * T, dout + i * R, R * sizeof *dx);
+}
+
+static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const vt_block_grads *g,
+                               vt_real *norms, bool again)
+{
+    const vt_block_shape *s = w->shape;
+    const vt_block_saved *saved = w->saved;
+    const vt_block_scratch *scratch = w->scratch;
+    const vt_block_param *p = w->param;
+    const int C = s->C, R = w->chunk->R, M = w->chunk->count * s->T;
+    const span few = whole(w, R), all = whole(w, s->T);
+    void *dproj = scratch->normed, *dy = scratch->asking, *dq = scratch->act, *dkv = scratch->dkv;
+    residual_backward(dproj, s->type, dout, w->chunk, &few, 0, C);
+    drop(dproj, s->type, w->chunk, &few, s->drop, SITE_PROJ, C);
+    leave(w, g->dy[VT_BLOCK_PROJ], dproj, s->type, C, true, R, &few);
+    linear_input(w, dy, s->type, dproj, VT_BLOCK_PROJ, VT_SET, few.rows);
+    for (int i = 0; i < w->chunk->count; i++) {
+        vt_dropout d;
+        const vt_attention at = attention_of(w, &d, i);
+        const image_view v = image_at(w, saved->q, saved->kv, i), dv = image_at(w, dq, dkv, i);
+        vt_attention_backward(dv.q, dv.k, dv.v, NULL,
+                              vt_at(dy, s->type, (size_t)i * (size_t)R * (size_t)C), v.q, v.k, v.v,
+                              v.maps, scratch->attention, &at);
+    }
+    leave(w, g->dy[VT_BLOCK_Q], dq, s->type, C, true, R, &few);
+    leave(w, g->dy[VT_BLOCK_KV], dkv, s->type, 2 * C, true, s->T, &all);
+    if (again) {
+        vt_layernorm_again(scratch->normed, s->type, saved->x, w->weights + p->norm1_w,
+                           w->weights + p->norm1_b, saved->mean1, saved->rstd1, M, C);
+        leave_normed1(w, scratch->normed,
+                      asking_rows(scratch->asking, scratch->normed, s, w->chunk));
+    }
+    norm1_output_gradient(w, scratch->branch, dq, dkv);
+    spread(dx, dout, s, w->chunk);
+    vt_layernorm_backward(dx, norms, norms + C, scratch->branch, saved->x, w->weights + p->norm1_w,
                           saved->mean1, saved->rstd1, true, M, C);
 }
 
-void vt_block_backward(vt_real *dx, const vt_block_saved *saved, const vt_block_param *p,
+void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
+                       const vt_block_packed *packed, const vt_block_param *p,
                        const vt_block_shape *s, const vt_real *weights, const vt_block_grads *g,
-                       const vt_block_scratch *scratch, const vt_chunk *chunk)
+                       const vt_block_scratch *scratch, const vt_chunk *chunk, bool again)
 {
-    for (int c = 0; c < 4 * s->C; c++) g->norms[c] = 0;
-    backward_mlp(dx, saved, p, s, weights, g, scratch->normed, chunk);
-    backward_attention(dx, saved, p, s, weights, g, scratch, chunk);
+    const work w = {saved, packed, p, s, weights, scratch, chunk};
+    vt_real *norms = g->norms + (size_t)chunk->index * 4 * (size_t)s->C;
+    memset(norms, 0, 4 * (size_t)s->C * sizeof *norms);
+    for (int i = 0; i < mlp_spans(chunk); i++) {
+        const span rows = mlp_span(chunk, i);
+        backward_mlp(&w, dout, g, norms, again, &rows);
+    }
+    backward_attention(&w, dx, dout, g, norms, again);
 }
 
-// Tasks: the four linear layers, each in `threads` slices of output rows, then one for the norms.
-int vt_block_tasks(int threads)
+// ---- weight gradients ----
+
+void vt_linear_gradient(vt_real *dw, vt_real *db, const char *dy, const char *x, vt_elem type,
+                        int I, int O, int part, int parts, const vt_chunks *chunks, int rows)
 {
-    return 4 * threads + 1;
+    const int multiple = vt_panel_width(true), first = vt_share(O, multiple, part, parts),
+              count = vt_share(O, multiple, part + 1, parts) - first;
+    if (count <= 0) return;
+    for (int i = 0; i < chunks->count; i++) {
+        const int left = chunks->B - i * chunks->images,
+                  k = (left < chunks->images ? left : chunks->images) * rows;
+        const vt_panels a = vt_chunk_panels(dy, type, chunks, i, k, O, true),
+                        b = vt_chunk_panels(x, type, chunks, i, k, I, false);
+        vt_product((vt_rows){dw + (size_t)first * (size_t)I, VT_REAL, I}, vt_left_panels(&a, first),
+                   &b, NULL, VT_ADD, count);
+        if (db) vt_panels_column_sums(db, &a, first, count);
+    }
+}
+
+// Tasks: the layers' output rows, in so many parts for each thread; the largest first. Each part reads the
+// whole of its layer's inputs. Last, the norms.
+static const struct {
+    vt_block_linear linear;
+    int parts;
+} gradient_order[VT_BLOCK_LINEARS] = {
+    {VT_BLOCK_FC2, 2}, {VT_BLOCK_FC1, 2}, {VT_BLOCK_KV, 1}, {VT_BLOCK_Q, 1}, {VT_BLOCK_PROJ, 1}};
+enum { PARTS = 7 };
+
+int vt_block_gradient_tasks(int threads)
+{
+    return PARTS * threads + 1;
 }
 
 static void norm_gradients(vt_real *slab, const vt_block_param *p, const vt_block_shape *s,
@@ -315,32 +706,23 @@ static void norm_gradients(vt_real *slab, const vt_block_param *p, const vt_bloc
             vt_add(slab + to[k], g->norms + ((size_t)chunk * 4 + (size_t)k) * C, C);
 }
 
-void vt_block_task(int task, int threads, vt_real *slab, const vt_block_saved *saved,
-                   const vt_block_param *p, const vt_block_shape *s, const vt_block_grads *g, int M,
-                   int chunks)
+void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inputs *inputs,
+                       const vt_block_grads *g, const vt_block_param *p, const vt_block_shape *s,
+                       const vt_chunks *chunks, int R)
 {
-    if (task == 4 * threads) {
-        norm_gradients(slab, p, s, g, chunks);
-        return;
+    const char *x[VT_BLOCK_LINEARS] = {R < s->T ? inputs->asking : inputs->normed1, inputs->normed1,
+                                       inputs->y, inputs->normed2, inputs->act};
+    for (int i = 0; i < VT_BLOCK_LINEARS; i++) {
+        const vt_block_linear which = gradient_order[i].linear;
+        const int parts = gradient_order[i].parts * threads;
+        if (task < parts) {
+            const linear_view l = view_of(p, which);
+            vt_linear_gradient(slab + l.w, l.has_bias ? slab + l.b : NULL, g->dy[which], x[which],
+                               s->type, l.I, l.O, task, parts, chunks,
+                               which == VT_BLOCK_KV ? s->T : R);
+            return;
+        }
+        task -= parts;
     }
-    const struct {
-        const vt_linear_param *param;
-        const vt_real *dy, *x;
-    } layers[4] = {{&p->fc1, g->dhidden, g->normed2},
-                   {&p->fc2, g->dfc2, g->act},
-                   {&p->qkv, g->dqkv, g->normed1},
-                   {&p->proj, g->dproj, saved->y}};
-    const vt_linear_param *l = layers[task / threads].param;
-    vt_linear_weight_slice(slab, l, layers[task / threads].dy, layers[task / threads].x,
-                           task % threads, threads, M);
-}
-
-void vt_linear_weight_slice(vt_real *slab, const vt_linear_param *l, const vt_real *dy,
-                            const vt_real *x, int slice, int slices, int M)
-{
-    int first = (int)((int64_t)l->O * slice / slices),
-        end = (int)((int64_t)l->O * (slice + 1) / slices);
-    if (end > first)
-        vt_linear_backward_weight(slab + l->w, l->has_bias ? slab + l->b : NULL, dy, x, first,
-                                  end - first, M, l->I, l->O);
+    norm_gradients(slab, p, s, g, chunks->count);
 }

@@ -1,6 +1,10 @@
 // A pre-norm transformer block (timm's Block): x += droppath(proj(attention(norm1 x))),
 // x += droppath(fc2(gelu(fc1(norm2 x)))). The unit of work is a chunk: a few images that one thread
 // carries through the block.
+//
+// Where only the first R tokens of each image are looked at afterwards (the last block of a model whose
+// head reads the class token), only those ask in attention and go through the MLP: everything from q on
+// has R rows an image, packed together; R = T elsewhere.
 #ifndef VITRAIN_MODEL_BLOCK_H
 #define VITRAIN_MODEL_BLOCK_H
 
@@ -24,44 +28,72 @@ typedef struct vt_block_shape {
     int T, C, H, F;
     vt_real norm_eps;
     double drop, attn_drop;
+    vt_elem type; // of stored activations and of the products' operands
 } vt_block_shape;
 
-// What the backward pass needs of the forward pass. For training each block has its own, for all
-// images of the batch; for inference all blocks share one, for the images of a chunk, per thread.
+// The block's products with weights. q and kv are the two parts of timm's qkv layer.
+typedef enum vt_block_linear {
+    VT_BLOCK_Q,
+    VT_BLOCK_KV,
+    VT_BLOCK_PROJ,
+    VT_BLOCK_FC1,
+    VT_BLOCK_FC2,
+    VT_BLOCK_LINEARS
+} vt_block_linear;
+
+// A block's weights, packed: for y = x Wt and for dx = dy W. One block at a time has its turn.
+typedef struct vt_block_packed {
+    vt_panels forward[VT_BLOCK_LINEARS], backward[VT_BLOCK_LINEARS];
+} vt_block_packed;
+
+// Inputs of the linear layers, as the weight gradients take them: panels of each chunk, one after the
+// other. NULL: not wanted.
+typedef struct vt_block_inputs {
+    char *normed1, *asking; // of kv, and of q where R < T
+    char *y;                // of proj
+    char *normed2, *act;    // of fc1 and fc2
+} vt_block_inputs;
+
+// What the backward pass needs of the forward pass, for the whole batch or for one chunk.
 typedef struct vt_block_saved {
     vt_real *x;             // (B,T,C) input of the block
     vt_real *mean1, *rstd1; // (B,T)
-    vt_real *qkv;           // (B,T,3C)
-    vt_real *maps;          // (B,H,T,T), or (H,T,T) for inference
-    vt_real *y;             // (B,T,C) attention's output, before proj
-    vt_real *mid;           // (B,T,C) after the attention branch
-    vt_real *mean2, *rstd2; // (B,T)
-    vt_real *hidden;        // (B,T,F) before GELU
+    void *q, *kv;           // (B,R,C), (B,T,2C)
+    void *maps;             // (B,H,R,vt_map_ld), or NULL: not kept
+    vt_real *mid;           // (B,R,C) after the attention branch
+    vt_real *mean2, *rstd2; // (B,R)
+    void *hidden;           // (B,R,F) before GELU
+    vt_block_inputs inputs;
 } vt_block_saved;
 
-// A thread's memory for one chunk.
+// A thread's memory for one chunk of G images. Its fields are used for whatever has that shape.
 typedef struct vt_block_scratch {
-    vt_real *normed; // (G,T,C)
-    vt_real *act;    // (G,T,F) GELU's output
-    vt_real *square; // (2,T,T)
+    void *normed, *asking; // (G,T,C)
+    void *act, *dact;      // (G,T,F)
+    void *dkv;             // (G,T,2C)
+    vt_real *branch;       // (G,T,C)
+    void *attention;       // of vt_attention_*
+    vt_block_saved chunk;  // where nothing is kept for the backward pass; x is the batch's
 } vt_block_scratch;
 
-// What the weight gradients of a block are products of, for the whole batch; shared by all blocks.
+// Gradients of the linear layers' outputs, as the weight gradients take them: left panels of each chunk.
 typedef struct vt_block_grads {
-    vt_real *normed1, *normed2; // (B,T,C) inputs of qkv and fc1, computed again
-    vt_real *act;               // (B,T,F) input of fc2, computed again
-    vt_real *dqkv;              // (B,T,3C)
-    vt_real *dproj, *dfc2;      // (B,T,C) gradients of proj's and fc2's outputs
-    vt_real *dhidden;           // (B,T,F) gradient of fc1's output
-    vt_real *norms;             // (chunks,4,C) partial sums for norm1's and norm2's weight and bias
+    char *dy[VT_BLOCK_LINEARS];
+    vt_real *norms; // (chunks,4,C) sums over a chunk, for norm1's and norm2's weight and bias
 } vt_block_grads;
+
+// How a batch is cut.
+typedef struct vt_chunks {
+    int B, images, count; // images of the batch, of a chunk; chunks
+    int rows;             // of the largest chunk that memory was placed for
+} vt_chunks;
 
 // Where a chunk stands.
 typedef struct vt_chunk {
-    int first, count; // images
-    int layer;
+    const vt_chunks *chunks;
+    int index, first, count; // of the chunk; its images
+    int layer, R;
     double drop_path; // of this block
-    bool maps_kept;   // saved->maps holds every image of the batch
     const vt_pass *pass;
 } vt_chunk;
 
@@ -70,41 +102,63 @@ vt_status vt_block_declare(vt_params *params, vt_block_param *param, const vt_bl
 vt_status vt_linear_declare(vt_params *params, vt_linear_param *param, vt_init init, bool bias,
                             int I, int O, const char *prefix);
 
-void vt_block_saved_place(vt_block_saved *saved, vt_arena *arena, const vt_block_shape *shape,
-                          int images, int maps);
+// ---- memory ----
+
+// Panels of (k,n) for each chunk.
+char *vt_chunk_panels_place(vt_arena *arena, vt_elem type, const vt_chunks *chunks, int n,
+                            bool left);
+// Those of chunk `index` with k rows.
+vt_panels vt_chunk_panels(const char *place, vt_elem type, const vt_chunks *chunks, int index,
+                          int k, int n, bool left);
+
+void vt_block_packed_place(vt_block_packed *packed, vt_arena *arena, const vt_block_shape *shape,
+                           bool backward);
+// saved: (depth), with what `recompute` keeps for each block; what it computes again is shared.
+void vt_block_saved_place(vt_block_saved *saved, int depth, vt_arena *arena,
+                          const vt_block_shape *shape, vt_recompute recompute,
+                          const vt_chunks *chunks);
 void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt_block_shape *shape,
-                            int images);
+                            int images, bool training, vt_recompute recompute);
 void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_shape *shape,
-                          int images, int chunks);
+                          const vt_chunks *chunks);
 
-// out: (count,T,C), the next block's input for the chunk's images; saved: at the chunk's first
-// image. saved->x must hold the input.
-void vt_block_forward(vt_real *out, const vt_block_saved *saved, const vt_block_param *param,
-                      const vt_block_shape *shape, const vt_real *weights,
-                      const vt_block_scratch *scratch, const vt_chunk *chunk);
+// What one chunk sees of the batch's.
+vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *shape,
+                                 const vt_chunk *chunk);
 
-// dx: (count,T,C), the gradient of the block's output on entry and of its input on return.
-// Everything is at the chunk's first image.
-void vt_block_backward(vt_real *dx, const vt_block_saved *saved, const vt_block_param *param,
+// ---- the passes ----
+
+// Packing is divided into tasks 0 .. vt_block_pack_tasks() - 1, in any order and on any thread:
+// first the forward ones.
+int vt_block_pack_tasks(const vt_block_packed *packed, bool backward);
+void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param *param,
+                   const vt_real *weights);
+
+// out: (count,R,C), the block's output for the chunk's images; may be saved->x if R = T and nothing is
+// kept; NULL if nobody needs it. saved: the chunk's; saved->x holds the input.
+void vt_block_forward(vt_real *out, const vt_block_saved *saved, const vt_block_packed *packed,
+                      const vt_block_param *param, const vt_block_shape *shape,
+                      const vt_real *weights, const vt_block_scratch *scratch,
+                      const vt_chunk *chunk);
+
+// dx: (count,T,C) out, the gradient of the block's input; dout: (count,R,C), that of its output, is
+// changed; the same memory if R = T. again: the inputs of norms and GELU are computed again, else
+// forward has left them.
+void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
+                       const vt_block_packed *packed, const vt_block_param *param,
                        const vt_block_shape *shape, const vt_real *weights,
                        const vt_block_grads *grads, const vt_block_scratch *scratch,
-                       const vt_chunk *chunk);
+                       const vt_chunk *chunk, bool again);
 
-// The block's weight gradients are independent tasks, 0 .. vt_block_tasks() - 1, in any order and
-// on any thread. M: rows of the batch (images x T).
-int vt_block_tasks(int threads);
-void vt_block_task(int task, int threads, vt_real *slab, const vt_block_saved *saved,
-                   const vt_block_param *param, const vt_block_shape *shape,
-                   const vt_block_grads *grads, int M, int chunks);
+// The block's weight gradients are independent tasks likewise, once all chunks are done.
+int vt_block_gradient_tasks(int threads);
+void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inputs *inputs,
+                       const vt_block_grads *grads, const vt_block_param *param,
+                       const vt_block_shape *shape, const vt_chunks *chunks, int R);
 
-// Slice `slice` of `slices` of a linear layer's weight gradient, by output rows.
-void vt_linear_weight_slice(vt_real *slab, const vt_linear_param *l, const vt_real *dy,
-                            const vt_real *x, int slice, int slices, int M);
-
-// Views of what is placed for the whole batch from image `first` on; `chunk` is that chunk's index.
-vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *shape,
-                                 int first);
-vt_block_grads vt_block_grads_at(const vt_block_grads *grads, const vt_block_shape *shape,
-                                 int first, int chunk);
+// Rows `part` of `parts` of dW += dyt x and db += column sums of dy, from the panels of all chunks;
+// rows: of an image. dw: (O,I); db: (O) or NULL.
+void vt_linear_gradient(vt_real *dw, vt_real *db, const char *dy, const char *x, vt_elem type,
+                        int I, int O, int part, int parts, const vt_chunks *chunks, int rows);
 
 #endif

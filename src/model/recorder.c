@@ -1,10 +1,6 @@
 // Keeps attention maps. Different samples come from different threads and go to different places.
 #include "vitrain/model/recorder.h"
 
-#include "vitrain/ops/ops.h"
-
-#include <string.h>
-
 void vt_recorder_place(vt_recorder *r, vt_arena *arena, const vt_model *model, int max_batch,
                        bool heads, const bool *wanted)
 {
@@ -30,15 +26,18 @@ static void on_attention(void *self, const vt_attn_view *view)
 {
     vt_recorder *r = self;
     if (!r->wanted[view->layer]) return;
-    const size_t TT = (size_t)view->T * (size_t)view->T, map = TT * (size_t)(r->heads ? r->H : 1);
-    vt_real *to = r->maps[view->layer] + (size_t)view->sample * map;
-    if (r->heads)
-        memcpy(to, view->maps, map * sizeof *to);
-    else
-        vt_attention_head_mean(to, view->maps, view->T, view->H);
+    const size_t T = (size_t)view->T, image = T * T * (size_t)(r->heads ? r->H : 1);
+    vt_real *to = r->maps[view->layer] + (size_t)view->sample * image;
+    if (r->heads) to += (size_t)view->head * T * T;
+    const vt_real share = (vt_real)(r->heads ? 1 : view->H);
+    const bool first = r->heads || view->head == 0;
+    for (size_t i = 0; i < (size_t)view->R; i++) {
+        const vt_real *row = view->map + i * (size_t)view->ld;
+        for (size_t j = 0; j < T; j++) to[i * T + j] = (first ? 0 : to[i * T + j]) + row[j] / share;
+    }
 }
 
 vt_attn_hook vt_recorder_hook(vt_recorder *recorder)
 {
-    return (vt_attn_hook){.self = recorder, .on_attention = on_attention};
+    return (vt_attn_hook){.self = recorder, .on_attention = on_attention, .whole = true};
 }

@@ -2,30 +2,33 @@
 // timm 0.4.12's VisionTransformer, and for `pool: avg` to the current one's global_pool='avg':
 // patch embedding, class token (and distillation token), position embedding, blocks, norm, head.
 //
-// Both passes cut the batch into chunks of a few images. Forward, a thread carries a chunk from
-// pixels to logits without meeting the others. Backward, the threads meet after each block, share
-// out its weight gradients by output rows, and go on to the block below. Every sum has a fixed
-// order, so the bits depend on neither the schedule nor which thread did what.
+// Both passes cut the batch into chunks of a few images. A thread carries a chunk through a block; then
+// the threads meet, share out what concerns all images (forward the packing of the next block's
+// weights, backward this block's weight gradients by output rows and the packing of the one below), and
+// go on. Every sum has a fixed order, so the bits depend on neither the schedule nor which thread did
+// what.
+//
+// The last block is computed for the tokens that the head reads only, where those are few and nobody
+// asked for the whole map.
 #include "block.h"
-#include "products.h"
 
 #include "vitrain/base/rng.h"
 #include "vitrain/base/threads.h"
 #include "vitrain/ops/ops.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 // Products over about this many rows are at full speed; a chunk has as many images as that takes.
-enum { CHUNK_ROWS = 256, MAX_HEADS = 2 };
+enum { CHUNK_ROWS = 192, MAX_HEADS = 2 };
 
 // A thread's memory.
 typedef struct vit_thread {
     vt_block_scratch block;
-    vt_block_saved saved; // inference only
-    vt_real *x;           // (G,T,C) inference only: the last block's output
-    vt_real *patches;     // (G,N,channels P P)
+    vt_real *patches; // (G,N,channels P P)
+    void *rows;       // the same, of the stored type
 } vit_thread;
 
 typedef struct vit {
@@ -37,16 +40,21 @@ typedef struct vit {
     vt_linear_param embed, head[MAX_HEADS];
     vt_block_param *blocks; // (depth)
     // placed
-    bool training;
-    int threads, max_chunks;
-    vt_block_saved *saved;                   // (depth)
+    vt_placement placement;
+    int threads;
+    vt_chunks planned;
+    vt_panels embed_weights;
+    vt_block_packed packed;
+    vt_block_saved *saved;                   // (depth); training only
     vit_thread *thread;                      // (threads)
-    vt_real *x;                              // (B,T,C) output of the last block; training only
+    vt_real *x;                              // (B,T,C) between blocks where they are not kept
+    vt_real *last;                           // (B,T,C) or (B,prefix,C): output of the last block
     vt_real *pooled, *pool_mean, *pool_rstd; // (heads,B,C), (heads,B), (heads,B)
     vt_real *feature, *dfeature;             // (heads,B,C) after the norm
     vt_real *dx;                             // (B,T,C)
+    vt_real *dlast;                          // (B,prefix,C) where the last block has few rows
     vt_real *dpooled;                        // (heads,B,C)
-    vt_real *rows;                           // (B,N,channels P P) or NULL
+    char *patch_panels, *embed_dy;           // of the patch embedding's weight gradient
     vt_block_grads grads;
 } vit;
 
@@ -104,51 +112,86 @@ static void destroy_state(void *state)
 }
 
 // Images in a chunk: enough rows for the products, but no thread without a chunk.
-static int chunk_images(const vit *v, int B)
+static vt_chunks chunks_of(const vit *v, int B)
 {
-    int images = (CHUNK_ROWS + v->shape.T - 1) / v->shape.T;
-    int fair = (B + v->threads - 1) / v->threads;
-    return images < fair ? images : fair;
+    const int most = CHUNK_ROWS > v->shape.T ? (CHUNK_ROWS + v->shape.T / 2) / v->shape.T : 1;
+    const int fair = (B + v->threads - 1) / v->threads, images = most < fair ? most : fair;
+    return (vt_chunks){B, images, (B + images - 1) / images, v->planned.rows};
 }
 
-static vt_status place(vt_model *model, vt_arena *arena, int B, bool training)
+static vt_status check_type(const vt_block_shape *s, vt_elem type)
+{
+    VT_REQUIRE(type == VT_REAL || (s->C / s->H % 2 == 0 && s->F % 2 == 0), VT_ERR_CONFIG,
+               "train.precision: bf16 takes even widths, got %d for a head and %d for the MLP",
+               s->C / s->H, s->F);
+    return VT_OK;
+}
+
+static void place_threads(vit *v, vt_arena *arena, const vt_placement *placement)
+{
+    const size_t patches = (size_t)v->planned.images * (size_t)v->N * (size_t)v->patch_values;
+    for (int i = 0; i < v->threads; i++) {
+        vit_thread *t = &v->thread[i];
+        vt_block_scratch_place(&t->block, arena, &v->shape, v->planned.images, placement->training,
+                               placement->recompute);
+        t->patches = VT_ARENA_TAKE(arena, vt_real, patches);
+        t->rows = placement->type == VT_BFLOAT
+                      ? vt_arena_take(arena, patches, vt_elem_size(VT_BFLOAT))
+                      : t->patches;
+    }
+}
+
+static void place_training(vit *v, vt_arena *arena, const vt_placement *placement, int depth)
+{
+    const vt_block_shape *s = &v->shape;
+    const size_t B = (size_t)placement->max_batch, TC = (size_t)s->T * (size_t)s->C;
+    vt_block_saved_place(v->saved, depth, arena, s, placement->recompute, &v->planned);
+    vt_block_grads_place(&v->grads, arena, s, &v->planned);
+    v->x = v->saved[0].x;
+    v->dx = VT_ARENA_TAKE(arena, vt_real, B * TC);
+    v->dlast = VT_ARENA_TAKE(arena, vt_real, B * (size_t)v->prefix * (size_t)s->C);
+    v->dfeature = VT_ARENA_TAKE(arena, vt_real, (size_t)v->heads * B * (size_t)s->C);
+    v->dpooled = VT_ARENA_TAKE(arena, vt_real, (size_t)v->heads * B * (size_t)s->C);
+    v->patch_panels = vt_chunk_panels_place(arena, s->type, &v->planned, v->patch_values, false);
+    v->embed_dy = vt_chunk_panels_place(arena, s->type, &v->planned, s->C, true);
+}
+
+static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *placement)
 {
     vit *v = model->state;
-    const vt_block_shape *s = &v->shape;
-    const size_t T = (size_t)s->T, C = (size_t)s->C, rows = (size_t)v->N * (size_t)v->patch_values;
+    vt_block_shape *s = &v->shape;
+    const int B = placement->max_batch;
+    VT_TRY(check_type(s, placement->type));
     if (v->threads != vt_threads()) {
         free(v->thread);
         v->threads = vt_threads();
         v->thread = vt_alloc((size_t)v->threads, sizeof *v->thread);
         if (!v->thread) return VT_ERR_MEMORY;
     }
-    v->training = training;
-    // A batch may be smaller than planned; then chunks may be smaller, and so more than with B
-    // images.
-    v->max_chunks = B;
-    const int images = chunk_images(v, B);
-    for (int i = 0; i < v->threads; i++) {
-        vit_thread *t = &v->thread[i];
-        vt_block_scratch_place(&t->block, arena, s, images);
-        t->patches = VT_ARENA_TAKE(arena, vt_real, (size_t)images * rows);
-        if (training) continue;
-        vt_block_saved_place(&t->saved, arena, s, images, 1);
-        t->x = VT_ARENA_TAKE(arena, vt_real, (size_t)images * T * C);
-    }
-    const size_t features = (size_t)v->heads * (size_t)B * C, stats = (size_t)v->heads * (size_t)B;
+    v->placement = *placement;
+    s->type = placement->type;
+    v->planned = chunks_of(v, B);
+    v->planned.rows = v->planned.images * s->T;
+    // A batch may be smaller than planned: then chunks may be smaller too, and as many as threads.
+    const int fewest = B < v->threads ? B : v->threads;
+    if (v->planned.count < fewest) v->planned.count = fewest;
+
+    v->embed_weights = vt_panels_at(
+        vt_arena_take(arena, vt_panels_bytes(s->type, v->embed.I, v->embed.O, false), 1), s->type,
+        v->embed.I, v->embed.O, false);
+    vt_block_packed_place(&v->packed, arena, s, placement->training);
+    place_threads(v, arena, placement);
+    const size_t TC = (size_t)s->T * (size_t)s->C, stats = (size_t)v->heads * (size_t)B,
+                 features = stats * (size_t)s->C;
     v->pooled = VT_ARENA_TAKE(arena, vt_real, features);
     v->feature = VT_ARENA_TAKE(arena, vt_real, features);
     v->pool_mean = VT_ARENA_TAKE(arena, vt_real, stats);
     v->pool_rstd = VT_ARENA_TAKE(arena, vt_real, stats);
-    if (!training) return VT_OK;
-    for (int l = 0; l < model->config.depth; l++)
-        vt_block_saved_place(&v->saved[l], arena, s, B, B);
-    v->x = VT_ARENA_TAKE(arena, vt_real, (size_t)B * T * C);
-    v->dx = VT_ARENA_TAKE(arena, vt_real, (size_t)B * T * C);
-    v->dfeature = VT_ARENA_TAKE(arena, vt_real, features);
-    v->dpooled = VT_ARENA_TAKE(arena, vt_real, features);
-    v->rows = VT_ARENA_TAKE(arena, vt_real, (size_t)B * rows);
-    vt_block_grads_place(&v->grads, arena, s, B, v->max_chunks);
+    v->last = VT_ARENA_TAKE(arena, vt_real, (size_t)B * TC);
+    if (placement->training)
+        place_training(v, arena, placement, model->config.depth);
+    else
+        v->x = VT_ARENA_TAKE(arena, vt_real, (size_t)B * TC);
     return VT_OK;
 }
 
@@ -171,25 +214,27 @@ static vt_dropout pos_dropout(const vt_model *model, const vt_pass *pass, int sa
                         (uint32_t)sample};
 }
 
-// Pixels to tokens. x: (count,T,C) out.
-static void embed(const vt_model *model, vt_real *x, const vt_real *weights, const vt_pass *pass,
-                  vt_real *patches, int first, int count)
+// Pixels to tokens. x: (count,T,C) out, the chunk's.
+static void embed(const vt_model *model, vt_real *x, const vt_real *weights, const vt_chunk *chunk)
 {
     const vit *v = model->state;
-    const size_t T = (size_t)v->shape.T, C = (size_t)v->shape.C;
-    const size_t pixels = (size_t)v->grid.channels * (size_t)v->grid.height * (size_t)v->grid.width;
-    const vt_real *pos = weights + v->pos_embed;
-    for (int i = 0; i < count; i++) {
-        vt_real *tokens = x + i * T * C;
-        vt_patch_rows(patches, pass->images + (size_t)(first + i) * pixels, &v->grid);
+    const vit_thread *t = &v->thread[vt_thread_index()];
+    const vt_pass *pass = chunk->pass;
+    const size_t TC = (size_t)v->shape.T * (size_t)v->shape.C, C = (size_t)v->shape.C;
+    const size_t pixels = (size_t)v->N * (size_t)v->patch_values;
+    for (int i = 0; i < chunk->count; i++) {
+        vt_real *tokens = x + (size_t)i * TC;
+        vt_patch_rows(t->patches, pass->images + (size_t)(chunk->first + i) * pixels, &v->grid);
+        if (v->shape.type == VT_BFLOAT) vt_scale(t->rows, VT_BFLOAT, 1, t->patches, pixels);
         memcpy(tokens, weights + v->cls_token, C * sizeof *x);
         if (v->prefix == 2) memcpy(tokens + C, weights + v->dist_token, C * sizeof *x);
-        vt_linear_forward(tokens + (size_t)v->prefix * C, patches, weights + v->embed.w,
-                          weights + v->embed.b, v->N, v->embed.I, v->embed.O);
-        vt_add(tokens, pos, T * C);
+        vt_product((vt_rows){tokens + (size_t)v->prefix * C, VT_REAL, (int)C},
+                   vt_left_rows(t->rows, v->shape.type, v->patch_values), &v->embed_weights,
+                   weights + v->embed.b, VT_SET, v->N);
+        vt_add(tokens, weights + v->pos_embed, TC);
         if (pass->stochastic && model->config.drop > 0) {
-            vt_dropout d = pos_dropout(model, pass, first + i);
-            vt_dropout_apply(tokens, tokens, &d, 0, T * C);
+            vt_dropout d = pos_dropout(model, pass, chunk->first + i);
+            vt_dropout_apply(tokens, tokens, VT_REAL, &d, 0, TC);
         }
     }
 }
@@ -208,23 +253,24 @@ static void pool(const vt_model *model, vt_real *pooled, const vt_real *tokens, 
     for (size_t c = 0; c < C; c++) pooled[c] /= (vt_real)v->N;
 }
 
-// Tokens to logits. x: (count,T,C).
+// Tokens to logits. x: (count,R,C).
 static void classify(const vt_model *model, const vt_real *x, const vt_real *weights,
-                     const vt_pass *pass, int first, int count)
+                     const vt_chunk *chunk)
 {
     const vit *v = model->state;
-    const size_t T = (size_t)v->shape.T, C = (size_t)v->shape.C,
-                 K = (size_t)model->config.num_classes;
+    const vt_pass *pass = chunk->pass;
+    const size_t R = (size_t)chunk->R, C = (size_t)v->shape.C,
+                 K = (size_t)model->config.num_classes, first = (size_t)chunk->first;
     vt_real *const logits[MAX_HEADS] = {pass->logits, pass->logits_dist};
     for (int h = 0; h < v->heads; h++) {
-        const size_t at = (size_t)h * (size_t)pass->B + (size_t)first;
-        for (int i = 0; i < count; i++) pool(model, v->pooled + (at + i) * C, x + i * T * C, h);
-        vt_layernorm_forward(v->feature + at * C, v->pool_mean + at, v->pool_rstd + at,
+        const size_t at = (size_t)h * (size_t)pass->B + first;
+        for (int i = 0; i < chunk->count; i++)
+            pool(model, v->pooled + (at + (size_t)i) * C, x + (size_t)i * R * C, h);
+        vt_layernorm_forward(v->feature + at * C, VT_REAL, v->pool_mean + at, v->pool_rstd + at,
                              v->pooled + at * C, weights + v->norm_w, weights + v->norm_b,
-                             v->shape.norm_eps, count, v->shape.C);
-        vt_linear_forward(logits[h] + (size_t)first * K, v->feature + at * C,
-                          weights + v->head[h].w, weights + v->head[h].b, count, v->head[h].I,
-                          v->head[h].O);
+                             v->shape.norm_eps, chunk->count, v->shape.C);
+        vt_linear_forward(logits[h] + first * K, v->feature + at * C, weights + v->head[h].w,
+                          weights + v->head[h].b, chunk->count, v->head[h].I, v->head[h].O);
     }
 }
 
@@ -234,56 +280,99 @@ static double drop_path_of(const vt_model *model, int layer)
     return last > 0 ? model->config.drop_path * layer / last : 0;
 }
 
-static vt_chunk chunk_of(const vt_model *model, const vt_pass *pass, int index, int layer)
+// How many tokens of an image a block computes.
+static int rows_of(const vt_model *model, const vt_pass *pass, int layer)
 {
     const vit *v = model->state;
-    int images = chunk_images(v, pass->B), first = index * images;
-    return (vt_chunk){.first = first,
-                      .count = pass->B - first < images ? pass->B - first : images,
+    bool whole = layer < model->config.depth - 1 || model->config.pool != VT_POOL_TOKEN;
+    for (int i = 0; i < pass->n_hooks; i++) whole = whole || pass->hooks[i].whole;
+    return whole ? v->shape.T : v->prefix;
+}
+
+static vt_chunk chunk_of(const vt_model *model, const vt_pass *pass, const vt_chunks *chunks,
+                         int index, int layer)
+{
+    const int first = index * chunks->images, left = chunks->B - first;
+    return (vt_chunk){.chunks = chunks,
+                      .index = index,
+                      .first = first,
+                      .count = left < chunks->images ? left : chunks->images,
                       .layer = layer,
+                      .R = rows_of(model, pass, layer),
                       .drop_path = drop_path_of(model, layer),
-                      .maps_kept = v->training,
                       .pass = pass};
 }
 
-static int chunk_number(const vit *v, int B)
+// What a chunk's forward pass through a block writes to, and the block's input.
+static vt_block_saved saved_for(const vit *v, const vt_chunk *chunk)
 {
-    int images = chunk_images(v, B);
-    return (B + images - 1) / images;
+    const vt_block_scratch *scratch = &v->thread[vt_thread_index()].block;
+    const size_t at = (size_t)chunk->first * (size_t)v->shape.T * (size_t)v->shape.C;
+    if (chunk->pass->training && v->placement.recompute != VT_RECOMPUTE_BLOCK) {
+        vt_block_saved saved = vt_block_saved_at(&v->saved[chunk->layer], &v->shape, chunk);
+        if (v->placement.recompute == VT_RECOMPUTE_GELU)
+            saved.inputs = (vt_block_inputs){.y = saved.inputs.y};
+        return saved;
+    }
+    vt_block_saved saved = scratch->chunk;
+    saved.x = (chunk->pass->training ? v->saved[chunk->layer].x : v->x) + at;
+    saved.maps = NULL;
+    return saved;
 }
 
-static void forward_chunk(const vt_model *model, const vt_real *weights, const vt_pass *pass,
-                          int index)
+static void forward_chunk(const vt_model *model, const vt_real *weights, const vt_chunk *chunk)
 {
     const vit *v = model->state;
-    const vit_thread *t = &v->thread[vt_thread_index()];
-    const int depth = model->config.depth;
-    vt_chunk chunk = chunk_of(model, pass, index, 0);
-    const size_t at = (size_t)chunk.first * (size_t)v->shape.T * (size_t)v->shape.C;
-    // Training: a block's output is the next one's saved input. Inference: it goes back to the only
-    // one.
-    vt_real *x = v->training ? v->saved[0].x + at : t->saved.x;
-    embed(model, x, weights, pass, t->patches, chunk.first, chunk.count);
-    for (int l = 0; l < depth; l++) {
-        chunk = chunk_of(model, pass, index, l);
-        vt_block_saved saved =
-            v->training ? vt_block_saved_at(&v->saved[l], &v->shape, chunk.first) : t->saved;
-        if (v->training) x = (l + 1 < depth ? v->saved[l + 1].x : v->x) + at;
-        vt_block_forward(x, &saved, &v->blocks[l], &v->shape, weights, &t->block, &chunk);
-    }
-    classify(model, x, weights, pass, chunk.first, chunk.count);
+    const vt_block_saved saved = saved_for(v, chunk);
+    const bool last = chunk->layer == model->config.depth - 1;
+    const size_t row = (size_t)chunk->first * (size_t)v->shape.C;
+    vt_real *next = chunk->pass->training && !last ? v->saved[chunk->layer + 1].x : v->x;
+    vt_real *out = last ? v->last + row * (size_t)chunk->R : next + row * (size_t)v->shape.T;
+    if (chunk->layer == 0) embed(model, saved.x, weights, chunk);
+    vt_block_forward(out, &saved, &v->packed, &v->blocks[chunk->layer], &v->shape, weights,
+                     &v->thread[vt_thread_index()].block, chunk);
+    if (last) classify(model, out, weights, chunk);
 }
 
 static void forward(vt_model *model, const vt_real *weights, const vt_pass *pass)
 {
     vit *v = model->state;
-    const int chunks = chunk_number(v, pass->B);
-    assert(chunks <= v->max_chunks && vt_threads() == v->threads);
-#pragma omp parallel for schedule(dynamic)
-    for (int i = 0; i < chunks; i++) forward_chunk(model, weights, pass, i);
+    const vt_chunks chunks = chunks_of(v, pass->B);
+    const int packs = vt_block_pack_tasks(&v->packed, false),
+              embeds = vt_panels_count(&v->embed_weights);
+    assert(chunks.count <= v->planned.count && vt_threads() == v->threads);
+    assert(!pass->training || v->placement.training);
+#pragma omp parallel
+    for (int l = 0; l < model->config.depth; l++) {
+#pragma omp for schedule(dynamic, 4)
+        for (int i = l == 0 ? -embeds : 0; i < packs; i++) {
+            if (i >= 0)
+                vt_block_pack(i, &v->packed, &v->blocks[l], weights);
+            else
+                vt_panels_pack(&v->embed_weights, i + embeds, 0, weights + v->embed.w, VT_REAL,
+                               v->embed.I, VT_T, v->embed.I);
+        }
+#pragma omp for schedule(dynamic)
+        for (int i = 0; i < chunks.count; i++) {
+            const vt_chunk chunk = chunk_of(model, pass, &chunks, i, l);
+            forward_chunk(model, weights, &chunk);
+        }
+    }
 }
 
 // ---- backward ----
+
+// Slice `slice` of `threads` of a head's weight gradient, by output rows.
+static void head_weight_gradient(const vit *v, vt_real *grads, int head, const vt_real *dlogits,
+                                 const vt_real *feature, int slice, int B)
+{
+    const vt_linear_param *l = &v->head[head];
+    const int first = vt_share(l->O, 1, slice, v->threads),
+              end = vt_share(l->O, 1, slice + 1, v->threads);
+    if (end > first)
+        vt_linear_backward_weight(grads + l->w, grads + l->b, dlogits, feature, first, end - first,
+                                  B, l->I, l->O);
+}
 
 // From dlogits to the gradients of what the heads read, and the head's and norm's own gradients.
 static void backward_head(const vt_model *model, const vt_real *weights, vt_real *grads,
@@ -295,8 +384,7 @@ static void backward_head(const vt_model *model, const vt_real *weights, vt_real
         const size_t at = (size_t)h * (size_t)B, atC = at * (size_t)C;
 #pragma omp parallel for schedule(static)
         for (int i = 0; i < v->threads; i++)
-            vt_linear_weight_slice(grads, &v->head[h], dlogits[h], v->feature + atC, i, v->threads,
-                                   B);
+            head_weight_gradient(v, grads, h, dlogits[h], v->feature + atC, i, B);
         vt_linear_backward_input(v->dfeature + atC, dlogits[h], weights + v->head[h].w, B, C,
                                  v->head[h].O);
         vt_layernorm_backward(v->dpooled + atC, grads + v->norm_w, grads + v->norm_b,
@@ -305,91 +393,133 @@ static void backward_head(const vt_model *model, const vt_real *weights, vt_real
     }
 }
 
-// The gradient of the last block's output for a chunk: zero but where the head read.
-static void unpool(const vt_model *model, vt_real *dx, int B, const vt_chunk *chunk)
+// The gradient of the last block's output for a chunk: zero but where the head read. dx: (count,R,C)
+static void unpool(const vt_model *model, vt_real *dx, const vt_chunk *chunk)
 {
     const vit *v = model->state;
-    const size_t T = (size_t)v->shape.T, C = (size_t)v->shape.C;
-    memset(dx, 0, (size_t)chunk->count * T * C * sizeof *dx);
+    const size_t R = (size_t)chunk->R, C = (size_t)v->shape.C, B = (size_t)chunk->pass->B;
+    memset(dx, 0, (size_t)chunk->count * R * C * sizeof *dx);
     for (int i = 0; i < chunk->count; i++) {
-        vt_real *tokens = dx + i * T * C;
+        vt_real *tokens = dx + (size_t)i * R * C;
         for (int h = 0; h < v->heads; h++) {
-            const vt_real *d =
-                v->dpooled + ((size_t)h * (size_t)B + (size_t)(chunk->first + i)) * C;
+            const vt_real *d = v->dpooled + ((size_t)h * B + (size_t)(chunk->first + i)) * C;
             if (model->config.pool == VT_POOL_TOKEN)
                 memcpy(tokens + (size_t)h * C, d, C * sizeof *dx);
             else
-                for (size_t t = (size_t)v->prefix; t < T; t++)
+                for (size_t t = (size_t)v->prefix; t < R; t++)
                     for (size_t c = 0; c < C; c++) tokens[t * C + c] = d[c] / (vt_real)v->N;
         }
     }
 }
 
-// The chunk's part of the backward pass below the blocks: dropout's mask again, patches laid out.
-static void unembed(const vt_model *model, const vt_pass *pass, const vt_chunk *chunk)
+// The chunk's part of the backward pass below the blocks: dropout's mask again; patches and their
+// tokens' gradients as panels.
+static void unembed(const vt_model *model, vt_real *dx, const vt_chunk *chunk)
 {
     const vit *v = model->state;
-    const size_t TC = (size_t)v->shape.T * (size_t)v->shape.C;
-    const size_t pixels = (size_t)v->grid.channels * (size_t)v->grid.height * (size_t)v->grid.width;
-    for (int i = chunk->first; i < chunk->first + chunk->count; i++) {
+    const vit_thread *t = &v->thread[vt_thread_index()];
+    const vt_pass *pass = chunk->pass;
+    const vt_elem type = v->shape.type;
+    const size_t TC = (size_t)v->shape.T * (size_t)v->shape.C, C = (size_t)v->shape.C;
+    const size_t pixels = (size_t)v->N * (size_t)v->patch_values, NC = (size_t)v->N * C;
+    vt_real *tokens = t->block.branch; // (count,N,C)
+    for (int i = 0; i < chunk->count; i++) {
+        vt_real *image = dx + (size_t)i * TC;
         if (pass->stochastic && model->config.drop > 0) {
-            vt_dropout d = pos_dropout(model, pass, i);
-            vt_dropout_apply(v->dx + i * TC, v->dx + i * TC, &d, 0, TC);
+            vt_dropout d = pos_dropout(model, pass, chunk->first + i);
+            vt_dropout_apply(image, image, VT_REAL, &d, 0, TC);
         }
-        vt_patch_rows(v->rows + i * pixels, pass->images + i * pixels, &v->grid);
+        memcpy(tokens + (size_t)i * NC, image + (size_t)v->prefix * C, NC * sizeof *tokens);
+        vt_patch_rows(t->patches + (size_t)i * pixels,
+                      pass->images + (size_t)(chunk->first + i) * pixels, &v->grid);
     }
+    const int rows = chunk->count * v->N;
+    const vt_panels x = vt_chunk_panels(v->patch_panels, type, chunk->chunks, chunk->index, rows,
+                                        v->patch_values, false),
+                    dy = vt_chunk_panels(v->embed_dy, type, chunk->chunks, chunk->index, rows,
+                                         (int)C, true);
+    vt_panels_pack_all(&x, 0, t->patches, VT_REAL, v->patch_values, VT_N, rows);
+    vt_panels_pack_all(&dy, 0, tokens, VT_REAL, (int)C, VT_N, rows);
 }
 
 // Gradients of tokens, position embedding and patch embedding: slice of threads, by tokens and by
 // output rows.
-static void embed_gradients(const vt_model *model, vt_real *grads, const vt_pass *pass, int slice)
+static void embed_gradients(const vt_model *model, vt_real *grads, const vt_chunks *chunks,
+                            int slice)
 {
     const vit *v = model->state;
     const int T = v->shape.T;
     const size_t C = (size_t)v->shape.C, TC = (size_t)T * C;
-    const int first = T * slice / v->threads, end = T * (slice + 1) / v->threads;
-    for (int i = 0; i < pass->B; i++) {
-        vt_add(grads + v->pos_embed + (size_t)first * C, v->dx + i * TC + (size_t)first * C,
+    const int first = vt_share(T, 1, slice, v->threads),
+              end = vt_share(T, 1, slice + 1, v->threads);
+    for (int i = 0; i < chunks->B; i++) {
+        const vt_real *dx = v->dx + (size_t)i * TC;
+        vt_add(grads + v->pos_embed + (size_t)first * C, dx + (size_t)first * C,
                (size_t)(end - first) * C);
-        const vt_real *dx = v->dx + i * TC;
         if (first == 0 && end > 0) vt_add(grads + v->cls_token, dx, C);
         if (v->prefix == 2 && first <= 1 && end > 1) vt_add(grads + v->dist_token, dx + C, C);
-        vt_linear_weight_slice(grads, &v->embed, dx + (size_t)v->prefix * C,
-                               v->rows + (size_t)i * v->N * v->patch_values, slice, v->threads,
-                               v->N);
     }
+    vt_linear_gradient(grads + v->embed.w, grads + v->embed.b, v->embed_dy, v->patch_panels,
+                       v->shape.type, v->embed.I, v->embed.O, slice, v->threads, chunks, v->N);
+}
+
+static void backward_chunk(const vt_model *model, const vt_real *weights, const vt_chunk *chunk)
+{
+    const vit *v = model->state;
+    const vt_block_scratch *scratch = &v->thread[vt_thread_index()].block;
+    const vt_block_param *param = &v->blocks[chunk->layer];
+    const size_t row = (size_t)chunk->first * (size_t)v->shape.C;
+    vt_real *dx = v->dx + row * (size_t)v->shape.T;
+    vt_real *dout = chunk->R < v->shape.T ? v->dlast + row * (size_t)chunk->R : dx;
+    vt_block_saved saved;
+    if (v->placement.recompute == VT_RECOMPUTE_BLOCK) {
+        saved = scratch->chunk;
+        saved.x = v->saved[chunk->layer].x + row * (size_t)v->shape.T;
+        saved.inputs = v->saved[0].inputs;
+        vt_block_forward(NULL, &saved, &v->packed, param, &v->shape, weights, scratch, chunk);
+    } else {
+        saved = vt_block_saved_at(&v->saved[chunk->layer], &v->shape, chunk);
+    }
+    if (chunk->layer == model->config.depth - 1) unpool(model, dout, chunk);
+    vt_block_backward(dx, dout, &saved, &v->packed, param, &v->shape, weights, &v->grads, scratch,
+                      chunk, v->placement.recompute == VT_RECOMPUTE_GELU);
+    if (chunk->layer == 0) unembed(model, dx, chunk);
 }
 
 static void backward(vt_model *model, const vt_real *weights, vt_real *grads, const vt_pass *pass,
                      const vt_real *dlogits, const vt_real *dlogits_dist)
 {
     vit *v = model->state;
-    const int B = pass->B, chunks = chunk_number(v, B), tasks = vt_block_tasks(v->threads);
-    const size_t TC = (size_t)v->shape.T * (size_t)v->shape.C;
-    assert(v->training && vt_threads() == v->threads);
+    const int depth = model->config.depth, threads = v->threads;
+    const vt_chunks chunks = chunks_of(v, pass->B);
+    const int packs = vt_block_pack_tasks(&v->packed, true),
+              tasks = vt_block_gradient_tasks(threads);
+    assert(v->placement.training && pass->training && vt_threads() == threads);
     backward_head(model, weights, grads, pass, (const vt_real *const[]){dlogits, dlogits_dist});
 #pragma omp parallel
     {
-        const vt_block_scratch *scratch = &v->thread[vt_thread_index()].block;
-        for (int l = model->config.depth - 1; l >= 0; l--) {
+#pragma omp for schedule(dynamic, 4)
+        for (int i = 0; i < packs; i++)
+            vt_block_pack(i, &v->packed, &v->blocks[depth - 1], weights);
+        for (int l = depth - 1; l >= 0; l--) {
 #pragma omp for schedule(dynamic)
-            for (int i = 0; i < chunks; i++) {
-                vt_chunk chunk = chunk_of(model, pass, i, l);
-                vt_real *dx = v->dx + (size_t)chunk.first * TC;
-                vt_block_saved saved = vt_block_saved_at(&v->saved[l], &v->shape, chunk.first);
-                vt_block_grads g = vt_block_grads_at(&v->grads, &v->shape, chunk.first, i);
-                if (l == model->config.depth - 1) unpool(model, dx, B, &chunk);
-                vt_block_backward(dx, &saved, &v->blocks[l], &v->shape, weights, &g, scratch,
-                                  &chunk);
-                if (l == 0) unembed(model, pass, &chunk);
+            for (int i = 0; i < chunks.count; i++) {
+                const vt_chunk chunk = chunk_of(model, pass, &chunks, i, l);
+                backward_chunk(model, weights, &chunk);
             }
+            // The weights below are packed while these gradients are computed.
+            const int pack = l > 0 ? packs : 0;
 #pragma omp for schedule(dynamic)
-            for (int i = 0; i < tasks; i++)
-                vt_block_task(i, v->threads, grads, &v->saved[l], &v->blocks[l], &v->shape,
-                              &v->grads, B * v->shape.T, chunks);
+            for (int i = 0; i < tasks + pack; i++) {
+                if (i < tasks)
+                    vt_block_gradient(i, threads, grads, &v->saved[l].inputs, &v->grads,
+                                      &v->blocks[l], &v->shape, &chunks, rows_of(model, pass, l));
+                else
+                    vt_block_pack(i - tasks, &v->packed, &v->blocks[l - 1], weights);
+            }
         }
 #pragma omp for schedule(static)
-        for (int i = 0; i < v->threads; i++) embed_gradients(model, grads, pass, i);
+        for (int i = 0; i < threads; i++) embed_gradients(model, grads, &chunks, i);
     }
 }
 
@@ -415,36 +545,99 @@ static double train_flops(const vt_model *model)
     return 3 * forward_flops(model) - embed_flops(model->state);
 }
 
-static int products(const vt_model *model, vt_product *out, int B)
+typedef struct product_list {
+    vt_product_info *rows; // (VT_PRODUCTS_MAX)
+    int count;
+} product_list;
+
+static void list(product_list *l, vt_product_info info, const char *name, const char *what)
+{
+    assert(l->count < VT_PRODUCTS_MAX);
+    snprintf(info.name, sizeof info.name, "%s%s", name, what);
+    l->rows[l->count++] = info;
+}
+
+// A linear layer: forward (`times` over), input gradient, weight gradient. rows: of the batch, all
+// layers; m: of a chunk, k: of its panels; calls: all layers and chunks.
+static void list_linear(product_list *l, const char *name, int I, int O, double rows, int m,
+                        int calls, int times, bool input_gradient, int threads)
+{
+    const double flops = 2.0 * rows * I * O;
+    const vt_product_info y = {.kind = VT_PRODUCT_ROWS,
+                               .m = m,
+                               .n = O,
+                               .k = I,
+                               .tb = VT_T,
+                               .calls = times * calls,
+                               .flops = times * flops};
+    const vt_product_info dx = {
+        .kind = VT_PRODUCT_ROWS, .m = m, .n = I, .k = O, .calls = calls, .flops = flops};
+    const int slice = (O + threads - 1) / threads;
+    const vt_product_info dw = {.kind = VT_PRODUCT_GRADIENT,
+                                .m = slice,
+                                .n = I,
+                                .k = m,
+                                .ta = VT_T,
+                                .calls = calls * threads,
+                                .flops = flops};
+    list(l, y, name, "");
+    if (input_gradient) list(l, dx, name, " dx");
+    list(l, dw, name, " dW");
+}
+
+static void list_attention(product_list *l, const vt_block_shape *s, double flops, int calls,
+                           int times)
+{
+    const int T = s->T, D = s->C / s->H;
+    const vt_product_info across = {.kind = VT_PRODUCT_ROWS,
+                                    .m = T,
+                                    .n = T,
+                                    .k = D,
+                                    .tb = VT_T,
+                                    .calls = calls,
+                                    .flops = flops};
+    const vt_product_info along = {
+        .kind = VT_PRODUCT_ROWS, .m = T, .n = D, .k = T, .calls = calls, .flops = flops};
+    vt_product_info again_across = across, again_along = along, by_column = along;
+    again_across.calls *= times, again_across.flops *= times;
+    again_along.calls *= times, again_along.flops *= times;
+    by_column.ta = VT_T;
+    list(l, again_across, "attention", " qk");
+    list(l, again_along, "attention", " Pv");
+    list(l, across, "attention", " dP");
+    list(l, along, "attention", " dq");
+    list(l, by_column, "attention", " dk");
+    list(l, by_column, "attention", " dv");
+}
+
+static int products(const vt_model *model, vt_product_info *out, int B)
 {
     const vit *v = model->state;
     const vt_block_shape *s = &v->shape;
-    const int depth = model->config.depth, threads = v->threads;
-    const int images = chunk_images(v, B), chunks = chunk_number(v, B);
-    const vt_cut each = {v->N, B}, rows = {images * s->T, chunks}, all = {B * s->T, 1};
-    const struct {
-        const char *name;
-        int I, O;
-    } layers[] = {
-        {"qkv", s->C, 3 * s->C}, {"proj", s->C, s->C}, {"fc1", s->C, s->F}, {"fc2", s->F, s->C}};
-    vt_product_list list = {out, 0};
-    vt_products_linear(
-        &list, &(vt_linear_products){
-                   "embed", v->embed.I, v->embed.O, each, {0, 0}, each, threads, B * v->N, 1});
-    for (int i = 0; i < 4; i++)
-        vt_products_linear(&list, &(vt_linear_products){layers[i].name, layers[i].I, layers[i].O,
-                                                        rows, rows, all, threads, all.rows, depth});
-    vt_products_attention(&list, B, s->T, s->H, s->C / s->H, depth);
-    vt_products_linear(&list, &(vt_linear_products){"head",
-                                                    s->C,
-                                                    model->config.num_classes,
-                                                    {images, chunks},
-                                                    {B, 1},
-                                                    {B, 1},
-                                                    threads,
-                                                    B,
-                                                    v->heads});
-    return list.count;
+    const vt_chunks c = chunks_of(v, B);
+    const int depth = model->config.depth, threads = v->threads, m = c.images * s->T;
+    const vt_pass pass = {.B = B}; // nobody asks for whole maps
+    const int calls = depth * c.count, few = rows_of(model, &pass, depth - 1);
+    const int times = v->placement.recompute == VT_RECOMPUTE_BLOCK ? 2 : 1;
+    const double all = (double)B * depth * s->T, asking = (double)B * ((depth - 1) * s->T + few);
+    product_list l = {out, 0};
+    list_linear(&l, "embed", v->embed.I, v->embed.O, (double)B * v->N, v->N, B, 1, false, threads);
+    list_linear(&l, "q", s->C, s->C, asking, m, calls, times, true, threads);
+    list_linear(&l, "kv", s->C, 2 * s->C, all, m, calls, times, true, threads);
+    list_linear(&l, "proj", s->C, s->C, asking, m, calls, times, true, threads);
+    list_linear(&l, "fc1", s->C, s->F, asking, m, calls, times, true, threads);
+    list_linear(&l, "fc2", s->F, s->C, asking, m, calls, 1, true, threads);
+    list_attention(&l, s, 2.0 * asking * s->T * s->C, B * s->H * depth, times);
+    const int K = model->config.num_classes;
+    const vt_product_info head = {.kind = VT_PRODUCT_SMALL,
+                                  .m = B,
+                                  .n = K,
+                                  .k = s->C,
+                                  .tb = VT_T,
+                                  .calls = 3 * v->heads,
+                                  .flops = 6.0 * B * v->heads * s->C * K};
+    list(&l, head, "head", " all");
+    return l.count;
 }
 
 const vt_model_ops vt_family_vit = {

@@ -1,81 +1,211 @@
 // Multi-head attention of one image: S_h = q_h k_ht / sqrt(D) + bias_h + mask, P_h = softmax(S_h),
-// y_h = dropout(P_h) v_h. The heads lie side by side in qkv's rows, so the products are strided.
-// Equals timm's Attention between its qkv and proj layers.
+// y_h = dropout(P_h) v_h. Equals timm's Attention between its qkv and proj layers.
 //
 // Backward, a head at a time: with P' = dropout(P),
 //     dv = P't dy,   dP = dropout(dy vt),   dS = P (dP - rowsum(dP P)),
 //     dq = dS k / sqrt(D),   dk = dSt q / sqrt(D),   dbias += dS.
-#include "vitrain/ops/ops.h"
+//
+// A head's map fits the second-level cache, and everything that looks at it does so before the next
+// head's: the softmax, whoever follows the maps (on_map), the product with v.
+#include "bf16.h"
+
+#include "vitrain/base/arena.h"
+#include "vitrain/base/vmath.h"
 
 #include <math.h>
 
-static vt_real scale_of(const vt_attention *at)
+enum { MAP_MULTIPLE = 16 }; // whole vectors, of any processor
+
+int vt_map_ld(int T)
 {
-    return (vt_real)(1 / sqrt((double)at->D));
+    return (T + MAP_MULTIPLE - 1) / MAP_MULTIPLE * MAP_MULTIPLE;
 }
 
-void vt_attention_forward(vt_real *y, vt_real *maps, const vt_real *qkv, vt_real *scratch,
-                          const vt_attention *at)
+// A thread's memory for one head.
+typedef struct head_scratch {
+    vt_real *map, *dropped; // (R,ld): scores and what becomes of them
+    void *small;            // (R,ld) of the stored type, where that is bf16
+    void *queries;          // panels of (R,D): q or dy
+    void *keys, *values;    // panels of (D,T) or (T,D)
+    void *left;             // panels of a map, to be read by column, where it is bf16
+} head_scratch;
+
+static head_scratch place(vt_arena *arena, const vt_attention *at)
 {
-    const int T = at->T, D = at->D, C = at->H * D;
-    const size_t TT = (size_t)T * T;
-    for (int h = 0; h < at->H; h++) {
-        const vt_real *q = qkv + (size_t)h * D, *k = q + C, *v = k + C;
-        vt_real *map = maps + h * TT;
-        vt_gemm(map, T, q, 3 * C, VT_N, k, 3 * C, VT_T, scale_of(at), 0, T, T, D);
-        if (at->mask) vt_add(map, at->mask, TT);
-        vt_softmax_rows(map, at->bias ? at->bias + h * TT : NULL, T, T);
-        const vt_real *used = map;
-        if (at->drop) {
-            vt_dropout_apply(scratch, map, at->drop, h * TT, TT);
-            used = scratch;
+    const size_t map = (size_t)at->R * (size_t)vt_map_ld(at->T);
+    const bool bf16 = at->type == VT_BFLOAT;
+    const size_t across = vt_panels_bytes(at->type, at->D, at->T, false),
+                 along = vt_panels_bytes(at->type, at->T, at->D, false),
+                 larger = across > along ? across : along;
+    head_scratch s = {0};
+    s.map = VT_ARENA_TAKE(arena, vt_real, map);
+    s.dropped = VT_ARENA_TAKE(arena, vt_real, at->drop ? map : 0);
+    s.small = bf16 ? vt_arena_take(arena, map, sizeof(vt_bf16)) : NULL;
+    s.queries = vt_arena_take(arena, vt_panels_bytes(at->type, at->R, at->D, false), 1);
+    s.keys = vt_arena_take(arena, larger, 1);
+    s.values = vt_arena_take(arena, larger, 1);
+    s.left = bf16 ? vt_arena_take(arena, vt_panels_bytes(at->type, at->R, at->T, true), 1) : NULL;
+    return s;
+}
+
+size_t vt_attention_scratch_bytes(const vt_attention *at)
+{
+    vt_arena arena = {0};
+    place(&arena, at);
+    return arena.used;
+}
+
+static head_scratch placed(void *memory, const vt_attention *at)
+{
+    vt_arena arena = {.base = memory, .capacity = SIZE_MAX};
+    return place(&arena, at);
+}
+
+static vt_panels packed(void *to, const vt_attention *at, const void *x, int ld, vt_trans trans,
+                        int k, int n)
+{
+    const vt_panels p = vt_panels_at(to, at->type, k, n, false);
+    vt_panels_pack_all(&p, 0, x, at->type, ld, trans, k);
+    return p;
+}
+
+// Scores become probabilities. map: (R,ld), the columns beyond T become 0.
+static void softmax(vt_real *map, const vt_attention *at, int head)
+{
+    const int T = at->T, ld = vt_map_ld(T);
+    const vt_real scale = (vt_real)(1 / sqrt((double)at->D));
+    for (int i = 0; i < at->R; i++) {
+        vt_real *row = map + (size_t)i * (size_t)ld, most = -INFINITY, sum = 0, factor = scale;
+        if (at->bias || at->mask) {
+            const size_t RT = (size_t)at->R * (size_t)T, line = (size_t)i * (size_t)T;
+            for (int j = 0; j < T; j++) row[j] *= scale;
+            if (at->bias) vt_add(row, at->bias + (size_t)head * RT + line, (size_t)T);
+            if (at->mask) vt_add(row, at->mask + line, (size_t)T);
+            factor = 1;
         }
-        vt_gemm(y + (size_t)h * D, C, used, T, VT_N, v, 3 * C, VT_N, 1, 0, T, D, T);
-    }
-}
-
-// dP -> dS, in place.
-static void softmax_backward(vt_real *d, const vt_real *p, int T)
-{
-    for (int i = 0; i < T; i++) {
-        vt_real *row = d + (size_t)i * T, dot = 0;
-        const vt_real *prob = p + (size_t)i * T;
-#pragma omp simd reduction(+ : dot)
-        for (int j = 0; j < T; j++) dot += row[j] * prob[j];
+#pragma omp simd reduction(max : most)
+        for (int j = 0; j < T; j++) most = row[j] > most ? row[j] : most;
+#pragma omp simd reduction(+ : sum)
+        for (int j = 0; j < T; j++) {
+            row[j] = vt_exp_falling((row[j] - most) * factor);
+            sum += row[j];
+        }
+        const vt_real share = 1 / sum;
 #pragma omp simd
-        for (int j = 0; j < T; j++) row[j] = prob[j] * (row[j] - dot);
+        for (int j = 0; j < T; j++) row[j] *= share;
+        for (int j = T; j < ld; j++) row[j] = 0;
     }
 }
 
-void vt_attention_backward(vt_real *dqkv, vt_real *dbias, const vt_real *dy, const vt_real *qkv,
-                           const vt_real *maps, vt_real *scratch, const vt_attention *at)
+// The map as the products take it: in the stored type.
+static const void *stored(void *to, const vt_real *map, const vt_attention *at)
 {
-    const int T = at->T, D = at->D, C = at->H * D;
-    const size_t TT = (size_t)T * T;
-    const vt_real scale = scale_of(at);
-    vt_real *ds = scratch, *dropped = scratch + TT;
+    if (at->type == VT_REAL) return map;
+    vt_scale(to, VT_BFLOAT, 1, map, (size_t)at->R * (size_t)vt_map_ld(at->T));
+    return to;
+}
+
+// In its image's mask every head has T rows of T, however many ask.
+static void drop_map(void *to, const void *from, vt_elem type, const vt_attention *at, int head)
+{
+    const size_t T = (size_t)at->T, ld = (size_t)vt_map_ld(at->T), R = (size_t)at->R;
+    for (size_t i = 0; i < R; i++) {
+        vt_dropout_apply(vt_at(to, type, i * ld), vt_at(from, type, i * ld), type, at->drop,
+                         ((size_t)head * T + i) * T, T);
+        for (size_t j = T; j < ld; j++) vt_put(vt_at(to, type, i * ld), type, j, 0);
+    }
+}
+
+void vt_attention_forward(void *y, void *maps, const void *q, const void *k, const void *v,
+                          void *scratch, const vt_attention *at)
+{
+    const head_scratch s = placed(scratch, at);
+    const int T = at->T, R = at->R, D = at->D, ld = vt_map_ld(T);
+    const size_t size = (size_t)R * (size_t)ld;
     for (int h = 0; h < at->H; h++) {
-        const vt_real *q = qkv + (size_t)h * D, *k = q + C, *v = k + C, *map = maps + h * TT;
-        vt_real *dq = dqkv + (size_t)h * D, *dk = dq + C, *dv = dk + C;
-        const vt_real *dyh = dy + (size_t)h * D, *used = map;
+        const size_t head = (size_t)h * (size_t)D;
+        void *kept = maps ? vt_at(maps, at->type, (size_t)h * size) : s.small;
+        vt_real *map = maps && at->type == VT_REAL ? kept : s.map;
+        const vt_panels keys = packed(s.keys, at, vt_at(k, at->type, head), at->ldkv, VT_T, D, T);
+        vt_product((vt_rows){map, VT_REAL, ld},
+                   vt_left_rows(vt_at(q, at->type, head), at->type, at->ldq), &keys, NULL,
+                   VT_SET_PADDED, R);
+        softmax(map, at, h);
+        if (at->on_map) at->on_map(at->self, h, map);
+        const void *used = stored(kept, map, at);
         if (at->drop) {
-            vt_dropout_apply(dropped, map, at->drop, h * TT, TT);
-            used = dropped;
+            drop_map(s.dropped, used, at->type, at, h);
+            used = s.dropped;
         }
-        vt_gemm(dv, 3 * C, used, T, VT_T, dyh, C, VT_N, 1, 0, T, D, T);
-        vt_gemm(ds, T, dyh, C, VT_N, v, 3 * C, VT_T, 1, 0, T, T, D);
-        if (at->drop) vt_dropout_apply(ds, ds, at->drop, h * TT, TT);
-        softmax_backward(ds, map, T);
-        if (dbias) vt_add(dbias + h * TT, ds, TT);
-        vt_gemm(dq, 3 * C, ds, T, VT_N, k, 3 * C, VT_N, scale, 0, T, D, T);
-        vt_gemm(dk, 3 * C, ds, T, VT_T, q, 3 * C, VT_N, scale, 0, T, D, T);
+        const vt_panels values =
+            packed(s.values, at, vt_at(v, at->type, head), at->ldkv, VT_N, T, D);
+        vt_product((vt_rows){vt_at(y, at->type, head), at->type, at->H * D},
+                   vt_left_rows(used, at->type, ld), &values, NULL, VT_SET, R);
     }
 }
 
-void vt_attention_head_mean(vt_real *mean, const vt_real *maps, int T, int H)
+// dP -> dS / sqrt(D), in place, but what goes to dbias.
+VT_INLINE void softmax_backward(vt_real *map, vt_real *dbias, const void *p, const vt_attention *at,
+                                vt_elem type)
 {
-    const size_t TT = (size_t)T * (size_t)T;
-    for (size_t i = 0; i < TT; i++) mean[i] = maps[i];
-    for (int h = 1; h < H; h++) vt_add(mean, maps + (size_t)h * TT, TT);
-    for (size_t i = 0; i < TT; i++) mean[i] /= (vt_real)H;
+    const int T = at->T, ld = vt_map_ld(T);
+    const vt_real scale = (vt_real)(1 / sqrt((double)at->D));
+    for (int i = 0; i < at->R; i++) {
+        vt_real *row = map + (size_t)i * (size_t)ld, dot = 0;
+        const void *prob = vt_at(p, type, (size_t)i * (size_t)ld);
+#pragma omp simd reduction(+ : dot)
+        for (int j = 0; j < T; j++) dot += row[j] * vt_get(prob, type, (size_t)j);
+        if (dbias) {
+            vt_real *bias = dbias + (size_t)i * (size_t)T;
+            for (int j = 0; j < T; j++) bias[j] += vt_get(prob, type, (size_t)j) * (row[j] - dot);
+        }
+#pragma omp simd
+        for (int j = 0; j < T; j++) row[j] = scale * vt_get(prob, type, (size_t)j) * (row[j] - dot);
+        for (int j = T; j < ld; j++) row[j] = 0;
+    }
+}
+
+// The transpose of a map as a left operand.
+static vt_left by_column(void *to, const void *map, const vt_attention *at)
+{
+    const int ld = vt_map_ld(at->T);
+    if (at->type == VT_REAL) return vt_left_columns(map, ld);
+    const vt_panels p = vt_panels_at(to, at->type, at->R, at->T, true);
+    vt_panels_pack_all(&p, 0, map, at->type, ld, VT_N, at->R);
+    return vt_left_panels(&p, 0);
+}
+
+void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const void *dy,
+                           const void *q, const void *k, const void *v, const void *maps,
+                           void *scratch, const vt_attention *at)
+{
+    const head_scratch s = placed(scratch, at);
+    const vt_elem type = at->type;
+    const int T = at->T, R = at->R, D = at->D, C = at->H * D, ld = vt_map_ld(T);
+    for (int h = 0; h < at->H; h++) {
+        const size_t head = (size_t)h * (size_t)D;
+        const void *map = vt_at(maps, type, (size_t)h * (size_t)R * (size_t)ld), *used = map;
+        if (at->drop) {
+            drop_map(s.dropped, map, type, at, h);
+            used = s.dropped;
+        }
+        const vt_rows out_v = {vt_at(dv, type, head), type, at->ldkv};
+        const vt_rows out_q = {vt_at(dq, type, head), type, at->ldq};
+        const vt_rows out_k = {vt_at(dk, type, head), type, at->ldkv};
+        vt_panels b = packed(s.queries, at, vt_at(dy, type, head), C, VT_N, R, D);
+        vt_product(out_v, by_column(s.left, used, at), &b, NULL, VT_SET, T);
+
+        b = packed(s.values, at, vt_at(v, type, head), at->ldkv, VT_T, D, T);
+        vt_product((vt_rows){s.map, VT_REAL, ld}, vt_left_rows(vt_at(dy, type, head), type, C), &b,
+                   NULL, VT_SET_PADDED, R);
+        if (at->drop) drop_map(s.map, s.map, VT_REAL, at, h);
+        vt_real *bias = dbias ? dbias + (size_t)h * (size_t)R * (size_t)T : NULL;
+        VT_FOR_TYPE(softmax_backward, type, s.map, bias, map, at);
+        const void *ds = stored(s.small, s.map, at);
+
+        b = packed(s.keys, at, vt_at(k, type, head), at->ldkv, VT_N, T, D);
+        vt_product(out_q, vt_left_rows(ds, type, ld), &b, NULL, VT_SET, R);
+        b = packed(s.queries, at, vt_at(q, type, head), at->ldq, VT_N, R, D);
+        vt_product(out_k, by_column(s.left, ds, at), &b, NULL, VT_SET, T);
+    }
 }

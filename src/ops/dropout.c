@@ -1,9 +1,11 @@
 // Dropout and stochastic depth. A mask is never stored: element i of a sample's mask is number i of
 // a counter-based stream, so the backward pass draws the same mask again.
-#include "vitrain/base/rng.h"
-#include "vitrain/ops/ops.h"
+#include "bf16.h"
 
-void vt_dropout_apply(vt_real *y, const vt_real *x, const vt_dropout *drop, size_t offset, size_t n)
+#include "vitrain/base/rng.h"
+
+void vt_dropout_apply(void *y, const void *x, vt_elem type, const vt_dropout *drop, size_t offset,
+                      size_t n)
 {
     double bound = drop->p * 4294967296.0; // dropped below it
     vt_real scale = (vt_real)(drop->p < 1 ? 1 / (1 - drop->p) : 0);
@@ -13,7 +15,7 @@ void vt_dropout_apply(vt_real *y, const vt_real *x, const vt_dropout *drop, size
         if (i == 0 || element % 4 == 0)
             vt_philox(block, drop->seed, drop->stream, drop->step, drop->sample,
                       (uint32_t)(element / 4));
-        y[i] = block[element % 4] < bound ? 0 : x[i] * scale;
+        vt_put(y, type, i, block[element % 4] < bound ? 0 : vt_get(x, type, i) * scale);
     }
 }
 

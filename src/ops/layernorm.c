@@ -3,34 +3,41 @@
 //
 // Backward: with g = dy w, both mean and variance depend on every x of the row, which gives
 //     dx = rstd (g - mean(g) - xhat mean(g xhat)),   dw += dy xhat,   db += dy.
-#include "vitrain/ops/ops.h"
+#include "bf16.h"
 
 #include <math.h>
 
-void vt_layernorm_again(vt_real *y, const vt_real *x, const vt_real *w, const vt_real *b,
-                        const vt_real *mean, const vt_real *rstd, int M, int C)
+VT_INLINE void again(void *y, const vt_real *x, const vt_real *w, const vt_real *b,
+                     const vt_real *mean, const vt_real *rstd, int M, int C, vt_elem type)
 {
     for (int m = 0; m < M; m++) {
-        const vt_real *row = x + (size_t)m * C;
-        vt_real *out = y + (size_t)m * C, mu = mean[m], r = rstd[m];
+        const vt_real *row = x + (size_t)m * (size_t)C, mu = mean[m], r = rstd[m];
+        void *out = vt_at(y, type, (size_t)m * (size_t)C);
 #pragma omp simd
-        for (int c = 0; c < C; c++) out[c] = (row[c] - mu) * r * w[c] + b[c];
+        for (int c = 0; c < C; c++) vt_put(out, type, (size_t)c, (row[c] - mu) * r * w[c] + b[c]);
     }
 }
 
-void vt_layernorm_forward(vt_real *y, vt_real *mean, vt_real *rstd, const vt_real *x,
+void vt_layernorm_again(void *y, vt_elem type, const vt_real *x, const vt_real *w, const vt_real *b,
+                        const vt_real *mean, const vt_real *rstd, int M, int C)
+{
+    VT_FOR_TYPE(again, type, y, x, w, b, mean, rstd, M, C);
+}
+
+void vt_layernorm_forward(void *y, vt_elem type, vt_real *mean, vt_real *rstd, const vt_real *x,
                           const vt_real *w, const vt_real *b, vt_real eps, int M, int C)
 {
     for (int m = 0; m < M; m++) {
-        const vt_real *row = x + (size_t)m * C;
+        const size_t at = (size_t)m * (size_t)C;
+        const vt_real *row = x + at;
         vt_real sum = 0, squares = 0;
 #pragma omp simd reduction(+ : sum)
         for (int c = 0; c < C; c++) sum += row[c];
-        vt_real mu = sum / (vt_real)C;
+        const vt_real mu = sum / (vt_real)C;
 #pragma omp simd reduction(+ : squares)
         for (int c = 0; c < C; c++) squares += (row[c] - mu) * (row[c] - mu);
-        vt_real r = 1 / (vt_real)sqrt((double)(squares / (vt_real)C + eps));
-        vt_layernorm_again(y + (size_t)m * C, row, w, b, &mu, &r, 1, C);
+        const vt_real r = 1 / (vt_real)sqrt((double)(squares / (vt_real)C + eps));
+        vt_layernorm_again(vt_at(y, type, at), type, row, w, b, &mu, &r, 1, C);
         if (mean) mean[m] = mu;
         if (rstd) rstd[m] = r;
     }

@@ -1,5 +1,5 @@
-// Each matrix product of a training step alone: all its calls shared out to the threads as the engine
-// does, on operands as large and as far apart as there.
+// Each matrix product of a training step alone, every thread on operands of its own as large as the
+// engine's, and the same product by BLAS, which packs its operands at each call.
 #include "vitrain/train/bench.h"
 
 #include "vitrain/base/threads.h"
@@ -8,87 +8,123 @@
 #include <stdlib.h>
 
 enum { REPEATS = 5 };
-static const double REPEAT_S = 0.05;
+static const double REPEAT_S = 0.04;
 
-// Elements between the first and the last that the calls touch. rows, cols: of the stored matrix.
-static size_t extent(const size_t step[2], const vt_product *p, int rows, int cols, int ld)
+// Operands of one thread.
+typedef struct operands {
+    const vt_product_info *info;
+    vt_elem type;
+    vt_real *c;
+    void *left, *panels;             // of vt_product
+    vt_real *blas_left, *blas_right; // of vt_gemm
+} operands;
+
+static void place(operands *o, vt_arena *arena)
 {
-    return (size_t)(p->outer - 1) * step[0] + (size_t)(p->inner - 1) * step[1] +
-           (size_t)(rows - 1) * (size_t)ld + (size_t)cols;
+    const vt_product_info *p = o->info;
+    const size_t m = (size_t)p->m, n = (size_t)p->n, k = (size_t)p->k;
+    const int ld = p->ta == VT_T ? p->m : p->k;
+    o->c = VT_ARENA_TAKE(arena, vt_real, m * (size_t)(p->n + VT_ARENA_ALIGN));
+    o->blas_left = VT_ARENA_TAKE(arena, vt_real, m * k);
+    o->blas_right = VT_ARENA_TAKE(arena, vt_real, n * k);
+    o->panels = vt_arena_take(arena, vt_panels_bytes(o->type, p->k, p->n, false), 1);
+    o->left = p->kind == VT_PRODUCT_GRADIENT || (p->ta == VT_T && o->type == VT_BFLOAT)
+                  ? vt_arena_take(arena, vt_panels_bytes(o->type, p->k, p->m, true), 1)
+                  : vt_arena_take(arena, (size_t)(ld + 1) * (p->ta == VT_T ? k : m),
+                                  vt_elem_size(o->type));
 }
 
-static void call_all(const vt_product *p, vt_real *c, const vt_real *a, const vt_real *b)
+static void ours(const operands *o)
 {
-    const int calls = p->outer * p->inner;
-#pragma omp parallel for schedule(dynamic)
-    for (int i = 0; i < calls; i++) {
-        const size_t x = (size_t)(i / p->inner), y = (size_t)(i % p->inner);
-        vt_gemm(c + x * p->c[0] + y * p->c[1], p->ldc, a + x * p->a[0] + y * p->a[1], p->lda, p->ta,
-                b + x * p->b[0] + y * p->b[1], p->ldb, p->tb, 1, p->accumulates ? 1 : 0, p->m, p->n,
-                p->k);
-    }
+    const vt_product_info *p = o->info;
+    const vt_panels b = vt_panels_at(o->panels, o->type, p->k, p->n, false),
+                    a = vt_panels_at(o->left, o->type, p->k, p->m, true);
+    const bool gradient = p->kind == VT_PRODUCT_GRADIENT;
+    const vt_left left = gradient || (p->ta == VT_T && o->type == VT_BFLOAT) ? vt_left_panels(&a, 0)
+                         : p->ta == VT_T ? vt_left_columns(o->left, p->m)
+                                         : vt_left_rows(o->left, o->type, (p->k + 1) / 2 * 2);
+    vt_product((vt_rows){o->c, VT_REAL, p->n + VT_ARENA_ALIGN}, left, &b, NULL,
+               gradient ? VT_ADD : VT_SET_PADDED, p->m);
 }
 
-// Seconds for all calls: the median of a few repeats, each of so many rounds that it can be timed.
-static double seconds_of(const vt_product *p, vt_real *c, const vt_real *a, const vt_real *b)
+static void blas(const operands *o)
 {
-    double s[REPEATS];
-    call_all(p, c, a, b); // warm
-    for (int r = 0; r < REPEATS; r++) {
+    const vt_product_info *p = o->info;
+    vt_gemm(o->c, p->n, o->blas_left, p->ta == VT_T ? p->m : p->k, p->ta, o->blas_right,
+            p->tb == VT_T ? p->k : p->n, p->tb, 1, p->kind == VT_PRODUCT_GRADIENT ? 1 : 0, p->m,
+            p->n, p->k);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// GFLOP/s of all threads at once: the median of a few repeats, each so many calls that it can be timed.
+static double gflops_of(const operands *threads, void (*call)(const operands *o))
+{
+    const vt_product_info *p = threads->info;
+    double rates[REPEATS];
+    int calls = 1;
+    for (int r = -1; r < REPEATS;) { // -1: finds the number of calls, and warms
         const double start = vt_now_s();
-        int rounds = 0;
-        do {
-            call_all(p, c, a, b);
-            rounds++;
-        } while (vt_now_s() - start < REPEAT_S);
-        s[r] = (vt_now_s() - start) / rounds;
-        for (int i = r; i > 0 && s[i] < s[i - 1]; i--) { // sorts it in
-            const double t = s[i];
-            s[i] = s[i - 1];
-            s[i - 1] = t;
+#pragma omp parallel
+        for (int i = 0; i < calls; i++) call(&threads[vt_thread_index()]);
+        const double s = vt_now_s() - start;
+        if (r < 0 && s < REPEAT_S) {
+            calls *= 2;
+            continue;
         }
+        if (r >= 0) rates[r] = 2e-9 * p->m * p->n * p->k * calls * vt_threads() / s;
+        r++;
     }
-    return s[REPEATS / 2];
+    qsort(rates, REPEATS, sizeof *rates, ascending);
+    return rates[REPEATS / 2];
 }
 
-static vt_status measure(vt_bench_gemm_row *row)
+static vt_status measure(vt_bench_gemm_row *row, vt_elem type)
 {
-    const vt_product *p = &row->product;
-    const bool ta = p->ta == VT_T, tb = p->tb == VT_T;
-    const size_t a_size = extent(p->a, p, ta ? p->k : p->m, ta ? p->m : p->k, p->lda);
-    const size_t b_size = extent(p->b, p, tb ? p->n : p->k, tb ? p->k : p->n, p->ldb);
-    const size_t c_size = extent(p->c, p, p->m, p->n, p->ldc);
-    vt_real *a = vt_alloc(a_size, sizeof *a), *b = vt_alloc(b_size, sizeof *b),
-            *c = vt_alloc(c_size, sizeof *c);
-    const bool fits = a && b && c;
-    if (fits) {
-        for (size_t i = 0; i < a_size; i++) a[i] = (vt_real)0.5;
-        for (size_t i = 0; i < b_size; i++) b[i] = (vt_real)0.5;
-        row->gflops = 2e-9 * p->m * p->n * p->k * p->outer * p->inner / seconds_of(p, c, a, b);
+    const int threads = vt_threads();
+    vt_arena arena = {0};
+    operands *all = vt_alloc((size_t)threads, sizeof *all);
+    if (!all) return VT_ERR_MEMORY;
+    vt_status status = VT_OK;
+    for (int pass = 0; pass < 2 && status == VT_OK; pass++) {
+        for (int i = 0; i < threads; i++) {
+            all[i] = (operands){.info = &row->product, .type = type};
+            place(&all[i], &arena);
+        }
+        if (pass == 0) status = vt_arena_reserve(&arena);
     }
-    free(a);
-    free(b);
-    free(c);
-    return fits ? VT_OK : VT_ERR_MEMORY;
+    if (status == VT_OK) {
+        row->blas_gflops = gflops_of(all, blas);
+        row->gflops = row->product.kind == VT_PRODUCT_SMALL ? 0 : gflops_of(all, ours);
+    }
+    vt_arena_release(&arena);
+    free(all);
+    return status;
 }
 
-vt_status vt_bench_gemm(const vt_config *config, vt_bench_gemm_row *rows, int *count,
-                        double *peak_gflops)
+vt_status vt_bench_gemm(vt_config *config, vt_bench_gemm_row *rows, int *count, double *peak_gflops)
 {
-    vt_product products[VT_PRODUCTS_MAX];
+    vt_product_info products[VT_PRODUCTS_MAX];
     vt_model *model = NULL;
     vt_arena plan = {0}; // the shapes depend on where activations go; none is taken
     vt_status status;
-    const int B = config->train.batch_size;
     double sum = 0;
+    VT_TRY(vt_precision_settle(config));
+    const vt_placement placement = {config->train.batch_size, true,
+                                    vt_precision_type(config->train.precision),
+                                    config->train.recompute};
     VT_TRY_OR_FAIL(status, vt_model_create(&model, &config->model));
-    VT_TRY_OR_FAIL(status, model->ops->place(model, &plan, B, true));
-    *count = model->ops->products(model, products, B);
+    VT_TRY_OR_FAIL(status, model->ops->place(model, &plan, &placement));
+    *count = model->ops->products(model, products, placement.max_batch);
     *peak_gflops = vt_bench_peak(config);
     for (int i = 0; i < *count; i++) sum += products[i].flops;
     for (int i = 0; i < *count; i++) {
         rows[i] = (vt_bench_gemm_row){.product = products[i], .share = products[i].flops / sum};
-        VT_TRY_OR_FAIL(status, measure(&rows[i]));
+        VT_TRY_OR_FAIL(status, measure(&rows[i], placement.type));
     }
 fail:
     vt_model_destroy(model);

@@ -19,12 +19,12 @@ static const double DURATION_S = 5;
 
 double vt_bench_peak(const vt_config *config)
 {
-    return strcmp(config->train.precision, "bf16") ? vt_peak_gflops() : vt_peak_bf16_gflops();
+    return config->train.precision == VT_PRECISION_BF16 ? vt_peak_bf16_gflops() : vt_peak_gflops();
 }
 
 // What is measured: calls of `measure`, which fills (COLUMNS) milliseconds.
 typedef struct bench {
-    const vt_config *config;
+    vt_config *config;
     vt_run run; // of training
     vt_evaluator evaluator;
     vt_arena arena;   // the evaluator's
@@ -83,7 +83,7 @@ static void measure_training(bench *b, int step, double *ms)
 static vt_status open_training(bench *b)
 {
     const int B = b->config->train.batch_size;
-    vt_product products[VT_PRODUCTS_MAX];
+    vt_product_info products[VT_PRODUCTS_MAX];
     VT_TRY(vt_run_plan(&b->run));
     VT_TRY(vt_run_take(&b->run));
     const vt_model *model = b->run.model;
@@ -113,9 +113,10 @@ static vt_status open_eval(bench *b)
     vt_model *model = b->run.model;
     b->weights = vt_alloc(model->params.slab_count, sizeof *b->weights);
     if (!b->weights) return VT_ERR_MEMORY;
-    VT_TRY(vt_evaluator_place(&b->evaluator, &b->arena, model, B, true));
+    const vt_elem type = vt_precision_type(b->config->train.precision);
+    VT_TRY(vt_evaluator_place(&b->evaluator, &b->arena, model, B, &type));
     VT_TRY(vt_arena_reserve(&b->arena));
-    VT_TRY(vt_evaluator_place(&b->evaluator, &b->arena, model, B, true));
+    VT_TRY(vt_evaluator_place(&b->evaluator, &b->arena, model, B, &type));
     vt_params_init(&model->params, b->weights, b->config->train.seed);
     b->measure = measure_eval;
     b->nominal = b->executed = B * model->ops->forward_flops(model);
@@ -163,14 +164,15 @@ static void conclude(vt_bench_step_result *r, const bench *b, const double *time
     r->peak_rss_bytes = vt_peak_rss_bytes();
 }
 
-static vt_status bench_steps(const vt_config *config, vt_status (*open)(bench *b), int steps,
+static vt_status bench_steps(vt_config *config, vt_status (*open)(bench *b), int steps,
                              vt_bench_step_result *r)
 {
-    bench b = {.config = config, .run.config = (vt_config *)config}; // only read
+    bench b = {.config = config, .run.config = config};
     double *times = vt_alloc((size_t)VT_BENCH_MOST * (COLUMNS + 1), sizeof *times);
     vt_status status = times ? VT_OK : VT_ERR_MEMORY;
     *r = (vt_bench_step_result){0};
     if (!times) goto fail;
+    VT_TRY_OR_FAIL(status, vt_precision_settle(config));
     VT_TRY_OR_FAIL(status, open(&b));
     VT_TRY_OR_FAIL(status, make_batch(&b));
     r->peak_gflops = vt_bench_peak(config);
@@ -188,12 +190,12 @@ fail:
     return status;
 }
 
-vt_status vt_bench_step(const vt_config *config, int steps, vt_bench_step_result *result)
+vt_status vt_bench_step(vt_config *config, int steps, vt_bench_step_result *result)
 {
     return bench_steps(config, open_training, steps, result);
 }
 
-vt_status vt_bench_eval(const vt_config *config, int steps, vt_bench_step_result *result)
+vt_status vt_bench_eval(vt_config *config, int steps, vt_bench_step_result *result)
 {
     return bench_steps(config, open_eval, steps, result);
 }

@@ -226,16 +226,25 @@ static vt_status settle_output(vt_config *config, const char *path)
 static vt_status settle(vt_config *config, const char *path)
 {
     config->mix.has_minmax = config->mix.cutmix_minmax[1] > 0;
-    VT_REQUIRE(strcmp(config->train.precision, "bf16") != 0, VT_ERR_UNSUPPORTED,
-               "train.precision: bf16 needs bf16 matrix products, which this build does not have; "
-               "\"fp32\" and \"auto\" work");
-    strcpy(config->train.precision, "fp32"); // it holds "auto" or "fp32"
     VT_REQUIRE(config->model.name[0] || !path, VT_ERR_CONFIG,
                "model.name: missing; expected a preset such as \"%s\", or \"%s\" with its shape",
                vt_model_presets[0].name, vt_families[0]->family);
     if (config->model.name[0]) VT_TRY(settle_model(config));
     VT_TRY(settle_data(config));
     return settle_output(config, path);
+}
+
+vt_status vt_precision_settle(vt_config *config)
+{
+    vt_precision *p = &config->train.precision;
+    const char *missing = vt_bf16_missing();
+    VT_REQUIRE(*p != VT_PRECISION_BF16 || !missing, VT_ERR_UNSUPPORTED,
+               "train.precision: bf16 is not to be had: %s; \"fp32\" and \"auto\" work", missing);
+    const vt_model_config *m = &config->model;
+    const bool even =
+        m->embed_dim / m->num_heads % 2 == 0 && (int)(m->embed_dim * m->mlp_ratio) % 2 == 0;
+    if (*p == VT_PRECISION_AUTO) *p = missing || !even ? VT_PRECISION_FP32 : VT_PRECISION_BF16;
+    return VT_OK;
 }
 
 // ---- in and out ----

@@ -24,8 +24,19 @@ CHOICES(grids, "pixel", "token")
 CHOICES(boxes, "exact", "official")
 CHOICES(schedules, "cosine", "constant")
 CHOICES(compats, "exact", "deit")
-CHOICES(precisions, "auto", "fp32", "bf16")
+CHOICES(recomputes, "none", "gelu", "block")
 CHOICES(resumes, "auto", "never")
+
+static const char *precisions(int i)
+{
+    static const char *const names[] = {"auto", "fp32", "bf16", NULL};
+    return names[i];
+}
+
+const char *vt_precision_name(vt_precision precision)
+{
+    return precisions((int)precision);
+}
 
 // The registries know the rest.
 static const char *models(int i)
@@ -221,10 +232,10 @@ const vt_config_key vt_config_keys[] = {
      "images of a micro-batch"},
     {"train.accumulate", INT(train.accumulate, 1, 65536), SETTLED, NULL, "8",
      "micro-batches of an optimizer step"},
-    {"train.precision", TEXT(train.precision), 0, precisions, "\"auto\"",
-     "of matrix products; auto is fp32 in this version"},
-    {"train.recompute", FIXED, 0, NULL, "\"gelu\"",
-     "what the backward pass computes again instead of keeping it"},
+    {"train.precision", ENUM(train.precision), 0, precisions, "\"auto\"",
+     "of activations and matrix products; auto: bf16 where the processor has it, else fp32"},
+    {"train.recompute", ENUM(train.recompute), 0, recomputes, "\"gelu\"",
+     "what the backward pass computes again to save memory: nothing, GELU and norms, whole blocks"},
     {"train.ema_decay", FIXED, 0, NULL, "0",
      "averaged weights: not yet"},
     {"train.seed", INT64(train.seed, 0, ANY), SETTLED, NULL, "0",

@@ -8,7 +8,7 @@
 enum { TOP = 5 };
 
 vt_status vt_evaluator_place(vt_evaluator *e, vt_arena *arena, vt_model *model, int max_batch,
-                             bool activations)
+                             const vt_elem *type)
 {
     const size_t BK = (size_t)max_batch * (size_t)model->config.num_classes;
     e->model = model;
@@ -16,7 +16,9 @@ vt_status vt_evaluator_place(vt_evaluator *e, vt_arena *arena, vt_model *model, 
     e->logits_dist = model->config.distilled ? VT_ARENA_TAKE(arena, vt_real, BK) : NULL;
     e->target = VT_ARENA_TAKE(arena, vt_real, BK);
     e->losses = VT_ARENA_TAKE(arena, vt_real, (size_t)max_batch);
-    return activations ? model->ops->place(model, arena, max_batch, false) : VT_OK;
+    if (!type) return VT_OK;
+    const vt_placement placement = {.max_batch = max_batch, .type = *type};
+    return model->ops->place(model, arena, &placement);
 }
 
 void vt_top_k(int32_t *best, int k, const vt_real *logits, int K)

@@ -71,9 +71,9 @@ static vt_status place(vt_run *run)
         run->state.slabs[i] = VT_ARENA_TAKE(arena, vt_real, params->slab_count);
     run->memory.parameters = arena->used - start;
     run->partials = VT_ARENA_TAKE(arena, double, vt_grad_norm_partials(params));
-    VT_TRY(vt_step_place(&run->step, arena));
-    VT_TRY(vt_evaluator_place(&run->evaluator, arena, run->model, run->config->train.batch_size,
-                              false));
+    const vt_train_config *t = &run->config->train;
+    VT_TRY(vt_step_place(&run->step, arena, vt_precision_type(t->precision), t->recompute));
+    VT_TRY(vt_evaluator_place(&run->evaluator, arena, run->model, t->batch_size, NULL));
     run->memory.activations = arena->used - start - run->memory.parameters;
     return VT_OK;
 }
@@ -81,6 +81,7 @@ static vt_status place(vt_run *run)
 vt_status vt_run_plan(vt_run *run)
 {
     const vt_config *c = run->config;
+    VT_TRY(vt_precision_settle(run->config));
     VT_TRY(vt_model_create(&run->model, &c->model));
     run->optim = vt_optim_find(c->optim.name);
     VT_REQUIRE(run->optim, VT_ERR_CONFIG, "optim.name: no optimizer \"%s\"", c->optim.name);
@@ -102,7 +103,8 @@ vt_status vt_run_take(vt_run *run)
 
 vt_status vt_plan_memory(const vt_config *config, vt_memory_plan *plan)
 {
-    vt_run run = {.config = (vt_config *)config}; // vt_run_plan reads it only
+    vt_config settled = *config;
+    vt_run run = {.config = &settled};
     vt_status status = vt_run_plan(&run);
     *plan = run.memory;
     vt_run_close(&run);
@@ -150,8 +152,8 @@ vt_status vt_run_open(vt_run *run, vt_config *config)
            config->model.name, (double)run->model->params.total / 1e6,
            run->model->ops->train_flops(run->model) / 1e9, (long long)run->train->count,
            (long long)(run->val ? run->val->count : 0), "for validation");
-    vt_log(VT_LOG_INFO, "%d threads, %s; %s", vt_threads(), config->train.precision,
-           vt_gemm_describe());
+    vt_log(VT_LOG_INFO, "%d threads, %s, %s; small products: %s", vt_threads(),
+           vt_precision_name(config->train.precision), vt_product_describe(), vt_gemm_describe());
     return vt_run_take(run);
 }
 

@@ -30,7 +30,7 @@ typedef struct vt_run {
 vt_status vt_run_open(vt_run *run, vt_config *config);
 void vt_run_close(vt_run *run);
 
-// The part of it that needs no data: run->config is set; the model, the optimizer and the step are made,
+// The part of it that needs no data: run->config is set and its precision gets settled; the model, the optimizer and the step are made,
 // and run->memory says what they take; then that is reported and taken.
 vt_status vt_run_plan(vt_run *run);
 vt_status vt_run_take(vt_run *run);

@@ -23,13 +23,14 @@ vt_status vt_step_init(vt_step *step, vt_model *model, const vt_mix_config *mix,
     return vt_label_init(&step->label, rule, &step->layout);
 }
 
-vt_status vt_step_place(vt_step *step, vt_arena *arena)
+vt_status vt_step_place(vt_step *step, vt_arena *arena, vt_elem type, vt_recompute recompute)
 {
     const vt_model_config *c = &step->model->config;
     const size_t B = (size_t)step->max_batch, BK = B * (size_t)c->num_classes;
     const size_t pixels = (size_t)c->in_chans * (size_t)c->image_height * (size_t)c->image_width;
     const int heads = c->distilled ? 2 : 1;
-    VT_TRY(step->model->ops->place(step->model, arena, step->max_batch, true));
+    const vt_placement placement = {step->max_batch, true, type, recompute};
+    VT_TRY(step->model->ops->place(step->model, arena, &placement));
     vt_mix_plan_place(&step->plan, arena, step->max_batch,
                       step->layout.grid_h * step->layout.grid_w);
     vt_label_place(&step->label, arena, step->max_batch);
@@ -113,11 +114,12 @@ double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, co
                     .logits = step->logits,
                     .logits_dist = step->logits_dist,
                     .hooks = hooks,
+                    .training = true,
                     .stochastic = stochastic,
                     .seed = key.seed,
                     .step = key.step};
     if (vt_label_begin(&step->label, &step->plan, &step->rule))
-        hooks[pass.n_hooks++] = (vt_attn_hook){step, clocked};
+        hooks[pass.n_hooks++] = (vt_attn_hook){.self = step, .on_attention = clocked};
     for (int i = 0; i < n_extra; i++) hooks[pass.n_hooks++] = extra[i];
     step->model->ops->forward(step->model, weights, &pass);
     end_phase(step, VT_PHASE_FORWARD, &since);

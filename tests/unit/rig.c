@@ -16,14 +16,22 @@ static vt_status place(vt_rig *rig)
     rig->images = VT_ARENA_TAKE(&rig->arena, vt_real, (size_t)rig->B * rig->pixels);
     rig->labels = VT_ARENA_TAKE(&rig->arena, int32_t, rig->B);
     vt_recorder_place(&rig->recorder, &rig->arena, rig->model, rig->B, true, NULL);
-    return vt_step_place(&rig->step, &rig->arena);
+    return vt_step_place(&rig->step, &rig->arena, rig->type, rig->recompute);
 }
 
 vt_rig *vt_rig_create(const vt_model_config *config, double smoothing, const char *rule, int B)
 {
+    return vt_rig_create_as(config, smoothing, rule, B, VT_REAL, VT_RECOMPUTE_GELU);
+}
+
+vt_rig *vt_rig_create_as(const vt_model_config *config, double smoothing, const char *rule, int B,
+                         vt_elem type, vt_recompute recompute)
+{
     vt_rig *rig = calloc(1, sizeof *rig);
     assert_non_null(rig);
     rig->B = B;
+    rig->type = type;
+    rig->recompute = recompute;
     rig->pixels =
         (size_t)config->in_chans * (size_t)config->image_height * (size_t)config->image_width;
     VT_ASSERT_OK(vt_model_create(&rig->model, config));

@@ -1,5 +1,6 @@
 // Every op's backward pass against central differences of its forward pass (double builds only),
 // and wrong gradients that the same check must catch. The loss of an op with output y is sum(dy y).
+#include "dense.h"
 #include "numcheck.h"
 
 #include "vitrain/base/rng.h"
@@ -95,7 +96,8 @@ typedef struct norm_case {
 static double norm_loss(void *context)
 {
     norm_case *op = context;
-    vt_layernorm_forward(op->y, op->mean, op->rstd, op->x, op->w, op->b, (vt_real)1e-6, NM, NC);
+    vt_layernorm_forward(op->y, VT_REAL, op->mean, op->rstd, op->x, op->w, op->b, (vt_real)1e-6, NM,
+                         NC);
     return dot(op->y, op->dy, NM * NC);
 }
 
@@ -151,14 +153,14 @@ typedef struct elementwise_case {
 static double gelu_loss(void *context)
 {
     elementwise_case *op = context;
-    vt_gelu_forward(op->y, op->x, GN);
+    vt_gelu_forward(op->y, op->x, VT_REAL, GN);
     return dot(op->y, op->dy, GN);
 }
 
 static double dropout_loss(void *context)
 {
     elementwise_case *op = context;
-    vt_dropout_apply(op->y, op->x, &op->drop, 6, GN);
+    vt_dropout_apply(op->y, op->x, VT_REAL, &op->drop, 6, GN);
     return dot(op->y, op->dy, GN);
 }
 
@@ -174,12 +176,15 @@ static void gelu_gradient(void **state)
     (void)state;
     elementwise_case op;
     elementwise_fill(&op);
-    vt_real dx[GN], in_place[GN];
-    vt_gelu_backward(dx, op.dy, op.x, GN);
+    vt_real dx[GN], in_place[GN], again[GN];
+    vt_gelu_backward(dx, again, op.dy, op.x, VT_REAL, GN);
     CHECK(dx, op.x, GN, gelu_loss, &op);
     memcpy(in_place, op.dy, sizeof in_place);
-    vt_gelu_backward(in_place, in_place, op.x, GN);
+    vt_gelu_backward(in_place, again, in_place, op.x, VT_REAL, GN);
     assert_memory_equal(in_place, dx, sizeof dx);
+    gelu_loss(&op);
+    for (int i = 0; i < GN; i++) // the compiler may fuse one of them otherwise
+        VT_ASSERT_BELOW(fabs((double)(again[i] - op.y[i])), 4 * vt_epsilon() * 6, "gelu again");
 }
 
 static void dropout_gradient(void **state)
@@ -188,7 +193,7 @@ static void dropout_gradient(void **state)
     elementwise_case op;
     elementwise_fill(&op);
     vt_real dx[GN];
-    vt_dropout_apply(dx, op.dy, &op.drop, 6, GN);
+    vt_dropout_apply(dx, op.dy, VT_REAL, &op.drop, 6, GN);
     CHECK(dx, op.x, GN, dropout_loss, &op);
 }
 
@@ -199,27 +204,28 @@ enum { AT = 9, AH = 3, AD = 7, AX = AT * AH * AD, ATT = AH * AT * AT }; // the l
 typedef struct attention_case {
     vt_attention at;
     vt_dropout drop;
-    vt_real qkv[3 * AX], y[AX], dy[AX], maps[ATT], bias[ATT], mask[AT * AT], scratch[2 * AT * AT];
+    vt_real qkv[3 * AX], y[AX], dy[AX], maps[ATT], bias[ATT], mask[AT * AT];
 } attention_case;
 
 static double attention_loss(void *context)
 {
     attention_case *op = context;
-    vt_attention_forward(op->y, op->maps, op->qkv, op->scratch, &op->at);
-    return dot(op->y, op->dy, (size_t)op->at.T * op->at.H * op->at.D);
+    vt_dense_attention_forward(op->y, op->maps, op->qkv, op->at);
+    return dot(op->y, op->dy, (size_t)op->at.R * op->at.H * op->at.D);
 }
 
-static void check_attention(int T, int H, int D, bool biased, bool masked, bool dropped)
+static void check_attention(int T, int R, int H, int D, bool biased, bool masked, bool dropped)
 {
     static attention_case op;
     op.drop = (vt_dropout){.p = 0.3, .seed = 5, .stream = VT_STREAM_DROPOUT, .sample = 2};
     op.at = (vt_attention){.T = T,
+                           .R = R,
                            .H = H,
                            .D = D,
                            .bias = biased ? op.bias : NULL,
                            .mask = masked ? op.mask : NULL,
                            .drop = dropped ? &op.drop : NULL};
-    const size_t nx = (size_t)T * H * D, nt = (size_t)H * T * T;
+    const size_t nx = (size_t)T * H * D, nt = (size_t)H * R * T;
     vt_fill_normal(op.qkv, 3 * nx, 1, 1);
     vt_fill_normal(op.dy, nx, 1, 2);
     vt_fill_normal(op.bias, nt, 1, 3);
@@ -229,7 +235,7 @@ static void check_attention(int T, int H, int D, bool biased, bool masked, bool 
 
     vt_real dqkv[3 * AX], dbias[ATT];
     fill(dqkv, NAN, 3 * nx), fill(dbias, 2, nt);
-    vt_attention_backward(dqkv, biased ? dbias : NULL, op.dy, op.qkv, op.maps, op.scratch, &op.at);
+    vt_dense_attention_backward(dqkv, biased ? dbias : NULL, op.dy, op.qkv, op.maps, op.at);
     CHECK(dqkv, op.qkv, 3 * nx, attention_loss, &op);
     if (!biased) return;
     subtract(dbias, 2, nt);
@@ -239,18 +245,20 @@ static void check_attention(int T, int H, int D, bool biased, bool masked, bool 
 static void attention_gradients(void **state)
 {
     (void)state;
-    check_attention(6, 2, 4, false, false, false);
-    check_attention(7, 3, 5, true, false, false);
-    check_attention(9, 1, 7, false, true, false);
-    check_attention(9, 2, 3, false, false, true);
-    check_attention(8, 3, 1, true, true, true);
+    check_attention(6, 6, 2, 4, false, false, false);
+    check_attention(7, 7, 3, 5, true, false, false);
+    check_attention(9, 9, 1, 7, false, true, false);
+    check_attention(9, 9, 2, 3, false, false, true);
+    check_attention(8, 8, 3, 1, true, true, true);
+    check_attention(9, 2, 3, 5, false, false, false);
+    check_attention(7, 1, 2, 4, true, true, true);
 }
 
 static void attention_gradients_of_one_token(void **state)
 {
     (void)state;
-    check_attention(1, 2, 3, false, false, false);
-    check_attention(1, 3, 7, true, true, true);
+    check_attention(1, 1, 2, 3, false, false, false);
+    check_attention(1, 1, 3, 7, true, true, true);
 }
 
 // ---- patch embedding ----

@@ -1,5 +1,6 @@
 // The label room. TL-Align in shares is held against the dense form of the paper, in which every
 // token carries a vector over all classes.
+#include "dense.h"
 #include "vitrain/label/label.h"
 
 #include <math.h>
@@ -89,9 +90,8 @@ static bool run(batch *b, vt_real *share, vt_real *share_dist)
     bool looks = vt_label_begin(&b->label, &b->plan, &hook);
     for (int l = 0; looks && l < LAYERS; l++)
         for (int i = B - 1; i >= 0; i--) {
-            vt_attn_view view = {
-                .layer = l, .sample = i, .H = H, .T = b->layout.tokens, .maps = all_maps[l][i]};
-            hook.on_attention(hook.self, &view);
+            const vt_attn_view view = {.layer = l, .sample = i, .H = H, .T = b->layout.tokens};
+            vt_dense_hear(&hook, view, all_maps[l][i]);
         }
     vt_label_finish(&b->label, share, share_dist);
     assert_int_equal(vt_alloc_count(), allocations);
@@ -217,8 +217,7 @@ static void moves_a_share_by_hand(void **state)
         vt_attn_hook hook;
         assert_true(vt_label_begin(&b.label, &b.plan, &hook));
         for (int i = 0; i < B; i++)
-            hook.on_attention(hook.self,
-                              &(vt_attn_view){.sample = i, .H = 1, .T = 3, .maps = maps});
+            vt_dense_hear(&hook, (vt_attn_view){.sample = i, .H = 1, .T = 3}, maps);
         vt_real share[B];
         vt_label_finish(&b.label, share, NULL);
         for (int i = 0; i < B; i++)
@@ -354,13 +353,14 @@ static void windows_move_their_own_tokens(void **state)
         windowed_layer_dense(expected, maps, tokens);
         for (int w = 0; w < WINDOWS; w++)
             for (int i = 0; i < B; i++)
-                hook.on_attention(hook.self, &(vt_attn_view){.layer = l,
-                                                             .sample = i,
-                                                             .window = w,
-                                                             .H = H,
-                                                             .T = WINDOW,
-                                                             .maps = maps + w * H * WINDOW * WINDOW,
-                                                             .tokens = tokens + w * WINDOW});
+                vt_dense_hear(&hook,
+                              (vt_attn_view){.layer = l,
+                                             .sample = i,
+                                             .window = w,
+                                             .H = H,
+                                             .T = WINDOW,
+                                             .tokens = tokens + w * WINDOW},
+                              maps + w * H * WINDOW * WINDOW);
     }
     vt_real share[B];
     vt_label_finish(&b.label, share, NULL);
@@ -387,8 +387,8 @@ static void a_window_of_padding_changes_nothing(void **state)
     set_plan(&b, shares, 0.5);
     vt_attn_hook hook;
     assert_true(vt_label_begin(&b.label, &b.plan, &hook));
-    hook.on_attention(hook.self, &(vt_attn_view){.H = 1, .T = 2, .maps = maps, .tokens = tokens});
-    hook.on_attention(hook.self, &(vt_attn_view){.H = 1, .T = 2, .maps = maps, .tokens = padding});
+    vt_dense_hear(&hook, (vt_attn_view){.H = 1, .T = 2, .tokens = tokens}, maps);
+    vt_dense_hear(&hook, (vt_attn_view){.H = 1, .T = 2, .tokens = padding}, maps);
     vt_real share[B];
     vt_label_finish(&b.label, share, NULL);
     assert_true(share[0] == (vt_real)0.625);

@@ -3,6 +3,7 @@
 //
 // Tolerances are multiples of the spacing of vt_real at 1, eps: sums of n terms of size 1 are
 // off by some sqrt(n) eps, and a few operations follow.
+#include "dense.h"
 #include "numcheck.h"
 
 #include "vitrain/base/rng.h"
@@ -132,14 +133,14 @@ static void layernorm_case(double mean_of_x, double deviation)
             expected[m * NC + c] =
                 (vt_real)((x[m * NC + c] - mu) / sqrt(variance + eps) * w[c] + b[c]);
     }
-    vt_layernorm_forward(y, mean, rstd, x, w, b, (vt_real)eps, NM, NC);
+    vt_layernorm_forward(y, VT_REAL, mean, rstd, x, w, b, (vt_real)eps, NM, NC);
     // The mean is rounded to eps |mean|, which weighs against the deviation.
     double tolerance = (32 + 4 * mean_of_x / deviation) * vt_epsilon();
     VT_ASSERT_BELOW(vt_relative_error(y, expected, COUNT(y)), tolerance, "layernorm");
 
-    vt_layernorm_again(again, x, w, b, mean, rstd, NM, NC);
+    vt_layernorm_again(again, VT_REAL, x, w, b, mean, rstd, NM, NC);
     assert_memory_equal(again, y, sizeof y);
-    vt_layernorm_forward(again, NULL, NULL, x, w, b, (vt_real)eps, NM, NC);
+    vt_layernorm_forward(again, VT_REAL, NULL, NULL, x, w, b, (vt_real)eps, NM, NC);
     assert_memory_equal(again, y, sizeof y);
 }
 
@@ -156,7 +157,7 @@ static void layernorm_of_a_constant_row_is_the_bias(void **state)
     (void)state;
     vt_real x[8], w[8], b[8], y[8];
     for (int c = 0; c < 8; c++) x[c] = 3, w[c] = 2, b[c] = (vt_real)c;
-    vt_layernorm_forward(y, NULL, NULL, x, w, b, (vt_real)1e-6, 1, 8);
+    vt_layernorm_forward(y, VT_REAL, NULL, NULL, x, w, b, (vt_real)1e-6, 1, 8);
     assert_memory_equal(y, b, sizeof b);
 }
 
@@ -194,8 +195,8 @@ static void gelu_matches_erf(void **state)
         vt_real Phi = vt_normal_cdf(x, &phi);
         double exact = 0.5 * erfc(-(double)x * sqrt(0.5));
         double exact_phi = exp(-0.5 * x * x) / sqrt(2 * acos(-1));
-        vt_gelu_forward(&y, &x, 1);
-        vt_gelu_backward(&dx, &one, &x, 1);
+        vt_gelu_forward(&y, &x, VT_REAL, 1);
+        vt_gelu_backward(&dx, NULL, &one, &x, VT_REAL, 1);
         cdf = fmax(cdf, fabs((double)Phi - exact));
         density = fmax(density, fabs((double)phi - exact_phi));
         value = fmax(value, fabs((double)y - x * exact) / fmax(1, fabs((double)x)));
@@ -212,12 +213,12 @@ static void gelu_of_large_values(void **state)
 {
     (void)state;
     vt_real x[] = {0, 50, (vt_real)1e30, -50, (vt_real)-1e30, INFINITY, NAN}, y[7];
-    vt_gelu_forward(y, x, 7);
+    vt_gelu_forward(y, x, VT_REAL, 7);
     for (int i = 0; i < 3; i++) assert_true(y[i] == x[i]);
     for (int i = 3; i < 5; i++) assert_true(y[i] == 0);
     assert_true(y[5] == INFINITY);
     assert_true(isnan(y[6]));
-    vt_gelu_forward(x, x, 5); // in place
+    vt_gelu_forward(x, x, VT_REAL, 5); // in place
     assert_memory_equal(x, y, 5 * sizeof *x);
 }
 
@@ -317,7 +318,7 @@ static void attention_matches_loops(void **state)
                                   .bias = k & 1 ? in.bias : NULL,
                                   .mask = k & 2 ? in.mask : NULL};
         attention_expected(&expected, &in, k & 1, k & 2);
-        vt_attention_forward(in.y, in.maps, in.qkv, NULL, &attention);
+        vt_dense_attention_forward(in.y, in.maps, in.qkv, attention);
         assert_close(in.maps, expected.maps, ATT, "maps");
         assert_close(in.y, expected.y, AT * AC, "y");
         for (int i = 0; i < AT && k & 2; i++) assert_true(in.maps[i * AT + (i + 3) % AT] == 0);
@@ -329,15 +330,15 @@ static void attention_dropout(void **state)
 {
     (void)state;
     attention_case in, dropped;
-    vt_real scratch[AT * AT], kept[ATT];
+    vt_real kept[ATT];
     vt_fill_normal(in.qkv, COUNT(in.qkv), 1, 1);
     vt_attention attention = {.T = AT, .H = AH, .D = AD};
-    vt_attention_forward(in.y, in.maps, in.qkv, NULL, &attention);
+    vt_dense_attention_forward(in.y, in.maps, in.qkv, attention);
     vt_dropout drop = {.p = 0.5, .seed = 3, .stream = VT_STREAM_DROPOUT, .step = 1, .sample = 4};
     attention.drop = &drop;
-    vt_attention_forward(dropped.y, dropped.maps, in.qkv, scratch, &attention);
+    vt_dense_attention_forward(dropped.y, dropped.maps, in.qkv, attention);
     assert_memory_equal(dropped.maps, in.maps, sizeof in.maps);
-    vt_dropout_apply(kept, in.maps, &drop, 0, ATT);
+    vt_dropout_apply(kept, in.maps, VT_REAL, &drop, 0, ATT);
     for (int i = 0; i < AT; i++)
         for (int c = 0; c < AC; c++) {
             double sum = 0;
@@ -353,22 +354,24 @@ static void attention_of_one_token_is_its_value(void **state)
     (void)state;
     vt_real qkv[6] = {1, 2, 3, 4, 5, 6}, y[2], maps[2];
     vt_attention attention = {.T = 1, .H = 2, .D = 1};
-    vt_attention_forward(y, maps, qkv, NULL, &attention);
+    vt_dense_attention_forward(y, maps, qkv, attention);
     assert_true(maps[0] == 1 && maps[1] == 1 && y[0] == 5 && y[1] == 6);
 }
 
-static void head_mean(void **state)
+// With fewer queries: the first rows of what all get.
+static void attention_of_some_queries(void **state)
 {
     (void)state;
-    vt_real maps[ATT], mean[AT * AT], expected[AT * AT];
-    vt_fill_normal(maps, ATT, 1, 1);
-    for (int i = 0; i < AT * AT; i++) {
-        double sum = 0;
-        for (int h = 0; h < AH; h++) sum += (double)maps[h * AT * AT + i];
-        expected[i] = (vt_real)(sum / AH);
+    attention_case all, some;
+    vt_fill_normal(all.qkv, COUNT(all.qkv), 1, 1);
+    vt_dense_attention_forward(all.y, all.maps, all.qkv, (vt_attention){.T = AT, .H = AH, .D = AD});
+    for (int R = 1; R < AT; R++) {
+        const vt_attention attention = {.T = AT, .R = R, .H = AH, .D = AD};
+        vt_dense_attention_forward(some.y, some.maps, all.qkv, attention);
+        assert_close(some.y, all.y, (size_t)R * AC, "y");
+        for (int h = 0; h < AH; h++)
+            assert_close(some.maps + h * R * AT, all.maps + h * AT * AT, (size_t)R * AT, "maps");
     }
-    vt_attention_head_mean(mean, maps, AT, AH);
-    assert_close(mean, expected, AT * AT, "mean");
 }
 
 // An op is a function of its arguments: many threads at once give the bits that one gives.
@@ -384,8 +387,8 @@ static void threads_do_not_change_bits(void **state)
 #pragma omp parallel for schedule(static)
         for (int i = 0; i < IMAGES; i++) {
             vt_fill_normal(cases[i].qkv, COUNT(cases[i].qkv), 1, (uint32_t)i);
-            vt_attention_forward(cases[i].y, cases[i].maps, cases[i].qkv, NULL, &attention);
-            vt_gelu_forward(cases[i].y, cases[i].y, COUNT(cases[i].y));
+            vt_dense_attention_forward(cases[i].y, cases[i].maps, cases[i].qkv, attention);
+            vt_gelu_forward(cases[i].y, cases[i].y, VT_REAL, COUNT(cases[i].y));
         }
     }
     vt_threads_set(0);
@@ -405,7 +408,7 @@ static void dropout_keeps_the_right_share(void **state)
     static vt_real y[DN];
     int kept = 0;
     for (int i = 0; i < DN; i++) y[i] = 2;
-    vt_dropout_apply(y, y, &DROP, 0, DN);
+    vt_dropout_apply(y, y, VT_REAL, &DROP, 0, DN);
     for (int i = 0; i < DN; i++) {
         kept += y[i] != 0;
         assert_true(y[i] == 0 || y[i] == 2 * (vt_real)(1 / 0.7));
@@ -420,9 +423,9 @@ static void dropout_mask_does_not_depend_on_where_one_begins(void **state)
     (void)state;
     vt_real ones[64], whole[64], part[64];
     for (int i = 0; i < 64; i++) ones[i] = 1;
-    vt_dropout_apply(whole, ones, &DROP, 0, 64);
+    vt_dropout_apply(whole, ones, VT_REAL, &DROP, 0, 64);
     for (size_t from = 0; from < 64; from++) {
-        vt_dropout_apply(part, ones, &DROP, from, 64 - from);
+        vt_dropout_apply(part, ones, VT_REAL, &DROP, from, 64 - from);
         assert_memory_equal(part, whole + from, (64 - from) * sizeof *whole);
     }
 }
@@ -434,10 +437,10 @@ static void dropout_mask_depends_on_every_part_of_its_key(void **state)
     vt_dropout drops[4] = {DROP, DROP, DROP, DROP};
     drops[0].seed++, drops[1].stream++, drops[2].step++, drops[3].sample++;
     for (int i = 0; i < 256; i++) ones[i] = 1;
-    vt_dropout_apply(y, ones, &DROP, 0, 256);
+    vt_dropout_apply(y, ones, VT_REAL, &DROP, 0, 256);
     for (int k = 0; k < 4; k++) {
         int same = 0;
-        vt_dropout_apply(other, ones, &drops[k], 0, 256);
+        vt_dropout_apply(other, ones, VT_REAL, &drops[k], 0, 256);
         for (int i = 0; i < 256; i++) same += y[i] == other[i];
         assert_true(abs(same - 148) < 60); // 0.58 of 256 if independent, give or take 8
     }
@@ -450,7 +453,7 @@ static void dropout_of_nothing_changes_nothing(void **state)
     vt_dropout drop = DROP;
     drop.p = 0;
     vt_fill_normal(x, 33, 1, 1);
-    vt_dropout_apply(y, x, &drop, 0, 33);
+    vt_dropout_apply(y, x, VT_REAL, &drop, 0, 33);
     assert_memory_equal(y, x, sizeof x);
 }
 
@@ -560,7 +563,7 @@ int main(void)
         cmocka_unit_test(attention_matches_loops),
         cmocka_unit_test(attention_dropout),
         cmocka_unit_test(attention_of_one_token_is_its_value),
-        cmocka_unit_test(head_mean),
+        cmocka_unit_test(attention_of_some_queries),
         cmocka_unit_test(threads_do_not_change_bits),
         cmocka_unit_test(dropout_keeps_the_right_share),
         cmocka_unit_test(dropout_mask_does_not_depend_on_where_one_begins),

@@ -4,7 +4,7 @@
 //
 //     vt_arena arena = {0};
 //     place_everything(&arena);                    // counts: arena.used is the size
-//     VT_TRY(vt_arena_reserve(&arena));            // one allocation of that size, zeroed
+//     VT_TRY(vt_arena_reserve(&arena));            // one mapping of that size, zeroed when touched
 //     place_everything(&arena);                    // the same calls now get memory
 #ifndef VITRAIN_BASE_ARENA_H
 #define VITRAIN_BASE_ARENA_H

@@ -44,22 +44,25 @@ vt_status vt_model_config_check(const vt_model_config *config);
 
 // ---- attention hooks ----
 
-// One attention map set of one image: a row per query.
+// One head's attention map of one image: a row per query.
 typedef struct vt_attn_view {
-    int layer;  // 0 ..
-    int sample; // index in the batch
-    int window; // 0 where attention is global
-    int H, T;
-    const vt_real *maps;   // (H,T,T), softmax before dropout; rows sum to 1
+    int layer;             // 0 ..
+    int sample;            // index in the batch
+    int window;            // 0 where attention is global
+    int head, H;           // 0 .. H-1, in this order
+    int R, T, ld;          // queries: the first R of T tokens; ld numbers from one row to the next
+    const vt_real *map;    // (R,T), softmax before dropout; rows sum to 1
     const vt_real *x;      // (T,C), the tokens that enter the block
     const int32_t *tokens; // (T) which token of the image each row is, -1: padding; NULL: 0 .. T-1
 } vt_attn_view;
 
-// A client. Calls for one sample come in the order of layers, but different samples are on
+// A client. Calls for one sample come in the order of layers and heads, but different samples are on
 // different threads: a client keeps its state per sample. `on_attention` must not keep the view.
 typedef struct vt_attn_hook {
     void *self;
     void (*on_attention)(void *self, const vt_attn_view *view);
+    // Wants all queries of every layer. Else the last layer may show those only that the head reads.
+    bool whole;
 } vt_attn_hook;
 
 // ---- the forward and backward pass ----
@@ -73,8 +76,24 @@ typedef struct vt_token_layout {
     bool distilled;
 } vt_token_layout;
 
+// What the backward pass computes again instead of finding it kept (train.recompute).
+typedef enum vt_recompute {
+    VT_RECOMPUTE_NONE,
+    VT_RECOMPUTE_GELU, // the outputs of GELU and of the norms: cheap to compute, a third of the memory
+    VT_RECOMPUTE_BLOCK, // everything inside a block: a third more work, a block's input is all that is kept
+} vt_recompute;
+
+// What activations are placed for.
+typedef struct vt_placement {
+    int max_batch;
+    bool training; // else for inference only
+    vt_elem type;  // of stored activations and of the blocks' products
+    vt_recompute recompute;
+} vt_placement;
+
 typedef struct vt_pass {
     int B;                     // images, at most the planned number
+    bool training;             // a backward pass follows
     const vt_real *images;     // (B, in_chans, height, width); must stay until the backward pass
     vt_real *logits;           // (B,K) out: of the class head
     vt_real *logits_dist;      // (B,K) out: of the distillation head, or NULL if not distilled
@@ -85,20 +104,23 @@ typedef struct vt_pass {
     uint32_t step;   // micro-step of the run
 } vt_pass;
 
-// A matrix product of a training step as the engine calls it (see vt_gemm). The threads share out
-// outer x inner calls of one size; operands of call (i,j) begin i step[0] + j step[1] elements further.
-typedef struct vt_product {
-    char name[24];
-    int m, n, k;
-    vt_trans ta, tb;
-    int lda, ldb, ldc;
-    bool accumulates;
-    int outer, inner;
-    size_t a[2], b[2], c[2]; // steps
-    double flops;            // of all such calls of a step, all layers
-} vt_product;
+// Products of one shape in a training step.
+typedef enum vt_product_kind {
+    VT_PRODUCT_ROWS,     // of m rows with packed weights: (m,k) (k,n)
+    VT_PRODUCT_GRADIENT, // of a weight: (m,k) (k,n), both operands panels, k the rows of a chunk
+    VT_PRODUCT_SMALL,    // vt_gemm's
+} vt_product_kind;
 
-enum { VT_PRODUCTS_MAX = 32 };
+typedef struct vt_product_info {
+    char name[24];
+    vt_product_kind kind;
+    int m, n, k;
+    vt_trans ta, tb; // of the operands as they lie in memory
+    int calls;       // of a step, all layers
+    double flops;    // of all calls; calls at a batch's edge may be smaller
+} vt_product_info;
+
+enum { VT_PRODUCTS_MAX = 48 };
 
 typedef struct vt_model vt_model;
 
@@ -110,12 +132,12 @@ typedef struct vt_model_ops {
     // itself.
     vt_status (*declare)(vt_model *model);
     void (*destroy_state)(void *state);
-    // Places the activations: for training (kept until backward) or for inference only. They are
-    // for vt_threads() threads: that number must not change until they are placed again.
-    vt_status (*place)(vt_model *model, vt_arena *arena, int max_batch, bool training);
+    // Places the activations. They are for vt_threads() threads: that number must not change until they
+    // are placed again. VT_ERR_CONFIG: bf16 and an odd width.
+    vt_status (*place)(vt_model *model, vt_arena *arena, const vt_placement *placement);
     void (*forward)(vt_model *model, const vt_real *weights, const vt_pass *pass);
     // grads: a slab, +=. dlogits: (B,K); dlogits_dist: (B,K) or NULL. After forward with the same
-    // pass, placed for training.
+    // pass (`training`), placed for training.
     void (*backward)(vt_model *model, const vt_real *weights, vt_real *grads, const vt_pass *pass,
                      const vt_real *dlogits, const vt_real *dlogits_dist);
     void (*layout)(const vt_model *model, vt_token_layout *layout);
@@ -123,8 +145,9 @@ typedef struct vt_model_ops {
     double (*forward_flops)(const vt_model *model);
     double (*train_flops)(const vt_model *model); // forward and backward
     // The products that a training step of B images really executes: all of train_flops, or less where
-    // nobody needs the result. products: (VT_PRODUCTS_MAX) out. Returns their number. After place.
-    int (*products)(const vt_model *model, vt_product *products, int B);
+    // nobody needs the result; more where they are computed again. products: (VT_PRODUCTS_MAX) out.
+    // Returns their number. After place.
+    int (*products)(const vt_model *model, vt_product_info *products, int B);
 } vt_model_ops;
 
 struct vt_model {

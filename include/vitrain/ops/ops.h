@@ -18,9 +18,96 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// ---- matrix products (gemm.c, the only caller of BLAS) ----
+// ---- stored numbers ----
+
+// Activations are stored as vt_real, or as bf16 (the upper half of a float) where a model computes in
+// bf16: then pointers to them are void * and come with their type. All arithmetic and every sum is
+// vt_real. There is no bf16 in the double build.
+typedef enum vt_elem { VT_REAL, VT_BFLOAT } vt_elem;
+typedef uint16_t vt_bf16;
+
+static inline size_t vt_elem_size(vt_elem type)
+{
+    return type == VT_BFLOAT ? sizeof(vt_bf16) : sizeof(vt_real);
+}
+
+// The address of element i.
+static inline void *vt_at(const void *x, vt_elem type, size_t i)
+{
+    return (char *)x + i * vt_elem_size(type);
+}
 
 typedef enum vt_trans { VT_N, VT_T } vt_trans;
+
+// ---- large products (panels.c, product.c, tile.c) ----
+//
+// The blocks' products have one operand that is used for many rows (weights, the keys of a head), which
+// is packed once, and one that is read as it lies. Packed operands are panels: a few columns side by
+// side, k after k, (panels, steps, width); a step is one row of vt_real, or two rows of bf16
+// interleaved. Columns and rows beyond the end are zeros.
+
+typedef struct vt_panels {
+    void *data; // vt_panels_bytes, VT_ARENA_ALIGN
+    vt_elem type;
+    int k, n;
+    int width; // columns of a panel
+} vt_panels;
+
+// left: to be the left operand (its rows are the panels' columns), else the right one.
+int vt_panel_width(bool left);
+// Steps that k rows take.
+size_t vt_panels_steps(vt_elem type, int k);
+size_t vt_panels_bytes(vt_elem type, int k, int n, bool left);
+vt_panels vt_panels_at(void *data, vt_elem type, int k, int n, bool left);
+int vt_panels_count(const vt_panels *panels);
+// Packs rows at .. at+k-1 of one panel from b, numbers of type `from`, rows ld apart: (k,n), or (n,k)
+// if `trans`. at: even for bf16; k too, but for the last rows.
+void vt_panels_pack(const vt_panels *to, int panel, int at, const void *b, vt_elem from, int ld,
+                    vt_trans trans, int k);
+// The same for every panel.
+void vt_panels_pack_all(const vt_panels *to, int at, const void *b, vt_elem from, int ld,
+                        vt_trans trans, int k);
+// sums[first .. first+count-1] += the sums of those columns. first: a multiple of the width.
+void vt_panels_column_sums(vt_real *sums, const vt_panels *panels, int first, int count);
+
+// A left operand: rows or columns of memory, or panels. Made by one of:
+typedef struct vt_left {
+    const void *data;
+    size_t ld;        // steps from one row (column) to the next
+    size_t row_bytes; // from one row of the product to the next
+    vt_elem type;
+    bool by_column;
+} vt_left;
+vt_left vt_left_rows(const void *x, vt_elem type, int ld); // (m,k); ld even for bf16; where k is
+                                                           // odd one number more is read (finite)
+vt_left vt_left_columns(const vt_real *x, int ld);         // (k,m): its transpose is meant
+vt_left vt_left_panels(const vt_panels *x, int first);     // columns first ..; packed as `left`
+
+// Rows of memory to be written.
+typedef struct vt_rows {
+    void *data;
+    vt_elem type;
+    int ld;
+} vt_rows;
+
+typedef enum vt_into {
+    VT_SET,
+    VT_ADD,        // y += ; no bias
+    VT_SET_PADDED, // rows of y have room for n rounded up to 16, which gets zeros or stays
+} vt_into;
+
+// y = x b + bias.  y: (m,n); x: (m,k); b: panels of (k,n), of x's type; bias: (n) or NULL.
+void vt_product(vt_rows y, vt_left x, const vt_panels *b, const vt_real *bias, vt_into into, int m);
+
+// Where part `part` of `parts` of n begins; all but n itself are multiples of `multiple`.
+int vt_share(int n, int multiple, int part, int parts);
+
+// Why bf16 is not to be had at speed in this build, or NULL if it is. (The operations work all the
+// same, on any processor: that is what the tests use.)
+const char *vt_bf16_missing(void);
+const char *vt_product_describe(void); // "AVX-512 tiles": what this build uses; for people
+
+// ---- small products (gemm.c, the only caller of BLAS) ----
 
 // C = alpha op(A) op(B) + beta C. op(A): (m,k), op(B): (k,n), C: (m,n), each with its leading
 // dimension; with beta 0 C need not be initialised.
@@ -48,11 +135,11 @@ void vt_linear_backward_weight(vt_real *dw, vt_real *db, const vt_real *dy, cons
 // ---- layer normalisation (layernorm.c): torch.nn.functional.layer_norm over the last axis ----
 
 // y = (x - mean) rstd w + b, rstd = 1 / sqrt(var + eps), var without Bessel's correction.
-// y: (M,C) out; mean, rstd: (M) out, or NULL; x: (M,C); w, b: (C).
-void vt_layernorm_forward(vt_real *y, vt_real *mean, vt_real *rstd, const vt_real *x,
+// y: (M,C) out, of `type`; mean, rstd: (M) out, or NULL; x: (M,C); w, b: (C).
+void vt_layernorm_forward(void *y, vt_elem type, vt_real *mean, vt_real *rstd, const vt_real *x,
                           const vt_real *w, const vt_real *b, vt_real eps, int M, int C);
 // y again from saved mean and rstd: the same bits as the forward pass.
-void vt_layernorm_again(vt_real *y, const vt_real *x, const vt_real *w, const vt_real *b,
+void vt_layernorm_again(void *y, vt_elem type, const vt_real *x, const vt_real *w, const vt_real *b,
                         const vt_real *mean, const vt_real *rstd, int M, int C);
 // dx: (M,C) out, or += when `accumulate`; dw, db: (C) +=; dy, x: (M,C).
 void vt_layernorm_backward(vt_real *dx, vt_real *dw, vt_real *db, const vt_real *dy,
@@ -62,9 +149,10 @@ void vt_layernorm_backward(vt_real *dx, vt_real *dw, vt_real *db, const vt_real 
 // ---- GELU (gelu.c): torch.nn.functional.gelu, the exact (erf) one ----
 
 // y = x Phi(x).  y: (n) out, may alias x.
-void vt_gelu_forward(vt_real *y, const vt_real *x, size_t n);
-// dx = dy (Phi(x) + x phi(x)).  dx: (n) out, may alias dy.
-void vt_gelu_backward(vt_real *dx, const vt_real *dy, const vt_real *x, size_t n);
+void vt_gelu_forward(void *y, const void *x, vt_elem type, size_t n);
+// dx = dy (Phi(x) + x phi(x)), and y = x Phi(x) again: nearly for nothing.
+// dx: (n) out, may alias dy; y: (n) out, or NULL.
+void vt_gelu_backward(void *dx, void *y, const void *dy, const void *x, vt_elem type, size_t n);
 
 // ---- dropout and stochastic depth (dropout.c) ----
 
@@ -79,7 +167,7 @@ typedef struct vt_dropout {
 } vt_dropout;
 
 // y: (n) out, may alias x. offset: index of x[0] in the sample's mask.
-void vt_dropout_apply(vt_real *y, const vt_real *x, const vt_dropout *drop, size_t offset,
+void vt_dropout_apply(void *y, const void *x, vt_elem type, const vt_dropout *drop, size_t offset,
                       size_t n);
 
 // Stochastic depth (timm's DropPath, one draw per sample and branch): 0 or 1 / (1 - p).
@@ -92,23 +180,33 @@ vt_real vt_drop_path_scale(double p, uint64_t seed, uint32_t step, uint32_t samp
 void vt_softmax_rows(vt_real *x, const vt_real *bias, int M, int n);
 
 // Multi-head attention of one image (or window): y_h = softmax(q_h k_ht / sqrt(D) + bias_h + mask)
-// v_h.
+// v_h. Only the first R of T tokens ask; all answer.
 typedef struct vt_attention {
-    int T, H, D;
-    const vt_real *bias;    // (H,T,T) added to the scores, or NULL
-    const vt_real *mask;    // (T,T) added to the scores of every head, or NULL
+    int T, R, H, D;
+    vt_elem type;           // of q, k, v, y, their gradients and the maps
+    int ldq, ldkv;          // numbers from one token's q (k, v) to the next one's; even for bf16
+    const vt_real *bias;    // (H,R,T) added to the scores, or NULL
+    const vt_real *mask;    // (R,T) added to the scores of every head, or NULL
     const vt_dropout *drop; // on the maps, or NULL
+    // Sees each head's map, softmax before dropout, in the thread that made it; or NULL. map: (R,T), rows
+    // vt_map_ld(T) apart.
+    void (*on_map)(void *self, int head, const vt_real *map);
+    void *self;
 } vt_attention;
 
-// y: (T, H D) out; maps: (H,T,T) out, the softmax before dropout; qkv: (T, 3 H D), a token's q of
-// all heads, then k, then v (timm's layout); scratch: (T,T), may be NULL without dropout.
-void vt_attention_forward(vt_real *y, vt_real *maps, const vt_real *qkv, vt_real *scratch,
-                          const vt_attention *attention);
-// dqkv: (T, 3 H D) out; dbias: (H,T,T) += or NULL; dy: (T, H D); scratch: (2,T,T).
-void vt_attention_backward(vt_real *dqkv, vt_real *dbias, const vt_real *dy, const vt_real *qkv,
-                           const vt_real *maps, vt_real *scratch, const vt_attention *attention);
-// mean: (T,T) out, the mean over heads of maps: (H,T,T).
-void vt_attention_head_mean(vt_real *mean, const vt_real *maps, int T, int H);
+// Numbers from one row of a map to the next: T and some zeros.
+int vt_map_ld(int T);
+// Memory that a thread needs for either pass, VT_ARENA_ALIGN.
+size_t vt_attention_scratch_bytes(const vt_attention *attention);
+
+// y: (R, H D) out; maps: (H,R,vt_map_ld) out, before dropout, or NULL; q: (R, .), k, v: (T, .), the heads
+// side by side.
+void vt_attention_forward(void *y, void *maps, const void *q, const void *k, const void *v,
+                          void *scratch, const vt_attention *attention);
+// dq, dk, dv out, laid out as q, k, v; dbias: (H,R,T) += or NULL; dy: (R, H D); maps as they came out.
+void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const void *dy,
+                           const void *q, const void *k, const void *v, const void *maps,
+                           void *scratch, const vt_attention *attention);
 
 // ---- patch embedding (patch.c): torch's conv2d with kernel = stride = P, as a product ----
 
@@ -132,5 +230,7 @@ void vt_cross_entropy(vt_real *loss, vt_real *dlogits, const vt_real *logits, co
 void vt_add(vt_real *y, const vt_real *x, size_t n); // y += x
 // y = a + s b; y may alias a or b.
 void vt_add_scaled(vt_real *y, const vt_real *a, vt_real s, const vt_real *b, size_t n);
+// y = s x.  y: (n) out, of `type`.
+void vt_scale(void *y, vt_elem type, vt_real s, const vt_real *x, size_t n);
 
 #endif

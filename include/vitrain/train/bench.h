@@ -1,5 +1,5 @@
 // Measurements of training against the machine's peak. Nothing is read from data.train: images are
-// synthetic. config->model.num_classes must be known.
+// synthetic. config->model.num_classes must be known; config->train.precision gets settled.
 #ifndef VITRAIN_TRAIN_BENCH_H
 #define VITRAIN_TRAIN_BENCH_H
 
@@ -30,20 +30,22 @@ typedef struct vt_bench_step_result {
 // Training steps as the configuration has them, with stochastic depth if it says so. steps: how many to
 // measure, at most VT_BENCH_MOST; 0: five seconds' worth, at least five.
 enum { VT_BENCH_MOST = 10000 };
-vt_status vt_bench_step(const vt_config *config, int steps, vt_bench_step_result *result);
+vt_status vt_bench_step(vt_config *config, int steps, vt_bench_step_result *result);
 
 // Forward passes for evaluation: likewise. Its phases are all "forward", its executed operations the
 // nominal ones.
-vt_status vt_bench_eval(const vt_config *config, int steps, vt_bench_step_result *result);
+vt_status vt_bench_eval(vt_config *config, int steps, vt_bench_step_result *result);
 
 typedef struct vt_bench_gemm_row {
-    vt_product product;
-    double gflops; // all threads
-    double share;  // of the step's executed operations
+    vt_product_info product;
+    double gflops;      // all threads; 0: it is BLAS's
+    double blas_gflops; // what BLAS makes of the same product in vt_real, packing included
+    double share;       // of the step's executed operations
 } vt_bench_gemm_row;
 
-// Each product of a step alone, called as the engine calls it. rows: (VT_PRODUCTS_MAX) out.
-vt_status vt_bench_gemm(const vt_config *config, vt_bench_gemm_row *rows, int *count,
+// Each product of a step alone, every thread on operands of its own as in the engine.
+// rows: (VT_PRODUCTS_MAX) out.
+vt_status vt_bench_gemm(vt_config *config, vt_bench_gemm_row *rows, int *count,
                         double *peak_gflops);
 
 #endif

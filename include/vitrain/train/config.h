@@ -36,9 +36,12 @@ typedef struct vt_schedule_config {
     vt_schedule_compat compat;
 } vt_schedule_config;
 
+typedef enum vt_precision { VT_PRECISION_AUTO, VT_PRECISION_FP32, VT_PRECISION_BF16 } vt_precision;
+
 typedef struct vt_train_config {
     int epochs, batch_size, accumulate;
-    char *precision; // resolved: what is used, "fp32"
+    vt_precision precision; // auto until vt_precision_settle
+    vt_recompute recompute;
     uint64_t seed;
     int threads;   // 0: all
     char *init;    // weights to start from, absolute; NULL: none
@@ -71,6 +74,15 @@ void vt_config_free(vt_config *config); // takes a zeroed one
 // The resolved configuration as JSON (config.json), defaults included; the caller's to destroy. It
 // loads again to the same vt_config. NULL when out of memory.
 vt_json *vt_config_json(const vt_config *config);
+
+// Settles train.precision: auto becomes bf16 where the processor computes it in hardware and the model
+// has even widths, else fp32. VT_ERR_UNSUPPORTED: bf16 is asked for and not to be had, with the reason.
+vt_status vt_precision_settle(vt_config *config);
+const char *vt_precision_name(vt_precision precision); // "bf16"
+static inline vt_elem vt_precision_type(vt_precision precision)
+{
+    return precision == VT_PRECISION_BF16 ? VT_BFLOAT : VT_REAL;
+}
 
 // The keys of `data` that say how a decoded picture becomes the network's input (interpolation,
 // crop_pct, mean, std) as JSON; malloc'd, NULL when out of memory.

@@ -22,10 +22,10 @@ typedef struct vt_evaluator {
     vt_real *target, *losses; // (B,K), (B)
 } vt_evaluator;
 
-// Places buffers; with `activations` also the model's (for inference). A trainer shares those of
-// the training pass instead.
+// Places buffers, and the model's activations of that type, for inference; type NULL: a trainer shares
+// those of the training pass instead.
 vt_status vt_evaluator_place(vt_evaluator *evaluator, vt_arena *arena, vt_model *model,
-                             int max_batch, bool activations);
+                             int max_batch, const vt_elem *type);
 
 // evaluator->logits: (B,K) out for images: (B, ...); of two heads their mean.
 void vt_evaluator_logits(vt_evaluator *evaluator, const vt_real *weights, const vt_real *images,

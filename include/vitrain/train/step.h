@@ -47,8 +47,8 @@ typedef struct vt_step {
 vt_status vt_step_init(vt_step *step, vt_model *model, const vt_mix_config *mix, double smoothing,
                        const char *rule, int max_batch);
 
-// Places this and the model's activations.
-vt_status vt_step_place(vt_step *step, vt_arena *arena);
+// Places this and the model's activations: see vt_placement.
+vt_status vt_step_place(vt_step *step, vt_arena *arena, vt_elem type, vt_recompute recompute);
 
 // Where the step stands in the run: keys of the random numbers.
 typedef struct vt_step_key {

@@ -1,0 +1,124 @@
+// The tiles, a function for each shape; see tile.h.
+#include "tile.h"
+
+#define UNROLL _Pragma("GCC unroll 32")
+
+static inline vt_vec multiply_add(vt_vec sum, vt_real a, vt_vec b)
+{
+    return sum + (a - (vt_vec){0}) * b;
+}
+
+// Sizes are literals in each instance: all arrays but the left pointers' live in registers. Tiles of one
+// or two rows have too few sums to keep the multipliers busy, so theirs are split into `chains`, of
+// every such step each.
+#define TILE(name, rows, vectors, chains, unit, vector, dot, LEFT)                                 \
+    static void name(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,                \
+                     const void *left, size_t ld_left, const void *right, size_t steps)            \
+    {                                                                                              \
+        const vector *panel = right;                                                               \
+        const unit *from = left;                                                                   \
+        vt_vec sum[chains][rows][vectors];                                                         \
+        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)             \
+        {                                                                                          \
+            sum[0][i][j] = start ? *(const vt_vec_loose *)(start + (size_t)i * ld_start +          \
+                                                           (size_t)j * VT_LANES)                   \
+                                 : (vt_vec){0};                                                    \
+            UNROLL for (int h = 1; h < chains; h++) sum[h][i][j] = (vt_vec){0};                    \
+        }                                                                                          \
+        size_t p = 0;                                                                              \
+        for (; p + chains <= steps; p += chains) {                                                 \
+            UNROLL for (int h = 0; h < chains; h++)                                                \
+            {                                                                                      \
+                vector b[vectors];                                                                 \
+                UNROLL for (int j = 0; j < vectors; j++) b[j] = panel[j];                          \
+                panel += VT_TILE_VECTORS;                                                          \
+                UNROLL for (int i = 0; i < rows; i++)                                              \
+                {                                                                                  \
+                    const unit a = LEFT(p + (size_t)h);                                            \
+                    UNROLL for (int j = 0; j < vectors; j++) sum[h][i][j] =                        \
+                        dot(sum[h][i][j], a, b[j]);                                                \
+                }                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
+        for (; chains > 1 && p < steps; p++, panel += VT_TILE_VECTORS)                             \
+            UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)         \
+                sum[0][i][j] = dot(sum[0][i][j], LEFT(p), panel[j]);                               \
+        UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)             \
+        {                                                                                          \
+            UNROLL for (int h = 1; h < chains; h++) sum[0][i][j] += sum[h][i][j];                  \
+            *(vt_vec_loose *)(c + (size_t)i * ldc + (size_t)j * VT_LANES) = sum[0][i][j];          \
+        }                                                                                          \
+    }
+
+#define BY_ROW(step) from[(size_t)i * ld_left + (step)]
+#define BY_COLUMN(step) from[(step) * ld_left + (size_t)i]
+
+#define TILES_OF_ROWS(kind, rows, chains, unit, vector, dot)             \
+    TILE(kind##_r_##rows##_1, rows, 1, chains, unit, vector, dot, BY_ROW) \
+    TILE(kind##_r_##rows##_2, rows, 2, chains, unit, vector, dot, BY_ROW) \
+    TILE(kind##_r_##rows##_3, rows, 3, chains, unit, vector, dot, BY_ROW) \
+    TILE(kind##_c_##rows##_1, rows, 1, chains, unit, vector, dot, BY_COLUMN) \
+    TILE(kind##_c_##rows##_2, rows, 2, chains, unit, vector, dot, BY_COLUMN) \
+    TILE(kind##_c_##rows##_3, rows, 3, chains, unit, vector, dot, BY_COLUMN)
+
+#define FOUR_TILES(kind, unit, vector, dot)      \
+    TILES_OF_ROWS(kind, 1, 4, unit, vector, dot) \
+    TILES_OF_ROWS(kind, 2, 2, unit, vector, dot) \
+    TILES_OF_ROWS(kind, 3, 1, unit, vector, dot) \
+    TILES_OF_ROWS(kind, 4, 1, unit, vector, dot)
+#define FOUR_MORE(kind, unit, vector, dot)       \
+    TILES_OF_ROWS(kind, 5, 1, unit, vector, dot) \
+    TILES_OF_ROWS(kind, 6, 1, unit, vector, dot) \
+    TILES_OF_ROWS(kind, 7, 1, unit, vector, dot) \
+    TILES_OF_ROWS(kind, 8, 1, unit, vector, dot)
+
+#define ROW(kind, form, rows) \
+    {kind##_##form##_##rows##_1, kind##_##form##_##rows##_2, kind##_##form##_##rows##_3}
+#define FOUR_ROWS(kind, form) \
+    ROW(kind, form, 1), ROW(kind, form, 2), ROW(kind, form, 3), ROW(kind, form, 4)
+
+#if defined __AVX512F__ || defined __aarch64__
+#define ALL_TILES(kind, unit, vector, dot) \
+    FOUR_TILES(kind, unit, vector, dot) FOUR_MORE(kind, unit, vector, dot)
+#define TABLE(kind, form)                                                                 \
+    {                                                                                     \
+        FOUR_ROWS(kind, form), ROW(kind, form, 5), ROW(kind, form, 6), ROW(kind, form, 7), \
+            ROW(kind, form, 8)                                                            \
+    }
+#else
+#define ALL_TILES FOUR_TILES
+#define TABLE(kind, form) {FOUR_ROWS(kind, form)}
+#endif
+
+ALL_TILES(real, vt_real, vt_vec, multiply_add)
+vt_tile_table vt_tiles_real_rows = TABLE(real, r);
+vt_tile_table vt_tiles_real_columns = TABLE(real, c);
+
+#ifndef VT_DOUBLE
+
+#if defined __AVX512BF16__
+static inline vt_vec dot_pairs(vt_vec sum, uint32_t a, vt_vec_pair b)
+{
+    return (vt_vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_set1_epi32((int)a), (__m512bh)b);
+}
+#else
+// A bf16 is the upper half of a float, so the two numbers of a pair are a shift and a mask away.
+static inline vt_vec dot_pairs(vt_vec sum, uint32_t a, vt_vec_pair b)
+{
+    const uint32_t low = a << 16, high = a & 0xffff0000u;
+    float x, y;
+    memcpy(&x, &low, sizeof x);
+    memcpy(&y, &high, sizeof y);
+    sum += (x - (vt_vec){0}) * (vt_vec)(b << 16);
+    return sum + (y - (vt_vec){0}) * (vt_vec)(b & 0xffff0000u);
+}
+#endif
+
+// A row's pairs begin at any even address.
+typedef uint32_t pair __attribute__((aligned(2), may_alias));
+
+ALL_TILES(bf16, pair, vt_vec_pair, dot_pairs)
+vt_tile_table vt_tiles_bf16_rows = TABLE(bf16, r);
+vt_tile_table vt_tiles_bf16_columns = TABLE(bf16, c);
+
+#endif
