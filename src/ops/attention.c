@@ -6,7 +6,8 @@
 //     dq = dS k / sqrt(D),   dk = dSt q / sqrt(D),   dbias += dS.
 //
 // A head's map fits the second-level cache, and everything that looks at it does so before the next
-// head's: the softmax, whoever follows the maps (on_map), the product with v.
+// head's: the softmax, whoever follows the maps (on_map), the product with v. (Writing the kept map past
+// the cache was tried: no difference beyond the noise.)
 #include "bf16.h"
 
 #include "vitrain/base/arena.h"
@@ -124,9 +125,9 @@ void vt_attention_forward(void *y, void *maps, const void *q, const void *k, con
     const size_t size = (size_t)R * (size_t)ld;
     for (int h = 0; h < at->H; h++) {
         const size_t head = (size_t)h * (size_t)D;
+        const vt_panels keys = packed(s.keys, at, vt_at(k, at->type, head), at->ldkv, VT_T, D, T);
         void *kept = maps ? vt_at(maps, at->type, (size_t)h * size) : s.small;
         vt_real *map = maps && at->type == VT_REAL ? kept : s.map;
-        const vt_panels keys = packed(s.keys, at, vt_at(k, at->type, head), at->ldkv, VT_T, D, T);
         vt_product((vt_rows){map, VT_REAL, ld},
                    vt_left_rows(vt_at(q, at->type, head), at->type, at->ldq), &keys, NULL,
                    VT_SET_PADDED, R);
@@ -192,10 +193,7 @@ void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const v
         const vt_rows out_v = {vt_at(dv, type, head), type, at->ldkv};
         const vt_rows out_q = {vt_at(dq, type, head), type, at->ldq};
         const vt_rows out_k = {vt_at(dk, type, head), type, at->ldkv};
-        vt_panels b = packed(s.queries, at, vt_at(dy, type, head), C, VT_N, R, D);
-        vt_product(out_v, by_column(s.left, used, at), &b, NULL, VT_SET, T);
-
-        b = packed(s.values, at, vt_at(v, type, head), at->ldkv, VT_T, D, T);
+        vt_panels b = packed(s.values, at, vt_at(v, type, head), at->ldkv, VT_T, D, T);
         vt_product((vt_rows){s.map, VT_REAL, ld}, vt_left_rows(vt_at(dy, type, head), type, C), &b,
                    NULL, VT_SET_PADDED, R);
         if (at->drop) drop_map(s.map, s.map, VT_REAL, at, h);
@@ -203,6 +201,9 @@ void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const v
         VT_FOR_TYPE(softmax_backward, type, s.map, bias, map, at);
         const void *ds = stored(s.small, s.map, at);
 
+        // By now the map has been read along its rows and is near, so it can be read by columns.
+        b = packed(s.queries, at, vt_at(dy, type, head), C, VT_N, R, D);
+        vt_product(out_v, by_column(s.left, used, at), &b, NULL, VT_SET, T);
         b = packed(s.keys, at, vt_at(k, type, head), at->ldkv, VT_N, T, D);
         vt_product(out_q, vt_left_rows(ds, type, ld), &b, NULL, VT_SET, R);
         b = packed(s.queries, at, vt_at(q, type, head), at->ldq, VT_N, R, D);

@@ -30,7 +30,7 @@ VT_INLINE float vt_bf16_value(vt_bf16 x)
 VT_INLINE vt_real vt_get(const void *x, vt_elem type, size_t i)
 {
     return type == VT_BFLOAT ? (vt_real)vt_bf16_value(((const vt_bf16 *)x)[i])
-                           : ((const vt_real *)x)[i];
+                             : ((const vt_real *)x)[i];
 }
 
 VT_INLINE void vt_put(void *y, vt_elem type, size_t i, vt_real value)
@@ -42,12 +42,12 @@ VT_INLINE void vt_put(void *y, vt_elem type, size_t i, vt_real value)
 }
 
 // Calls an inline function of (..., type) with the type as a constant.
-#define VT_FOR_TYPE(function, type, ...)   \
-    do {                                   \
-        if ((type) == VT_BFLOAT)             \
+#define VT_FOR_TYPE(function, type, ...)      \
+    do {                                      \
+        if ((type) == VT_BFLOAT)              \
             function(__VA_ARGS__, VT_BFLOAT); \
-        else                               \
-            function(__VA_ARGS__, VT_REAL); \
+        else                                  \
+            function(__VA_ARGS__, VT_REAL);   \
     } while (0)
 
 #endif

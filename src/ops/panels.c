@@ -69,7 +69,8 @@ VT_INLINE void pack_columns(void *to, const void *b, size_t ld, int k, int colum
     if (type == VT_REAL) {
         vt_real *out = to;
         for (int p = 0; p < k; p++, out += width) {
-            for (int c = 0; c < columns; c++) out[c] = ((const vt_real *)b)[(size_t)c * ld + (size_t)p];
+            for (int c = 0; c < columns; c++)
+                out[c] = ((const vt_real *)b)[(size_t)c * ld + (size_t)p];
             for (int c = columns; c < width; c++) out[c] = 0;
         }
         return;
@@ -95,8 +96,8 @@ VT_INLINE void pack_panel(void *to, const void *b, vt_trans trans, size_t ld, in
 }
 
 // The two widths as constants: that is what makes the loops above vectors.
-VT_INLINE void pack_any_width(void *to, const void *b, vt_trans trans, size_t ld, int k, int columns,
-                              int width, vt_elem from, vt_elem type)
+VT_INLINE void pack_any_width(void *to, const void *b, vt_trans trans, size_t ld, int k,
+                              int columns, int width, vt_elem from, vt_elem type)
 {
     if (width == VT_PANEL && columns == VT_PANEL)
         pack_panel(to, b, trans, ld, k, VT_PANEL, VT_PANEL, from, type);
@@ -112,7 +113,8 @@ void vt_panels_pack(const vt_panels *p, int panel, int at, const void *b, vt_ele
     assert(at >= 0 && at + k <= p->k && (p->type == VT_REAL || at % 2 == 0));
     assert(p->type == VT_BFLOAT || from == VT_REAL);
     const size_t width = (size_t)p->width, first = (size_t)panel * width;
-    const size_t step = (size_t)panel * vt_panels_steps(p->type, p->k) + vt_panels_steps(p->type, at);
+    const size_t step =
+        (size_t)panel * vt_panels_steps(p->type, p->k) + vt_panels_steps(p->type, at);
     const int left = p->n - (int)first, columns = left < p->width ? left : p->width;
     char *to = (char *)p->data + step * width * UNIT;
     b = (const char *)b + first * (trans == VT_N ? 1 : (size_t)ld) * vt_elem_size(from);
@@ -128,6 +130,27 @@ void vt_panels_pack(const vt_panels *p, int panel, int at, const void *b, vt_ele
 // often a multiple of 2 KiB apart.
 enum { PACK_ROWS = 16 };
 
+// Whole panels of numbers that need no rounding: copies of `width` numbers, the width a constant.
+VT_INLINE void copy_rows(const vt_panels *p, int at, const vt_real *b, size_t ld, int k, int width)
+{
+    const size_t panel = (size_t)p->k * (size_t)width;
+    for (int i = 0; i < p->n / width; i++)
+        for (int row = 0; row < k; row++)
+            memcpy((vt_real *)p->data + (size_t)i * panel + (size_t)(at + row) * (size_t)width,
+                   b + (size_t)row * ld + (size_t)i * (size_t)width, (size_t)width * sizeof *b);
+}
+
+// The same; returns how many panels are done.
+static int copy_whole_panels(const vt_panels *p, int at, const void *b, size_t ld, int k)
+{
+    if (p->type != VT_REAL) return 0;
+    if (p->width == VT_TILE_ROWS)
+        copy_rows(p, at, b, ld, k, VT_TILE_ROWS);
+    else
+        copy_rows(p, at, b, ld, k, VT_PANEL);
+    return p->n / p->width;
+}
+
 void vt_panels_pack_all(const vt_panels *p, int at, const void *b, vt_elem from, int ld,
                         vt_trans trans, int k)
 {
@@ -135,8 +158,8 @@ void vt_panels_pack_all(const vt_panels *p, int at, const void *b, vt_elem from,
     for (int first = 0; first < k; first += rows) {
         const int count = k - first < rows ? k - first : rows;
         const void *row = vt_at(b, from, (size_t)first * (size_t)ld);
-        for (int i = 0; i < panels; i++)
-            vt_panels_pack(p, i, at + first, row, from, ld, trans, count);
+        int i = trans == VT_N ? copy_whole_panels(p, at + first, row, (size_t)ld, count) : 0;
+        for (; i < panels; i++) vt_panels_pack(p, i, at + first, row, from, ld, trans, count);
     }
 }
 

@@ -20,9 +20,10 @@ static inline vt_vec multiply_add(vt_vec sum, vt_real a, vt_vec b)
         vt_vec sum[chains][rows][vectors];                                                         \
         UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)             \
         {                                                                                          \
-            sum[0][i][j] = start ? *(const vt_vec_loose *)(start + (size_t)i * ld_start +          \
-                                                           (size_t)j * VT_LANES)                   \
-                                 : (vt_vec){0};                                                    \
+            sum[0][i][j] =                                                                         \
+                start                                                                              \
+                    ? *(const vt_vec_loose *)(start + (size_t)i * ld_start + (size_t)j * VT_LANES) \
+                    : (vt_vec){0};                                                                 \
             UNROLL for (int h = 1; h < chains; h++) sum[h][i][j] = (vt_vec){0};                    \
         }                                                                                          \
         size_t p = 0;                                                                              \
@@ -51,12 +52,12 @@ static inline vt_vec multiply_add(vt_vec sum, vt_real a, vt_vec b)
     }
 
 #define BY_ROW(step) from[(size_t)i * ld_left + (step)]
-#define BY_COLUMN(step) from[(step) * ld_left + (size_t)i]
+#define BY_COLUMN(step) from[(step)*ld_left + (size_t)i]
 
-#define TILES_OF_ROWS(kind, rows, chains, unit, vector, dot)             \
-    TILE(kind##_r_##rows##_1, rows, 1, chains, unit, vector, dot, BY_ROW) \
-    TILE(kind##_r_##rows##_2, rows, 2, chains, unit, vector, dot, BY_ROW) \
-    TILE(kind##_r_##rows##_3, rows, 3, chains, unit, vector, dot, BY_ROW) \
+#define TILES_OF_ROWS(kind, rows, chains, unit, vector, dot)                 \
+    TILE(kind##_r_##rows##_1, rows, 1, chains, unit, vector, dot, BY_ROW)    \
+    TILE(kind##_r_##rows##_2, rows, 2, chains, unit, vector, dot, BY_ROW)    \
+    TILE(kind##_r_##rows##_3, rows, 3, chains, unit, vector, dot, BY_ROW)    \
     TILE(kind##_c_##rows##_1, rows, 1, chains, unit, vector, dot, BY_COLUMN) \
     TILE(kind##_c_##rows##_2, rows, 2, chains, unit, vector, dot, BY_COLUMN) \
     TILE(kind##_c_##rows##_3, rows, 3, chains, unit, vector, dot, BY_COLUMN)
@@ -72,22 +73,27 @@ static inline vt_vec multiply_add(vt_vec sum, vt_real a, vt_vec b)
     TILES_OF_ROWS(kind, 7, 1, unit, vector, dot) \
     TILES_OF_ROWS(kind, 8, 1, unit, vector, dot)
 
-#define ROW(kind, form, rows) \
-    {kind##_##form##_##rows##_1, kind##_##form##_##rows##_2, kind##_##form##_##rows##_3}
+#define ROW(kind, form, rows)                                                              \
+    {                                                                                      \
+        kind##_##form##_##rows##_1, kind##_##form##_##rows##_2, kind##_##form##_##rows##_3 \
+    }
 #define FOUR_ROWS(kind, form) \
     ROW(kind, form, 1), ROW(kind, form, 2), ROW(kind, form, 3), ROW(kind, form, 4)
 
 #if defined __AVX512F__ || defined __aarch64__
 #define ALL_TILES(kind, unit, vector, dot) \
     FOUR_TILES(kind, unit, vector, dot) FOUR_MORE(kind, unit, vector, dot)
-#define TABLE(kind, form)                                                                 \
-    {                                                                                     \
+#define TABLE(kind, form)                                                                  \
+    {                                                                                      \
         FOUR_ROWS(kind, form), ROW(kind, form, 5), ROW(kind, form, 6), ROW(kind, form, 7), \
-            ROW(kind, form, 8)                                                            \
+            ROW(kind, form, 8)                                                             \
     }
 #else
 #define ALL_TILES FOUR_TILES
-#define TABLE(kind, form) {FOUR_ROWS(kind, form)}
+#define TABLE(kind, form)     \
+    {                         \
+        FOUR_ROWS(kind, form) \
+    }
 #endif
 
 ALL_TILES(real, vt_real, vt_vec, multiply_add)

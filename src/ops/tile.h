@@ -38,7 +38,8 @@ enum {
 };
 
 typedef vt_real vt_vec __attribute__((vector_size(VT_VECTOR_BYTES)));
-typedef vt_real vt_vec_loose __attribute__((vector_size(VT_VECTOR_BYTES), aligned(sizeof(vt_real))));
+typedef vt_real vt_vec_loose
+    __attribute__((vector_size(VT_VECTOR_BYTES), aligned(sizeof(vt_real))));
 #ifndef VT_DOUBLE
 typedef uint32_t vt_vec_pair __attribute__((vector_size(VT_VECTOR_BYTES)));
 #endif

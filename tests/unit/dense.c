@@ -49,8 +49,8 @@ void vt_dense_attention_backward(vt_real *dqkv, vt_real *dbias, const vt_real *d
         memcpy(padded + i * ld, maps + i * (size_t)at.T, (size_t)at.T * sizeof *maps);
     for (size_t t = (size_t)at.R; t < (size_t)at.T; t++)
         memset(dqkv + t * 3 * C, 0, C * sizeof *dqkv);
-    vt_attention_backward(dqkv, dqkv + C, dqkv + 2 * C, dbias, dy, qkv, qkv + C, qkv + 2 * C, padded,
-                          scratch, &at);
+    vt_attention_backward(dqkv, dqkv + C, dqkv + 2 * C, dbias, dy, qkv, qkv + C, qkv + 2 * C,
+                          padded, scratch, &at);
     free(padded);
     free(scratch);
 }
@@ -72,11 +72,13 @@ static void *typed(const vt_real *x, size_t n, vt_elem type)
 }
 
 void vt_dense_product(void *y, vt_elem type_y, int ldy, vt_into into, const vt_real *a, vt_trans ta,
-                      const vt_real *b, vt_trans tb, const vt_real *bias, vt_elem type, int m, int n,
-                      int k)
+                      const vt_real *b, vt_trans tb, const vt_real *bias, vt_elem type, int m,
+                      int n, int k)
 {
-    const vt_panels right = vt_panels_at(memory(vt_panels_bytes(type, k, n, false)), type, k, n, false);
-    const vt_panels left = vt_panels_at(memory(vt_panels_bytes(type, k, m, true)), type, k, m, true);
+    const vt_panels right =
+        vt_panels_at(memory(vt_panels_bytes(type, k, n, false)), type, k, n, false);
+    const vt_panels left =
+        vt_panels_at(memory(vt_panels_bytes(type, k, m, true)), type, k, m, true);
     void *rows = typed(a, (size_t)m * (size_t)k, type);
     vt_panels_pack_all(&right, 0, b, VT_REAL, tb == VT_T ? k : n, tb, k);
     vt_left x;

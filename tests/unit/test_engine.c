@@ -139,7 +139,8 @@ static void bf16_is_near(void **state)
         VT_ASSERT_BELOW(fabs(loss - rounded) / loss, 1e-2, "loss");
         VT_ASSERT_BELOW(gradient_error(half, real), 0.1, "gradients");
         for (int i = 0; i < B; i++)
-            VT_ASSERT_BELOW(fabs((double)(half->step.share[i] - real->step.share[i])), 1e-2, "share");
+            VT_ASSERT_BELOW(fabs((double)(half->step.share[i] - real->step.share[i])), 1e-2,
+                            "share");
         vt_rig_destroy(real);
         vt_rig_destroy(half);
     }

@@ -55,8 +55,8 @@ static void check(const product_case *c)
     const vt_real before = c->into == VT_ADD ? (vt_real)0.75 : NAN;
     for (int i = 0; i < c->m * ldy; i++) {
         const vt_real outside = 7;
-        vt_scale(vt_at(y, c->type_y, (size_t)i), c->type_y, 1,
-                 i % ldy < c->n ? &before : &outside, 1);
+        vt_scale(vt_at(y, c->type_y, (size_t)i), c->type_y, 1, i % ldy < c->n ? &before : &outside,
+                 1);
     }
     vt_dense_product(y, c->type_y, ldy, c->into, a, c->ta, b, c->tb, c->biased ? bias : NULL,
                      c->type, c->m, c->n, c->k);
@@ -67,8 +67,9 @@ static void check(const product_case *c)
             const double bound = 16 * vt_epsilon() * (sqrt(c->k) + fabs(exact)) * 2 +
                                  (c->type_y == VT_BFLOAT ? fabs(exact) / 250 : 0);
             if (!(fabs(got - exact) <= bound))
-                fail_msg("(%d,%d,%d) t%d%d type %d to %d into %d: [%d,%d] %.9g, expected %.9g", c->m,
-                         c->n, c->k, c->ta, c->tb, c->type, c->type_y, c->into, i, j, got, exact);
+                fail_msg("(%d,%d,%d) t%d%d type %d to %d into %d: [%d,%d] %.9g, expected %.9g",
+                         c->m, c->n, c->k, c->ta, c->tb, c->type, c->type_y, c->into, i, j, got,
+                         exact);
         }
         for (int j = c->n; j < ldy && c->into != VT_SET_PADDED; j++)
             assert_true(value_of(y, c->type_y, (size_t)(i * ldy + j)) == 7);
@@ -94,7 +95,9 @@ static void check_all(int m, int n, int k)
                                 .type = kind & 4 ? VT_BFLOAT : VT_REAL,
                                 .type_y = kind & 8 ? VT_BFLOAT : VT_REAL,
                                 .biased = kind & 16 && !(kind & 32),
-                                .into = kind & 32 ? VT_ADD : kind & 16 ? VT_SET : VT_SET_PADDED};
+                                .into = kind & 32   ? VT_ADD
+                                        : kind & 16 ? VT_SET
+                                                    : VT_SET_PADDED};
         if ((kind & 16) && (kind & 32)) continue;
         if (c.into == VT_SET_PADDED && c.type_y == VT_BFLOAT) continue;
         if (c.type == VT_BFLOAT && c.ta == VT_N && k % 2) continue; // rows of bf16 are even
@@ -170,13 +173,13 @@ static void rounding(void **state)
     const struct {
         float x, rounded;
     } cases[] = {{1, 1},
-                 {1.00390625f, 1},                // half a unit: to even
-                 {1.01171875f, 1.015625f},        // likewise, upwards
-                 {1.0039064f, 1.0078125f},        // above half
+                 {1.00390625f, 1},         // half a unit: to even
+                 {1.01171875f, 1.015625f}, // likewise, upwards
+                 {1.0039064f, 1.0078125f}, // above half
                  {-3.1415927f, -3.140625f},
                  {0, 0},
-                 {1e-39f, 0},                     // a denormal stays one: see below
-                 {3.4e38f, INFINITY},             // above the largest
+                 {1e-39f, 0},         // a denormal stays one: see below
+                 {3.4e38f, INFINITY}, // above the largest
                  {-INFINITY, -INFINITY}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const float got = vt_rounded(cases[i].x);
@@ -211,8 +214,7 @@ static void shares(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(small_products),
-        cmocka_unit_test(long_products),
+        cmocka_unit_test(small_products),  cmocka_unit_test(long_products),
         cmocka_unit_test(panels_in_parts),
 #ifndef VT_DOUBLE
         cmocka_unit_test(rounding),
