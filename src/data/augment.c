@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 void vt_augment_scratch_free(vt_augment_scratch *scratch)
@@ -69,24 +70,51 @@ static vt_status take_region(const vt_image **view, const vt_image *image, const
     return VT_OK;
 }
 
+// What each of a channel's 256 values becomes.
+static void fill_tables(vt_real table[3][256], const vt_augment_config *config)
+{
+    for (int c = 0; c < config->channels; c++) {
+        vt_real mean = (vt_real)config->mean[c], std = (vt_real)config->std[c];
+        for (int v = 0; v < 256; v++) table[c][v] = ((vt_real)v / 255 - mean) / std;
+    }
+}
+
+// out[x] = table[in[x step]] for x < count; backwards with step < 0.
+static void map_row(vt_real *restrict out, const unsigned char *restrict in, ptrdiff_t step,
+                    int count, const vt_real *restrict table)
+{
+    int x = 0;
+    for (; x + 4 <= count; x += 4, in += 4 * step) {
+        out[x] = table[in[0]];
+        out[x + 1] = table[in[step]];
+        out[x + 2] = table[in[2 * step]];
+        out[x + 3] = table[in[3 * step]];
+    }
+    for (; x < count; x++, in += step) out[x] = table[*in];
+}
+
 // out = the picture from (left, top) on, black beyond its borders, mirrored or not, normalised.
 static void write_input(vt_real *out, const vt_image *image, const vt_augment_config *config,
                         int left, int top, bool flip)
 {
+    vt_real table[3][256];
+    fill_tables(table, config);
     int width = config->width, step = image->channels;
+    int first = left < 0 ? -left : 0; // columns [first, last) lie in the picture
+    int last = image->width - left < width ? image->width - left : width;
     for (int c = 0; c < config->channels; c++) {
-        vt_real table[256], mean = (vt_real)config->mean[c], std = (vt_real)config->std[c];
-        for (int v = 0; v < 256; v++) table[v] = ((vt_real)v / 255 - mean) / std;
-        for (int y = 0; y < config->height; y++, out += width) {
-            int from_y = top + y;
-            bool inside = from_y >= 0 && from_y < image->height;
+        for (int y = top; y < top + config->height; y++, out += width) {
+            bool inside = y >= 0 && y < image->height && first < last;
+            if (!inside || first > 0 || last < width)
+                for (int x = 0; x < width; x++) out[x] = table[c][0];
+            if (!inside) continue;
             const unsigned char *row = image->pixels + (step == 1 ? 0 : c);
-            if (inside) row += (size_t)from_y * (size_t)image->width * (size_t)step;
-            for (int x = 0; x < width; x++) {
-                int from_x = left + (flip ? width - 1 - x : x);
-                bool black = !inside || from_x < 0 || from_x >= image->width;
-                out[x] = table[black ? 0 : row[(size_t)from_x * (size_t)step]];
-            }
+            row += ((size_t)y * (size_t)image->width + (size_t)(left + first)) * (size_t)step;
+            if (flip)
+                map_row(out + width - last, row + (ptrdiff_t)(last - first - 1) * step, -step,
+                        last - first, table[c]);
+            else
+                map_row(out + first, row, step, last - first, table[c]);
         }
     }
 }
