@@ -185,6 +185,16 @@ static vt_status folder_read(const vt_source *source, int64_t index, vt_image *i
     return vt_image_read(image, f->paths[index], max_pixels);
 }
 
+static vt_status folder_fetch(const vt_source *source, int64_t index, vt_file_buffer *buffer,
+                              const unsigned char **data, size_t *bytes)
+{
+    const folder *f = source->state;
+    VT_TRY(vt_file_load(buffer, f->paths[index], VT_IMAGE_MAX_BYTES));
+    *data = buffer->data;
+    *bytes = buffer->bytes;
+    return VT_OK;
+}
+
 static void folder_describe(const vt_source *source, int64_t index, char *text, size_t capacity)
 {
     const folder *f = source->state;
@@ -206,6 +216,7 @@ const vt_source_ops vt_source_folder = {
     .open = folder_open,
     .classes = list_folders,
     .read = folder_read,
+    .fetch = folder_fetch,
     .describe = folder_describe,
     .close = folder_close,
 };
