@@ -169,22 +169,28 @@ static void weigh(unsigned char *out, const unsigned char *in, size_t stride,
 
 typedef unsigned char tile_row __attribute__((vector_size(ROWS)));
 
-// to = from turned on its side, both ROWS x ROWS with the given strides: four rounds of interleaving
-// the rows of the upper half with those of the lower.
-static inline void turn_tile(unsigned char *restrict to, size_t to_stride,
-                             const unsigned char *restrict from, size_t from_stride)
+// to: the rows of the upper half of `from` interleaved with those of the lower.
+static inline void interleave(tile_row *restrict to, const tile_row *restrict from)
 {
     static const tile_row first = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
     static const tile_row last = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+    for (int i = 0; i < ROWS / 2; i++) {
+        to[2 * i] = __builtin_shuffle(from[i], from[i + ROWS / 2], first);
+        to[2 * i + 1] = __builtin_shuffle(from[i], from[i + ROWS / 2], last);
+    }
+}
+
+// to = from turned on its side, both ROWS x ROWS with the given strides: each interleaving takes one
+// of the four bits of a column's number into the row's.
+static inline void turn_tile(unsigned char *restrict to, size_t to_stride,
+                             const unsigned char *restrict from, size_t from_stride)
+{
     tile_row a[ROWS], b[ROWS];
     for (int i = 0; i < ROWS; i++) memcpy(&a[i], from + (size_t)i * from_stride, ROWS);
-    for (int round = 0; round < 4; round++) {
-        for (int i = 0; i < ROWS / 2; i++) {
-            b[2 * i] = __builtin_shuffle(a[i], a[i + ROWS / 2], first);
-            b[2 * i + 1] = __builtin_shuffle(a[i], a[i + ROWS / 2], last);
-        }
-        memcpy(a, b, sizeof a);
-    }
+    interleave(b, a);
+    interleave(a, b);
+    interleave(b, a);
+    interleave(a, b);
     for (int i = 0; i < ROWS; i++) memcpy(to + (size_t)i * to_stride, &a[i], ROWS);
 }
 

@@ -197,21 +197,19 @@ static bool can_be_cut(const jpeg_reader *r)
 }
 
 // May leave by longjmp. image = the box, of the rows up to `last` and the columns that libjpeg puts
-// out, which begin at `left`.
+// out, which begin at `left`. All rows go through one line: into an aligned row libjpeg-turbo's
+// colour conversion writes past the caches, and reading that back costs more than a copy.
 static void take_rows(j_decompress_ptr jpeg, vt_image *image, const int box[4], int left, int last)
 {
-    int channels = jpeg->output_components;
-    bool direct = channels == 3 && left == box[0] && (int)jpeg->output_width == box[2];
-    JSAMPROW line = jpeg->mem->alloc_large((j_common_ptr)jpeg, JPOOL_IMAGE,
-                                           (size_t)channels * jpeg->output_width);
+    size_t channels = (size_t)jpeg->output_components, bytes = channels * jpeg->output_width;
+    JSAMPROW line = jpeg->mem->alloc_large((j_common_ptr)jpeg, JPOOL_IMAGE, bytes + 1);
+    line++; // not aligned
+    const unsigned char *from = line + (size_t)(box[0] - left) * channels;
     while ((int)jpeg->output_scanline < last) {
         int y = (int)jpeg->output_scanline - box[1];
-        bool wanted = y >= 0 && y < box[3];
-        JSAMPROW out = wanted ? vt_image_row(image, y) : NULL;
-        JSAMPROW row = wanted && direct ? out : line;
-        jpeg_read_scanlines(jpeg, &row, 1);
-        if (!wanted || direct) continue;
-        const unsigned char *from = line + (size_t)(box[0] - left) * (size_t)channels;
+        jpeg_read_scanlines(jpeg, &line, 1);
+        if (y < 0 || y >= box[3]) continue;
+        unsigned char *out = vt_image_row(image, y);
         if (channels == 4)
             rgb_from_inverted_cmyk(out, from, box[2]);
         else
