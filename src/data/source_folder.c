@@ -1,10 +1,11 @@
 // A folder of class folders: DIR/CLASS/.../*.{png,jpg,jpeg}. The samples and their order are those
 // of torchvision's ImageFolder for these extensions: classes sorted by name (byte order), within a
 // class folders by path, within a folder files by name; links are followed. Hidden files and
-// folders are passed over. The extension (in any case) says only that a file counts; its content
+// folders are passed over, and so, with a warning, are folders within a class that cannot be read. The extension (in any case) says only that a file counts; its content
 // decides what it is.
 #include "vitrain/data/source.h"
 
+#include "vitrain/base/log.h"
 #include "vitrain/io/file.h"
 
 #include <dirent.h>
@@ -61,6 +62,16 @@ static int compare_paths(const void *left, const void *right)
     return strcmp(a + folder_a, b + folder_b);
 }
 
+// A folder within a class that cannot be read: the class may have others. The class folder itself
+// must be readable.
+static vt_status leave_out(const FTSENT *entry)
+{
+    vt_fail(VT_ERR_IO, "%s: cannot read: %s", entry->fts_path, strerror(entry->fts_errno));
+    if (entry->fts_level == FTS_ROOTLEVEL) return VT_ERR_IO;
+    vt_log(VT_LOG_WARN, "%s (left out)", vt_error_message());
+    return VT_OK;
+}
+
 // One thing that fts came upon below a class folder.
 static vt_status visit(vt_source *source, FTS *tree, FTSENT *entry, int32_t label)
 {
@@ -69,15 +80,15 @@ static vt_status visit(vt_source *source, FTS *tree, FTSENT *entry, int32_t labe
     case FTS_D:
         if (hidden) fts_set(tree, entry, FTS_SKIP);
         return VT_OK;
+    case FTS_NS: // nothing can be learnt about it, or it has just been removed
+        if (entry->fts_level == FTS_ROOTLEVEL) return leave_out(entry);
+        // fall through
     case FTS_F:
     case FTS_SLNONE: // a link to nothing: reported when it is read
         if (hidden || !has_image_extension(entry->fts_name)) return VT_OK;
         return append(source, entry->fts_path, label);
     case FTS_DNR:
-    case FTS_ERR:
-    case FTS_NS:
-        return vt_fail(VT_ERR_IO, "%s: cannot read: %s", entry->fts_path,
-                       strerror(entry->fts_errno));
+    case FTS_ERR: return leave_out(entry);
     default: // FTS_DC, a link to a folder that holds it: what is there is being counted already
         return VT_OK;
     }

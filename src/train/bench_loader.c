@@ -62,8 +62,7 @@ vt_status vt_bench_loader(const vt_config *config, bool training, vt_bench_loade
     VT_TRY(vt_source_open(&source, path, data->format, NULL));
     bench b = {.data = data, .source = source, .training = training, .seed = config->train.seed};
     b.order = vt_alloc((size_t)source->count, sizeof *b.order);
-    b.input =
-        vt_alloc((size_t)a->channels * (size_t)a->height * (size_t)a->width, sizeof *b.input);
+    b.input = vt_alloc((size_t)a->channels * (size_t)a->height * (size_t)a->width, sizeof *b.input);
     vt_status status = b.order && b.input ? VT_OK : VT_ERR_MEMORY;
     if (status == VT_OK) {
         vt_rng rng = vt_rng_at(b.seed, VT_STREAM_ORDER, 0, 0);
