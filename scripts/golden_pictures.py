@@ -37,6 +37,12 @@ def picture(channels, width=WIDTH, height=HEIGHT):
     return ((4 * x + 3 * y + 50 * c + rng.integers(0, 60, x.shape)) % 256).astype(np.uint8)
 
 
+def waves(width, height):
+    """Smooth, so that a large file is small."""
+    y, x, c = np.meshgrid(range(height), range(width), range(3), indexing="ij")
+    return (128 + 100 * np.sin((x * (1 + c) + 2 * y) / 60)).astype(np.uint8)
+
+
 # ---- JPEG ----
 
 
@@ -106,6 +112,7 @@ def jpegs():
     yield "garbage_behind", jpeg(rgb) + b"\xff\xff garbage \xff"
     yield "one_pixel", jpeg(picture(3, 1, 1))
     yield "thin", jpeg(picture(3, 3, 90))
+    yield "large", jpeg(waves(640, 480), subsampling="4:2:0")
 
 
 # ---- PNG ----

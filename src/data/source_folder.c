@@ -15,10 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 typedef struct folder {
     char **paths; // (count)
     size_t capacity;
+    struct stat root; // of the source's path
 } folder;
 
 static bool has_image_extension(const char *name)
@@ -75,10 +77,13 @@ static vt_status leave_out(const FTSENT *entry)
 // One thing that fts came upon below a class folder.
 static vt_status visit(vt_source *source, FTS *tree, FTSENT *entry, int32_t label)
 {
+    const folder *f = source->state;
+    const struct stat *info = entry->fts_statp;
     bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.';
     switch (entry->fts_info) {
-    case FTS_D:
-        if (hidden) fts_set(tree, entry, FTS_SKIP);
+    case FTS_D: // a link to the whole would make the other classes' files this one's
+        if (hidden || (info->st_dev == f->root.st_dev && info->st_ino == f->root.st_ino))
+            fts_set(tree, entry, FTS_SKIP);
         return VT_OK;
     case FTS_NS: // nothing can be learnt about it, or it has just been removed
         if (entry->fts_level == FTS_ROOTLEVEL) return leave_out(entry);
@@ -179,8 +184,9 @@ static vt_status list_folders(vt_classes *out, const char *path)
 
 static vt_status folder_open(vt_source *source, const char *path, const vt_classes *classes)
 {
-    source->state = calloc(1, sizeof(folder));
-    VT_REQUIRE(source->state, VT_ERR_MEMORY, "%s: out of memory", path);
+    folder *f = source->state = calloc(1, sizeof *f);
+    VT_REQUIRE(f, VT_ERR_MEMORY, "%s: out of memory", path);
+    VT_REQUIRE(stat(path, &f->root) == 0, VT_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
     vt_classes found = {0};
     vt_status status = list_folders(&found, path);
     if (status == VT_OK) status = scan(source, &found, classes);

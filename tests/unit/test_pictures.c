@@ -139,7 +139,7 @@ static void test_made(void **state)
     }
     vt_file_buffer_free(&file);
     fclose(f);
-    assert_int_equal(n, 41);
+    assert_int_equal(n, 42);
 }
 
 // ---- real ones ----
