@@ -17,6 +17,7 @@ typedef struct bench {
     vt_real *input;
     vt_sampler sampler;
     int64_t samples, bad;
+    bool warned;
 } bench;
 
 // The samples of a pass, until `limit_s` is over.
@@ -29,7 +30,9 @@ static void run_pass(bench *b, uint32_t pass, double limit_s)
             vt_sample(b->input, &b->sampler, b->source, b->order[i], &b->data->augment,
                       b->data->max_pixels, b->training ? &rng : NULL);
         if (status == VT_OK) continue;
-        if (b->bad++ == 0) vt_log(VT_LOG_WARN, "%s (left out)", vt_error_message());
+        b->bad++;
+        if (!b->warned) vt_log(VT_LOG_WARN, "%s (left out)", vt_error_message());
+        b->warned = true;
     }
 }
 
