@@ -110,8 +110,6 @@ static const taps *weigh_output(const axis *a, vt_filter filter, int i)
 // ---- weighted sums ----
 
 // Vectors of 8; a list of bytes is the form that GCC turns into one widening load.
-typedef unsigned char lane_bytes __attribute__((vector_size(LANES)));
-typedef int16_t lane_shorts __attribute__((vector_size(LANES * sizeof(int16_t))));
 typedef int32_t lane_sums __attribute__((vector_size(LANES * sizeof(int32_t))));
 
 static inline lane_sums load_lanes(const unsigned char *in)
@@ -119,13 +117,11 @@ static inline lane_sums load_lanes(const unsigned char *in)
     return (lane_sums){in[0], in[1], in[2], in[3], in[4], in[5], in[6], in[7]};
 }
 
-// Shifted, a sum fits a short: weights add up to 2^22, and to not much more in absolute value.
-static inline lane_bytes clip_lanes(lane_sums sum)
+static inline unsigned char clip(int32_t sum)
 {
-    lane_shorts shorts = __builtin_convertvector(sum >> PRECISION, lane_shorts);
-    shorts &= ~(shorts >> 15);    // negative: 0
-    shorts |= shorts > UCHAR_MAX; // a true comparison is -1
-    return __builtin_convertvector(shorts, lane_bytes);
+    sum >>= PRECISION;
+    sum = sum < 0 ? 0 : sum;
+    return (unsigned char)(sum > UCHAR_MAX ? UCHAR_MAX : sum);
 }
 
 // out[l] = clip8(sum_t in[t * stride + l] * weights[t]) for l < n LANES. n: a constant where this is
@@ -139,10 +135,9 @@ weigh_vectors(unsigned char *restrict out, const unsigned char *restrict in, siz
     for (int t = 0; t < n_taps; t++, in += stride) {
         for (int v = 0; v < n; v++) sum[v] += load_lanes(in + v * LANES) * weights[t];
     }
-    for (int v = 0; v < n; v++) {
-        lane_bytes bytes = clip_lanes(sum[v]);
-        memcpy(out + v * LANES, &bytes, LANES);
-    }
+    int32_t sums[VECTORS * LANES];
+    memcpy(sums, sum, (size_t)n * sizeof *sum);
+    for (int l = 0; l < n * LANES; l++) out[l] = clip(sums[l]);
 }
 
 static unsigned char weigh_one(const unsigned char *in, size_t stride, const int32_t *weights,
@@ -150,8 +145,7 @@ static unsigned char weigh_one(const unsigned char *in, size_t stride, const int
 {
     int32_t sum = 1 << (PRECISION - 1);
     for (int t = 0; t < n; t++) sum += in[(size_t)t * stride] * weights[t];
-    sum >>= PRECISION;
-    return (unsigned char)(sum < 0 ? 0 : sum > 255 ? 255 : sum);
+    return clip(sum);
 }
 
 static void weigh(unsigned char *out, const unsigned char *in, size_t stride,
