@@ -13,7 +13,8 @@ cd "${1:-$(dirname "$0")/..}"
         split("base ops io data mix model label train report cli", rooms, " ")
         for (i in rooms) rank[rooms[i]] = i + 0
         owner["cJSON.h"] = "src/io/json.c"
-        owner["png.h"] = owner["jpeglib.h"] = "src/io/image.c"
+        owner["png.h"] = "src/io/image_png.c"
+        owner["jpeglib.h"] = "src/io/image_jpeg.c"
         owner["cblas.h"] = "src/ops/gemm.c"
     }
     function wrong(why) { print file ":" $2 ": " why; bad = 1 }

@@ -38,7 +38,10 @@ vt_status vt_fail(vt_status code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    memcpy(message, text, sizeof message);
+    for (char *c = text; *c; c++) {
+        if ((unsigned char)*c < ' ' || *c == '\x7F') *c = '?';
+    }
+    strcpy(message, text);
     return code;
 }
 

@@ -234,6 +234,67 @@ static vt_status bench_gemm(const vt_args *args)
     return status;
 }
 
+// ---- loader ----
+
+enum { TRAINING, EVALUATION, PIPELINES };
+static const char *const pipelines[PIPELINES] = {"train", "eval"};
+
+static void print_loader(const vt_config *c, const vt_bench_loader_result results[PIPELINES])
+{
+    printf("one worker, decode %s, input %dx%d\n",
+           c->data.augment.decode == VT_DECODE_FAST ? "fast" : "exact", c->data.augment.width,
+           c->data.augment.height);
+    printf("%-6s %8s %9s  ms of an image:", "", "images", "images/s");
+    for (int i = 0; i < VT_STAGES; i++) printf(" %9s", vt_stage_names[i]);
+    putchar('\n');
+    for (int p = 0; p < PIPELINES; p++) {
+        const vt_bench_loader_result *r = &results[p];
+        printf("%-6s %8lld %9.1f                ", pipelines[p], (long long)r->samples,
+               r->images_per_s);
+        for (int i = 0; i < VT_STAGES; i++) printf(" %9.3f", r->stage_ms[i]);
+        if (r->bad > 0) printf("  (%lld unreadable)", (long long)r->bad);
+        putchar('\n');
+    }
+}
+
+static vt_json *json_loader(const vt_bench_loader_result results[PIPELINES])
+{
+    vt_json *root = vt_json_new_object();
+    for (int p = 0; p < PIPELINES; p++) {
+        const vt_bench_loader_result *r = &results[p];
+        vt_json *one = vt_json_add_object(root, pipelines[p]);
+        vt_json_add_number(one, "images_per_s", r->images_per_s);
+        vt_json_add_number(one, "samples", (double)r->samples);
+        vt_json_add_number(one, "bad", (double)r->bad);
+        vt_json *stages = vt_json_add_object(one, "stages_ms");
+        for (int i = 0; i < VT_STAGES; i++)
+            vt_json_add_number(stages, vt_stage_names[i], r->stage_ms[i]);
+        vt_json *rates = vt_json_add_object(one, "stages_images_per_s");
+        for (int i = 0; i < VT_STAGES; i++) {
+            if (r->stage_ms[i] > 0)
+                vt_json_add_number(rates, vt_stage_names[i], 1e3 / r->stage_ms[i]);
+        }
+    }
+    return root;
+}
+
+static vt_status bench_loader(const vt_args *args)
+{
+    vt_config config;
+    vt_bench_loader_result results[PIPELINES];
+    VT_REQUIRE(!args->batch && !args->precision && !args->rule && !args->recompute && !args->steps,
+               VT_ERR_USAGE, "bench loader takes no other options than --config, --set and --json");
+    VT_TRY(vt_config_load(&config, args->config, args->sets, args->n_sets));
+    vt_status status = vt_bench_loader(&config, true, &results[TRAINING]);
+    if (status == VT_OK) status = vt_bench_loader(&config, false, &results[EVALUATION]);
+    if (status == VT_OK && args->json)
+        status = vt_answer_json(json_loader(results));
+    else if (status == VT_OK)
+        print_loader(&config, results);
+    vt_config_free(&config);
+    return status;
+}
+
 // ---- the command ----
 
 static vt_status run(const vt_args *args)
@@ -241,8 +302,11 @@ static vt_status run(const vt_args *args)
     static const struct {
         const char *name;
         vt_status (*run)(const vt_args *args);
-    } kinds[] = {
-        {"step", bench_step}, {"eval", bench_eval}, {"gemm", bench_gemm}, {"peak", bench_peak}};
+    } kinds[] = {{"step", bench_step},
+                 {"eval", bench_eval},
+                 {"gemm", bench_gemm},
+                 {"loader", bench_loader},
+                 {"peak", bench_peak}};
     enum { KINDS = sizeof kinds / sizeof *kinds };
     const char *names[KINDS], *word = args->operands[0];
     for (int i = 0; i < KINDS; i++) {
@@ -250,8 +314,8 @@ static vt_status run(const vt_args *args)
         if (strcmp(word, names[i]) == 0) return kinds[i].run(args);
     }
     const char *nearest = vt_nearest_name(word, names, KINDS);
-    return vt_fail(VT_ERR_USAGE, "bench: expected step, eval, gemm or peak, got \"%s\"%s%s", word,
-                   nearest ? "; the nearest is " : "", nearest ? nearest : "");
+    return vt_fail(VT_ERR_USAGE, "bench: expected step, eval, gemm, loader or peak, got \"%s\"%s%s",
+                   word, nearest ? "; the nearest is " : "", nearest ? nearest : "");
 }
 
 static void help(void)
@@ -261,12 +325,13 @@ static void help(void)
          "         time, phases, share of the measured peak\n"
          "  eval   forward passes only, for evaluation\n"
          "  gemm   each matrix product of such a step alone\n"
+         "  loader one worker's samples: reading, decoding, resizing, augmentation, normalisation\n"
          "  peak   what this machine can do: arithmetic, memory");
 }
 
 const vt_command vt_cmd_bench = {
     .name = "bench",
-    .operands = "step|eval|gemm|peak",
+    .operands = "step|eval|gemm|loader|peak",
     .summary = "speed against this machine's measured limits",
     .takes = "config batch precision rule recompute steps set json quiet",
     .needs = "",

@@ -1,6 +1,7 @@
 // vitrain predict: the most probable classes of pictures.
 #include "commands.h"
 
+#include "vitrain/data/sample.h"
 #include "vitrain/ops/ops.h"
 #include "vitrain/train/evaluate.h"
 
@@ -14,8 +15,7 @@ typedef struct vt_predictor {
     vt_classes classes; // count 0: numbers
     vt_evaluator evaluator;
     vt_real *input; // (channels, height, width)
-    vt_image image;
-    vt_augment_scratch scratch;
+    vt_sampler sampler;
     vt_arena arena;
 } vt_predictor;
 
@@ -48,8 +48,7 @@ static vt_status open_predictor(vt_predictor *p, const vt_args *args)
 static void close_predictor(vt_predictor *p)
 {
     vt_arena_release(&p->arena);
-    vt_augment_scratch_free(&p->scratch);
-    vt_image_free(&p->image);
+    vt_sampler_free(&p->sampler);
     vt_classes_free(&p->classes);
     vt_subject_free(&p->subject);
 }
@@ -58,8 +57,7 @@ static void close_predictor(vt_predictor *p)
 static vt_status predict(vt_predictor *p, const char *path)
 {
     const vt_data_config *data = &p->subject.config.data;
-    VT_TRY(vt_image_read(&p->image, path, data->max_pixels));
-    VT_TRY(vt_augment_eval(p->input, &p->image, &data->augment, &p->scratch));
+    VT_TRY(vt_sample_file(p->input, &p->sampler, path, &data->augment, data->max_pixels, NULL));
     vt_evaluator_logits(&p->evaluator, p->subject.weights, p->input, 1);
     vt_softmax_rows(p->evaluator.logits, NULL, 1, p->subject.model->config.num_classes);
     return VT_OK;

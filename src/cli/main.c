@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const vt_command *const commands[] = {&vt_cmd_train,   &vt_cmd_eval, &vt_cmd_probe,
-                                             &vt_cmd_predict, &vt_cmd_info, &vt_cmd_bench};
+static const vt_command *const commands[] = {&vt_cmd_train,     &vt_cmd_eval, &vt_cmd_probe,
+                                             &vt_cmd_predict,   &vt_cmd_info, &vt_cmd_bench,
+                                             &vt_cmd_preprocess};
 enum { VT_COMMANDS = sizeof commands / sizeof *commands };
 
 static void help(void)
@@ -21,7 +22,7 @@ static void help(void)
          "usage: vitrain --config FILE [OPTION...]     (short for vitrain train)\n"
          "       vitrain COMMAND [OPTION...]\n");
     for (int i = 0; i < VT_COMMANDS; i++)
-        printf("  %-8s %s\n", commands[i]->name, commands[i]->summary);
+        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
     puts("\nvitrain COMMAND --help tells a command's options; vitrain --version the version.");
 }
 

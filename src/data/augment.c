@@ -4,13 +4,31 @@
 // round() is half to even, which is rint(). Numbers are drawn in a fixed order: crop, then flip.
 #include "vitrain/data/augment.h"
 
+#include "vitrain/base/threads.h"
+
 #include <limits.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
+
+const char *const vt_stage_names[VT_STAGES] = {"read", "decode", "resize", "policy", "normalise"};
+
+void vt_stage_begin(vt_augment_scratch *scratch)
+{
+    scratch->since_s = vt_now_s();
+}
+
+void vt_stage_end(vt_augment_scratch *scratch, vt_stage stage)
+{
+    double now = vt_now_s();
+    scratch->stage_s[stage] += now - scratch->since_s;
+    scratch->since_s = now;
+}
 
 void vt_augment_scratch_free(vt_augment_scratch *scratch)
 {
+    vt_image_free(&scratch->decoded);
     vt_image_free(&scratch->region);
     vt_image_free(&scratch->resized);
     vt_resample_free(&scratch->resample);
@@ -69,42 +87,121 @@ static vt_status take_region(const vt_image **view, const vt_image *image, const
     return VT_OK;
 }
 
+// The same of pixels wherever they come from. box: of the picture at 1/shrink of its size; more than
+// 1 needs a reader.
+static vt_status take_pixels(const vt_image **view, const vt_pixels *from, const int box[4],
+                             int shrink, int channels, vt_augment_scratch *scratch)
+{
+    if (from->image) return take_region(view, from->image, box, channels, &scratch->region);
+    VT_TRY(vt_image_decode_shrunk(from->reader, &scratch->decoded, box, shrink));
+    vt_stage_end(scratch, VT_STAGE_DECODE);
+    const int whole[4] = {0, 0, box[2], box[3]};
+    return take_region(view, &scratch->decoded, whole, channels, &scratch->region);
+}
+
+static void size_of(int size[2], const vt_pixels *from)
+{
+    size[0] = from->image ? from->image->width : from->reader->width;
+    size[1] = from->image ? from->image->height : from->reader->height;
+}
+
+// Names the picture in the recorded message.
+static vt_status named(vt_status status, const vt_pixels *from)
+{
+    return status != VT_OK && from->name ? vt_fail_within(status, from->name) : status;
+}
+
+// What each of a channel's 256 values becomes.
+static void fill_tables(vt_real table[3][256], const vt_augment_config *config)
+{
+    for (int c = 0; c < config->channels; c++) {
+        vt_real mean = (vt_real)config->mean[c], std = (vt_real)config->std[c];
+        for (int v = 0; v < 256; v++) table[c][v] = ((vt_real)v / 255 - mean) / std;
+    }
+}
+
+// out[x] = table[in[x step]] for x < count; backwards with step < 0.
+static void map_row(vt_real *restrict out, const unsigned char *restrict in, ptrdiff_t step,
+                    int count, const vt_real *restrict table)
+{
+    int x = 0;
+    for (; x + 4 <= count; x += 4, in += 4 * step) {
+        out[x] = table[in[0]];
+        out[x + 1] = table[in[step]];
+        out[x + 2] = table[in[2 * step]];
+        out[x + 3] = table[in[3 * step]];
+    }
+    for (; x < count; x++, in += step) out[x] = table[*in];
+}
+
 // out = the picture from (left, top) on, black beyond its borders, mirrored or not, normalised.
 static void write_input(vt_real *out, const vt_image *image, const vt_augment_config *config,
                         int left, int top, bool flip)
 {
+    vt_real table[3][256];
+    fill_tables(table, config);
     int width = config->width, step = image->channels;
+    int first = left < 0 ? -left : 0; // columns [first, last) lie in the picture
+    int last = image->width - left < width ? image->width - left : width;
     for (int c = 0; c < config->channels; c++) {
-        vt_real table[256], mean = (vt_real)config->mean[c], std = (vt_real)config->std[c];
-        for (int v = 0; v < 256; v++) table[v] = ((vt_real)v / 255 - mean) / std;
-        for (int y = 0; y < config->height; y++, out += width) {
-            int from_y = top + y;
-            bool inside = from_y >= 0 && from_y < image->height;
+        for (int y = top; y < top + config->height; y++, out += width) {
+            bool inside = y >= 0 && y < image->height && first < last;
+            if (!inside || first > 0 || last < width)
+                for (int x = 0; x < width; x++) out[x] = table[c][0];
+            if (!inside) continue;
             const unsigned char *row = image->pixels + (step == 1 ? 0 : c);
-            if (inside) row += (size_t)from_y * (size_t)image->width * (size_t)step;
-            for (int x = 0; x < width; x++) {
-                int from_x = left + (flip ? width - 1 - x : x);
-                bool black = !inside || from_x < 0 || from_x >= image->width;
-                out[x] = table[black ? 0 : row[(size_t)from_x * (size_t)step]];
-            }
+            row += ((size_t)y * (size_t)image->width + (size_t)(left + first)) * (size_t)step;
+            if (flip)
+                map_row(out + width - last, row + (ptrdiff_t)(last - first - 1) * step, -step,
+                        last - first, table[c]);
+            else
+                map_row(out + first, row, step, last - first, table[c]);
         }
     }
 }
 
-vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment_config *config,
-                           vt_rng *rng, vt_augment_scratch *scratch)
+// By how much a training crop is shrunk while it is decoded: never below the input's size.
+static int choose_shrink(const vt_pixels *from, const int box[4], const vt_augment_config *config)
 {
-    int box[4] = {0, 0, image->width, image->height};
-    if (config->crop == VT_CROP_RRC)
-        vt_random_resized_crop(box, image->width, image->height, config->scale, config->ratio, rng);
-    const vt_image *view;
-    VT_TRY(take_region(&view, image, box, config->channels, &scratch->region));
-    if (view->width != config->width || view->height != config->height) {
-        const double whole[4] = {0, 0, view->width, view->height};
-        VT_TRY(vt_resample(&scratch->resized, view, whole, config->width, config->height, NULL,
-                           config->filter, &scratch->resample));
-        view = &scratch->resized;
+    if (config->decode == VT_DECODE_EXACT || !from->reader) return 1;
+    int across = box[2] / config->width, down = box[3] / config->height;
+    return vt_image_shrink(from->reader, across < down ? across : down);
+}
+
+// *view: the box's pixels at the input's size. No pixel beside the box has a part in it.
+static vt_status take_crop(const vt_image **view, const vt_pixels *from, const int box[4],
+                           const vt_augment_config *config, vt_augment_scratch *scratch)
+{
+    int shrink = choose_shrink(from, box, config), part[4];
+    double corners[4]; // of the box, in the part
+    for (int i = 0; i < 2; i++) {
+        int end = box[i] + box[i + 2];
+        part[i] = box[i] / shrink;
+        part[i + 2] = (end - 1) / shrink + 1 - part[i];
+        corners[i] = (double)box[i] / shrink - part[i];
+        corners[i + 2] = (double)end / shrink - part[i];
     }
+    VT_TRY(take_pixels(view, from, part, shrink, config->channels, scratch));
+    if (shrink == 1 && box[2] == config->width && box[3] == config->height) return VT_OK;
+    VT_TRY(named(vt_resample(&scratch->resized, *view, corners, config->width, config->height, NULL,
+                             config->filter, &scratch->resample),
+                 from));
+    *view = &scratch->resized;
+    return VT_OK;
+}
+
+vt_status vt_augment_train_from(vt_real *out, const vt_pixels *from,
+                                const vt_augment_config *config, vt_rng *rng,
+                                vt_augment_scratch *scratch)
+{
+    int size[2];
+    size_of(size, from);
+    int box[4] = {0, 0, size[0], size[1]};
+    if (config->crop == VT_CROP_RRC)
+        vt_random_resized_crop(box, size[0], size[1], config->scale, config->ratio, rng);
+    const vt_image *view;
+    VT_TRY(take_crop(&view, from, box, config, scratch));
+    vt_stage_end(scratch, VT_STAGE_RESIZE);
     int left = 0, top = 0;
     if (config->crop == VT_CROP_PAD && config->pad > 0) {
         top = (int)vt_rng_below(rng, 2 * (uint32_t)config->pad + 1) - config->pad;
@@ -112,23 +209,31 @@ vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment
     }
     bool flip = vt_rng_uniform(rng) < config->flip;
     write_input(out, view, config, left, top, flip);
+    vt_stage_end(scratch, VT_STAGE_NORMALISE);
     return VT_OK;
+}
+
+vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment_config *config,
+                           vt_rng *rng, vt_augment_scratch *scratch)
+{
+    const vt_pixels from = {.image = image};
+    return vt_augment_train_from(out, &from, config, rng, scratch);
 }
 
 // The size that a picture is resized to before the centre crop: one side becomes that of the frame,
 // the other one int(frame * other / side), as torchvision's Resize(int) computes it.
-static vt_status eval_size(int size[2], const vt_image *image, const vt_augment_config *config)
+static vt_status eval_size(int size[2], const int from[2], const vt_augment_config *config)
 {
     double frame_w = fmax(1, floor(config->width / config->crop_pct));
     double frame_h = fmax(1, floor(config->height / config->crop_pct));
-    double w = image->width, h = image->height, new_w = frame_w, new_h = frame_h;
+    double w = from[0], h = from[1], new_w = frame_w, new_h = frame_h;
     if (frame_h * w >= frame_w * h)
         new_w = floor(frame_h * w / h);
     else
         new_h = floor(frame_w * h / w);
     VT_REQUIRE(new_w <= INT_MAX && new_h <= INT_MAX, VT_ERR_FORMAT,
-               "a picture of %d x %d px is too thin to be resized with its aspect kept",
-               image->width, image->height);
+               "a picture of %d x %d px is too thin to be resized with its aspect kept", from[0],
+               from[1]);
     size[0] = (int)new_w, size[1] = (int)new_h;
     return VT_OK;
 }
@@ -139,23 +244,39 @@ static int centre_offset(int size, int crop)
     return size >= crop ? (int)rint((size - crop) / 2.0) : -((crop - size) / 2);
 }
 
+vt_status vt_augment_eval_from(vt_real *out, const vt_pixels *from, const vt_augment_config *config,
+                               vt_augment_scratch *scratch)
+{
+    int whole[2], size[2] = {0}, part[4];
+    size_of(whole, from);
+    VT_TRY(named(eval_size(size, whole, config), from));
+    int left = centre_offset(size[0], config->width), top = centre_offset(size[1], config->height);
+    const vt_resize resize = {
+        .from_width = whole[0],
+        .from_height = whole[1],
+        .box = {0, 0, whole[0], whole[1]},
+        .width = size[0],
+        .height = size[1],
+        .window = {left > 0 ? left : 0, top > 0 ? top : 0,
+                   size[0] < config->width ? size[0] : config->width,
+                   size[1] < config->height ? size[1] : config->height},
+        .filter = config->filter,
+    };
+    vt_resize_reach(part, &resize);
+    const vt_image *view;
+    VT_TRY(take_pixels(&view, from, part, 1, config->channels, scratch));
+    VT_TRY(named(vt_resize_part(&scratch->resized, view, part, &resize, &scratch->resample), from));
+    vt_stage_end(scratch, VT_STAGE_RESIZE);
+    write_input(out, &scratch->resized, config, left < 0 ? left : 0, top < 0 ? top : 0, false);
+    vt_stage_end(scratch, VT_STAGE_NORMALISE);
+    return VT_OK;
+}
+
 vt_status vt_augment_eval(vt_real *out, const vt_image *image, const vt_augment_config *config,
                           vt_augment_scratch *scratch)
 {
-    const int everything[4] = {0, 0, image->width, image->height};
-    const double whole[4] = {0, 0, image->width, image->height};
-    const vt_image *view;
-    VT_TRY(take_region(&view, image, everything, config->channels, &scratch->region));
-    int size[2] = {0};
-    VT_TRY(eval_size(size, image, config));
-    int left = centre_offset(size[0], config->width), top = centre_offset(size[1], config->height);
-    int window[4] = {left > 0 ? left : 0, top > 0 ? top : 0, 0, 0};
-    window[2] = size[0] < config->width ? size[0] : config->width;
-    window[3] = size[1] < config->height ? size[1] : config->height;
-    VT_TRY(vt_resample(&scratch->resized, view, whole, size[0], size[1], window, config->filter,
-                       &scratch->resample));
-    write_input(out, &scratch->resized, config, left < 0 ? left : 0, top < 0 ? top : 0, false);
-    return VT_OK;
+    const vt_pixels from = {.image = image};
+    return vt_augment_eval_from(out, &from, config, scratch);
 }
 
 vt_status vt_augment_picture(vt_image *image, const vt_real *input, const vt_augment_config *config)

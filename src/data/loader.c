@@ -13,6 +13,7 @@
 #include "vitrain/base/bytes.h"
 #include "vitrain/base/log.h"
 #include "vitrain/base/threads.h"
+#include "vitrain/data/sample.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -40,8 +41,7 @@ typedef struct slot {
 typedef struct worker {
     vt_loader *loader;
     pthread_t thread;
-    vt_image image;
-    vt_augment_scratch scratch;
+    vt_sampler sampler;
 } worker;
 
 struct vt_loader {
@@ -77,19 +77,9 @@ static vt_status make_sample(vt_loader *loader, worker *w, int64_t position, int
                              vt_real *out)
 {
     const vt_loader_config *config = &loader->config;
-    const vt_source *source = loader->source;
-    VT_TRY(source->ops->read(source, index, &w->image, config->max_pixels));
-    vt_status status;
-    if (config->training) {
-        vt_rng rng = vt_rng_at(config->seed, VT_STREAM_AUGMENT, loader->epoch, (uint32_t)position);
-        status = vt_augment_train(out, &w->image, &config->augment, &rng, &w->scratch);
-    } else {
-        status = vt_augment_eval(out, &w->image, &config->augment, &w->scratch);
-    }
-    if (status == VT_OK) return VT_OK;
-    char name[TEXT_BYTES / 2];
-    source->ops->describe(source, index, name, sizeof name);
-    return vt_fail_within(status, name);
+    vt_rng rng = vt_sample_rng(config->seed, loader->epoch, (uint32_t)position);
+    return vt_sample(out, &w->sampler, loader->source, index, &config->augment, config->max_pixels,
+                     config->training ? &rng : NULL);
 }
 
 // The message at hand names an unreadable sample; one warning each, however often it is met.
@@ -298,10 +288,8 @@ void vt_loader_destroy(vt_loader *loader)
     pthread_cond_broadcast(&loader->work);
     pthread_mutex_unlock(&loader->lock);
     for (int i = 0; i < loader->threads; i++) pthread_join(loader->workers[i].thread, NULL);
-    for (int i = 0; loader->workers && (i == 0 || i < loader->threads); i++) {
-        vt_image_free(&loader->workers[i].image);
-        vt_augment_scratch_free(&loader->workers[i].scratch);
-    }
+    for (int i = 0; loader->workers && (i == 0 || i < loader->threads); i++)
+        vt_sampler_free(&loader->workers[i].sampler);
     pthread_cond_destroy(&loader->idle);
     pthread_cond_destroy(&loader->ready);
     pthread_cond_destroy(&loader->work);

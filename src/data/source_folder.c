@@ -1,10 +1,11 @@
 // A folder of class folders: DIR/CLASS/.../*.{png,jpg,jpeg}. The samples and their order are those
 // of torchvision's ImageFolder for these extensions: classes sorted by name (byte order), within a
 // class folders by path, within a folder files by name; links are followed. Hidden files and
-// folders are passed over. The extension (in any case) says only that a file counts; its content
+// folders are passed over, and so, with a warning, are folders within a class that cannot be read. The extension (in any case) says only that a file counts; its content
 // decides what it is.
 #include "vitrain/data/source.h"
 
+#include "vitrain/base/log.h"
 #include "vitrain/io/file.h"
 
 #include <dirent.h>
@@ -14,10 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 typedef struct folder {
     char **paths; // (count)
     size_t capacity;
+    struct stat root; // of the source's path
 } folder;
 
 static bool has_image_extension(const char *name)
@@ -61,23 +64,36 @@ static int compare_paths(const void *left, const void *right)
     return strcmp(a + folder_a, b + folder_b);
 }
 
+// A folder within a class that cannot be read: the class may have others. The class folder itself
+// must be readable.
+static vt_status leave_out(const FTSENT *entry)
+{
+    vt_fail(VT_ERR_IO, "%s: cannot read: %s", entry->fts_path, strerror(entry->fts_errno));
+    if (entry->fts_level == FTS_ROOTLEVEL) return VT_ERR_IO;
+    vt_log(VT_LOG_WARN, "%s (left out)", vt_error_message());
+    return VT_OK;
+}
+
 // One thing that fts came upon below a class folder.
 static vt_status visit(vt_source *source, FTS *tree, FTSENT *entry, int32_t label)
 {
+    const folder *f = source->state;
+    const struct stat *info = entry->fts_statp;
     bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.';
     switch (entry->fts_info) {
-    case FTS_D:
-        if (hidden) fts_set(tree, entry, FTS_SKIP);
+    case FTS_D: // a link to the whole would make the other classes' files this one's
+        if (hidden || (info->st_dev == f->root.st_dev && info->st_ino == f->root.st_ino))
+            fts_set(tree, entry, FTS_SKIP);
         return VT_OK;
+    case FTS_NS: // nothing can be learnt about it, or it has just been removed
+        if (entry->fts_level == FTS_ROOTLEVEL) return leave_out(entry);
+        // fall through
     case FTS_F:
     case FTS_SLNONE: // a link to nothing: reported when it is read
         if (hidden || !has_image_extension(entry->fts_name)) return VT_OK;
         return append(source, entry->fts_path, label);
     case FTS_DNR:
-    case FTS_ERR:
-    case FTS_NS:
-        return vt_fail(VT_ERR_IO, "%s: cannot read: %s", entry->fts_path,
-                       strerror(entry->fts_errno));
+    case FTS_ERR: return leave_out(entry);
     default: // FTS_DC, a link to a folder that holds it: what is there is being counted already
         return VT_OK;
     }
@@ -168,8 +184,9 @@ static vt_status list_folders(vt_classes *out, const char *path)
 
 static vt_status folder_open(vt_source *source, const char *path, const vt_classes *classes)
 {
-    source->state = calloc(1, sizeof(folder));
-    VT_REQUIRE(source->state, VT_ERR_MEMORY, "%s: out of memory", path);
+    folder *f = source->state = calloc(1, sizeof *f);
+    VT_REQUIRE(f, VT_ERR_MEMORY, "%s: out of memory", path);
+    VT_REQUIRE(stat(path, &f->root) == 0, VT_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
     vt_classes found = {0};
     vt_status status = list_folders(&found, path);
     if (status == VT_OK) status = scan(source, &found, classes);
@@ -183,6 +200,16 @@ static vt_status folder_read(const vt_source *source, int64_t index, vt_image *i
 {
     const folder *f = source->state;
     return vt_image_read(image, f->paths[index], max_pixels);
+}
+
+static vt_status folder_fetch(const vt_source *source, int64_t index, vt_file_buffer *buffer,
+                              const unsigned char **data, size_t *bytes)
+{
+    const folder *f = source->state;
+    VT_TRY(vt_file_load(buffer, f->paths[index], VT_IMAGE_MAX_BYTES));
+    *data = buffer->data;
+    *bytes = buffer->bytes;
+    return VT_OK;
 }
 
 static void folder_describe(const vt_source *source, int64_t index, char *text, size_t capacity)
@@ -206,6 +233,7 @@ const vt_source_ops vt_source_folder = {
     .open = folder_open,
     .classes = list_folders,
     .read = folder_read,
+    .fetch = folder_fetch,
     .describe = folder_describe,
     .close = folder_close,
 };

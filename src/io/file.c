@@ -21,8 +21,17 @@ static vt_status fail_errno(const char *path, const char *what)
 
 // ---- reading ----
 
-static vt_status read_descriptor(unsigned char **out, size_t *bytes, int fd, const char *path,
-                                 size_t max_bytes)
+static vt_status grow(vt_file_buffer *buffer, size_t bytes, const char *path)
+{
+    if (bytes <= buffer->capacity) return VT_OK;
+    vt_file_buffer_free(buffer); // nothing in it is worth a copy
+    buffer->data = malloc(bytes);
+    if (!buffer->data) return out_of_memory(path);
+    buffer->capacity = bytes;
+    return VT_OK;
+}
+
+static vt_status read_descriptor(vt_file_buffer *buffer, int fd, const char *path, size_t max_bytes)
 {
     struct stat info;
     if (fstat(fd, &info) != 0) return fail_errno(path, "read");
@@ -31,32 +40,45 @@ static vt_status read_descriptor(unsigned char **out, size_t *bytes, int fd, con
     size_t size = (size_t)info.st_size, used = 0;
     VT_REQUIRE(size <= max_bytes, VT_ERR_FORMAT, "%s: %zu bytes, expected at most %zu", path, size,
                max_bytes);
-    unsigned char *data = malloc(size + 1);
-    if (!data) return out_of_memory(path);
+    VT_TRY(grow(buffer, size + 1, path));
     while (used < size) {
-        ssize_t got = read(fd, data + used, size - used);
+        ssize_t got = read(fd, buffer->data + used, size - used);
         if (got == 0) break; // it has shrunk
         if (got > 0) used += (size_t)got;
-        if (got < 0 && errno != EINTR) {
-            vt_status status = fail_errno(path, "read");
-            free(data);
-            return status;
-        }
+        if (got < 0 && errno != EINTR) return fail_errno(path, "read");
     }
-    data[used] = 0;
-    *out = data;
-    *bytes = used;
+    buffer->data[used] = 0;
+    buffer->bytes = used;
     return VT_OK;
 }
 
-vt_status vt_file_read(unsigned char **out, size_t *bytes, const char *path, size_t max_bytes)
+vt_status vt_file_load(vt_file_buffer *buffer, const char *path, size_t max_bytes)
 {
     // O_NONBLOCK: a FIFO must be refused, not waited for.
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return fail_errno(path, "open");
-    vt_status status = read_descriptor(out, bytes, fd, path, max_bytes);
+    vt_status status = read_descriptor(buffer, fd, path, max_bytes);
     close(fd);
     return status;
+}
+
+void vt_file_buffer_free(vt_file_buffer *buffer)
+{
+    free(buffer->data);
+    *buffer = (vt_file_buffer){0};
+}
+
+vt_status vt_file_read(unsigned char **out, size_t *bytes, const char *path, size_t max_bytes)
+{
+    vt_file_buffer buffer = {0};
+    vt_status status = vt_file_load(&buffer, path, max_bytes);
+    if (status != VT_OK) {
+        vt_file_buffer_free(&buffer);
+        return status;
+    }
+    *out = buffer.data;
+    *bytes = buffer.bytes;
+    return VT_OK;
 }
 
 // ---- writing ----

@@ -18,6 +18,7 @@
 
 CHOICES(pools, "token", "avg")
 CHOICES(crops, "rrc", "pad", "none")
+CHOICES(decodes, "exact", "fast")
 CHOICES(filters, "bilinear", "bicubic")
 CHOICES(modes, "batch", "pair", "elem")
 CHOICES(grids, "pixel", "token")
@@ -167,8 +168,8 @@ const vt_config_key vt_config_keys[] = {
      "per channel, of pixels in 0..1; presets bring theirs"},
     {"data.std", PIXEL(data.augment.std, 0, ANY), SETTLED | ABOVE, NULL, "[0.229, 0.224, 0.225]",
      "likewise"},
-    {"data.decode", FIXED, 0, NULL, "\"exact\"",
-     "pixels as Pillow's"},
+    {"data.decode", ENUM(data.augment.decode), SETTLED, decodes, "\"exact\"",
+     "Pillow's pixels, or fast: large training crops are shrunk by 2, 4 or 8 while decoding a JPEG"},
     {"data.max_pixels", INT64(data.max_pixels, 1, ANY), SETTLED, NULL, "178956970",
      "larger pictures count as unreadable"},
     {"data.max_bad", REAL(data.max_bad, 0, 1), 0, NULL, "0.01",

@@ -154,6 +154,8 @@ vt_status vt_run_open(vt_run *run, vt_config *config)
            (long long)(run->val ? run->val->count : 0), "for validation");
     vt_log(VT_LOG_INFO, "%d threads, %s, %s; small products: %s", vt_threads(),
            vt_precision_name(config->train.precision), vt_product_describe(), vt_gemm_describe());
+    if (config->data.augment.decode == VT_DECODE_FAST)
+        vt_log(VT_LOG_INFO, "data.decode is fast: training pixels are near Pillow's, not equal");
     return vt_run_take(run);
 }
 

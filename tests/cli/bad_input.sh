@@ -133,6 +133,35 @@ check "the message says so" grep -q "^vitrain: .*unreadable.*0.01" "$dir/.err"
 run "$vitrain" --config "$config" --set data.train="$many" "${new[@]}" --set train.epochs=1 --set data.max_bad=0.1
 check "unless data.max_bad allows them" test $status = 0
 
+# ---- folders that are odd ----
+mkdir "$many/class0/closed" && cp "$many/class0/003.png" "$many/class0/closed"
+ln -s loop.png "$many/class0/loop.png"
+ln -s .. "$many/class1/up"
+cp "$many/class0/004.png" "$many/class1/$(printf 'caf\351 \033.jpg')"
+rm -r "$dir/new"
+run "$vitrain" --config "$config" --set data.train="$many" "${new[@]}" --set train.epochs=1 \
+    --set data.max_bad=0.1 --set train.batch_size=3 --set train.accumulate=1 # all 123 of them
+check "links in circles, names in any encoding, another extension: training goes on" test $status = 0
+check "a link that leads nowhere is one bad sample more" grep -qE '"bad_samples": *5[,}]' "$dir/new/log.jsonl"
+check "with its path" grep -q "^warning: .*class0/loop.png.*links" "$dir/.err"
+check "and nothing else is bad" test "$(grep -c "^warning: " "$dir/.err")" = 5
+if command -v setpriv >/dev/null && [ "$(id -u)" = 0 ]; then # root reads everything
+    chmod -R a+rX "$dir" && chmod 0 "$many/class0/closed"
+    user() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@"; }
+    own=$(mktemp -d) && chmod 777 "$own"
+    run user "$vitrain" --config "$config" --set data.train="$many" --set output="$own/run" \
+        --set train.epochs=1 --set data.max_bad=0.1
+    check "a folder that cannot be read is left out" test $status = 0
+    check "with a warning" grep -q "^warning: .*class0/closed: .*Permission denied" "$dir/.err"
+    chmod 755 "$many/class0/closed" && chmod 0 "$many/class2"
+    fails "a class that cannot be read" 1 "class2: .*Permission denied" \
+        user "$vitrain" --config "$config" --quiet --set data.train="$many" --set output="$own/none"
+    chmod 755 "$many/class2"
+    rm -rf "$own"
+else
+    skip "folders that cannot be read: not root, or no setpriv"
+fi
+
 # ---- numbers that are not finite ----
 rm -r "$dir/new"
 run train "${new[@]}" --set optim.name=sgd --set optim.lr=1e30 --set train.epochs=9

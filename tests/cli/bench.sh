@@ -60,8 +60,31 @@ check "bench peak" holds "$status == 0 && $(number fma_gflops) > 0 && $(number m
 run "$vitrain" bench peak
 check "bench peak for people" grep -qE "^multiply-add +[0-9.]+ GFLOP/s" "$dir/.out"
 
+"$material" images "$dir/pictures" 2 10 40
+echo "no picture" >"$dir/pictures/class0/none.png"
+run "$vitrain" bench loader --config "$config" --set data.train="$dir/pictures" --json --quiet
+check "bench loader" test $status = 0
+for key in read decode resize normalise; do
+    check "bench loader: $key is there for both pipelines" \
+        test "$(grep -o "\"$key\": *[0-9.e-]*[1-9]" <<<"$out" | wc -l)" = 4
+done
+for pipeline in train eval; do
+    one=$(sed "s/.*\"$pipeline\": *{\([^}]*}\).*/\1/" <<<"$out")
+    out=$one
+    sum=$(for key in read decode resize policy normalise; do number $key; done | paste -sd+)
+    check "$pipeline: the stages make up the time" \
+        holds "($sum) * $(number images_per_s) < 1001 && ($sum) * $(number images_per_s) > 500"
+    check "$pipeline: what is no picture is counted" \
+        holds "$(number bad) * 20 < $(number samples) && $(number bad) * 22 > $(number samples)"
+    out=$(cat "$dir/.out")
+done
+check "and warned of once for each" test "$(grep -c "none.png" "$dir/.err")" = 2
+fails "bench loader without data" 2 "data.train" "$vitrain" bench loader --config "$config"
+fails "bench loader with a batch" 2 "loader takes no other options" \
+    "$vitrain" bench loader --config "$config" --batch 3
+
 step() { "$vitrain" bench step --config "$config" --quiet "$@"; }
-fails "bench what" 2 "bench needs step.eval.gemm.peak" "$vitrain" bench
+fails "bench what" 2 "bench needs step.eval.gemm.loader.peak" "$vitrain" bench
 fails "another bench" 2 "got \"setp\"; the nearest is step" "$vitrain" bench setp
 fails "no configuration" 2 "model.name" "$vitrain" bench step
 fails "peak with a configuration" 2 "no other option than --json" "$vitrain" bench peak --config "$config"

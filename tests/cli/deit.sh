@@ -23,8 +23,8 @@ END
 run "$vitrain" eval --config "$dir/deit.json" --checkpoint "$weights" --json
 check "eval" test $status = 0 -a "$(number n)" = 500
 echo "# $out"
-check "353 of 500 right, within 2" holds "($(number acc1) - 70.6) ^ 2 <= 0.4001 ^ 2"
-check "464 of 500 within the first five, within 2" holds "($(number acc5) - 92.8) ^ 2 <= 0.4001 ^ 2"
+check "353 of 500 right" holds "($(number acc1) - 70.6) ^ 2 <= 1e-12"
+check "464 of 500 within the first five" holds "($(number acc5) - 92.8) ^ 2 <= 1e-12"
 
 set -- "$dir"/imagewoof320-ilsvrcval/val/*/*.JPEG
 run "$vitrain" predict "$weights" "$1" --config "$dir/deit.json" --json

@@ -163,7 +163,7 @@ static void test_refused(void **state)
         {"data.train=3", VT_ERR_CONFIG, "expected a path or null, got 3"},
         {"data.train=\"\"", VT_ERR_CONFIG, "expected a path or null, got \"\""},
         {"data.format=tar", VT_ERR_CONFIG, "data.format: expected \"auto\""},
-        {"data.decode=fast", VT_ERR_CONFIG, "expected \"exact\" (in this version)"},
+        {"data.decode=draft", VT_ERR_CONFIG, "expected \"exact\" or \"fast\", got \"draft\""},
         {"mix.cutmix_minmax=[0.5,0.5]", VT_ERR_CONFIG, "mix.cutmix_minmax"},
         {"mix.cutmix_minmax=[0.5,1.5]", VT_ERR_CONFIG, "mix.cutmix_minmax"},
         {"mix.cutmix_minmax=0.5", VT_ERR_CONFIG, "mix.cutmix_minmax"},

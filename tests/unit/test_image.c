@@ -457,58 +457,6 @@ static void test_write(void **state)
     vt_image_free(&back);
 }
 
-// ---- real pictures ----
-
-// Hash of the pixels of every picture in a tar file, in its order, and their number.
-static uint64_t hash_of_tar(const char *path, int *n)
-{
-    unsigned char *tar;
-    size_t size;
-    vt_image image = {0};
-    uint64_t hash = 14695981039346656037u;
-    assert_int_equal(vt_file_read(&tar, &size, path, (size_t)1 << 30), VT_OK);
-    *n = 0;
-    for (size_t at = 0; at + 512 <= size && tar[at];) {
-        size_t length = strtoul((const char *)tar + at + 124, NULL, 8);
-        if (tar[at + 156] == '0' && length > 0) {
-            const char *name = (const char *)tar + at;
-            assert_true(at + 512 + length <= size);
-            if (vt_image_decode(&image, tar + at + 512, length, 178956970, name) != VT_OK) {
-                fail_msg("%s", vt_error_message());
-            }
-            size_t pixels = (size_t)image.width * (size_t)image.height * 3;
-            hash = fnv(hash, image.pixels, pixels);
-            ++*n;
-        }
-        at += 512 + (length + 511) / 512 * 512;
-    }
-    vt_image_free(&image);
-    free(tar);
-    return hash;
-}
-
-static void test_real_pictures(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *name;
-        int n;
-        uint64_t hash; // of Pillow's pixels
-    } sets[] = {{"imagenet-originals.tar", 67, 0xdca9c5de1fec6628},
-                {"jpeg-oddities.tar", 18, 0xa31ed3d1af782d32}};
-    for (int i = 0; i < 2; i++) {
-        const char *path = shared_data(sets[i].name);
-        if (!path) {
-            print_message("skipped: no %s in $VT_SHARED_DATA or ../shared/data\n", sets[i].name);
-            skip();
-        }
-        int n;
-        uint64_t hash = hash_of_tar(path, &n);
-        assert_int_equal(n, sets[i].n);
-        assert_int_equal(hash, sets[i].hash);
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -521,7 +469,6 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_memory_is_reused),
         cmocka_unit_test(test_write),
-        cmocka_unit_test(test_real_pictures),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

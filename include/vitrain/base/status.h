@@ -27,7 +27,8 @@ typedef enum vt_status {
 const char *vt_status_name(vt_status status);
 int vt_status_exit(vt_status status); // the program's exit status for it
 
-// Records the message of this thread and returns `code`.
+// Records the message of this thread and returns `code`. It is one line, whatever a file's name or
+// content puts into it: control characters become '?'.
 vt_status vt_fail(vt_status code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // Puts "prefix: " in front of the recorded message (a caller that knows which file it was).

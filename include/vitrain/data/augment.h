@@ -14,6 +14,12 @@ typedef enum vt_crop {
     VT_CROP_NONE, // resize to the input's size
 } vt_crop;
 
+typedef enum vt_decode {
+    VT_DECODE_EXACT, // Pillow's pixels
+    VT_DECODE_FAST, // training crops at least twice as large as the input (4, 8 times) are shrunk by
+                    // 2 (4, 8) while a JPEG is decoded; the rest is left to the filter
+} vt_decode;
+
 typedef struct vt_augment_config {
     int channels, height, width; // of the network's input; channels 1 or 3
     // training
@@ -21,6 +27,7 @@ typedef struct vt_augment_config {
     double scale[2], ratio[2]; // rrc: area share, aspect
     int pad;                   // pad: px on each side
     double flip;               // probability of a horizontal flip
+    vt_decode decode;
     // evaluation: both sides of the input divided by crop_pct and rounded down are the frame; the
     // picture is resized, its aspect kept, to the smallest size that fills the frame, then cropped
     // in the middle. For a square input that is: resize the shorter side to floor(side / crop_pct).
@@ -30,13 +37,35 @@ typedef struct vt_augment_config {
     double mean[3], std[3];
 } vt_augment_config;
 
-// A worker's memory for the steps between.
+// What a sample's time goes to.
+typedef enum vt_stage {
+    VT_STAGE_READ,
+    VT_STAGE_DECODE,
+    VT_STAGE_RESIZE, // and crop
+    VT_STAGE_POLICY, // what is done to the resized pixels
+    VT_STAGE_NORMALISE,
+    VT_STAGES
+} vt_stage;
+extern const char *const vt_stage_names[VT_STAGES];
+
+// A worker's memory for the steps between, and its clock.
 typedef struct vt_augment_scratch {
-    vt_image region, resized;
+    vt_image decoded, region, resized;
     vt_resample_scratch resample;
+    double since_s;            // when the stage at hand began
+    double stage_s[VT_STAGES]; // time spent so far
 } vt_augment_scratch;
 
 void vt_augment_scratch_free(vt_augment_scratch *scratch);
+void vt_stage_begin(vt_augment_scratch *scratch);
+void vt_stage_end(vt_augment_scratch *scratch, vt_stage stage); // the next one begins
+
+// Where pixels come from.
+typedef struct vt_pixels {
+    const char *name;        // for messages; NULL: none
+    const vt_image *image;   // all of them; or NULL, and
+    vt_image_reader *reader; // what decodes as many as are needed
+} vt_pixels;
 
 // out: (channels, height, width). Grey pictures are replicated where the input has 3 channels;
 // colour ones become grey by Pillow's "L" formula where it has 1. VT_ERR_MEMORY.
@@ -46,6 +75,13 @@ vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment
 // VT_ERR_FORMAT for a picture so thin that its longer side would exceed an int.
 vt_status vt_augment_eval(vt_real *out, const vt_image *image, const vt_augment_config *config,
                           vt_augment_scratch *scratch);
+
+// The same of pixels that may not have been decoded yet; also the errors of vt_image_decode.
+vt_status vt_augment_train_from(vt_real *out, const vt_pixels *from,
+                                const vt_augment_config *config, vt_rng *rng,
+                                vt_augment_scratch *scratch);
+vt_status vt_augment_eval_from(vt_real *out, const vt_pixels *from, const vt_augment_config *config,
+                               vt_augment_scratch *scratch);
 
 // The box that RandomResizedCrop draws: ten tries of area and log-uniform aspect, then the
 // fall-back to the largest centred crop within the ratios. box: left, top, width, height in px.

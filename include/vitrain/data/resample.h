@@ -20,6 +20,22 @@ typedef struct vt_resample_scratch {
 vt_status vt_resample(vt_image *to, const vt_image *from, const double box[4], int width,
                       int height, const int window[4], vt_filter filter,
                       vt_resample_scratch *scratch);
+
+// The same where a part of the source is all that is at hand.
+typedef struct vt_resize {
+    int from_width, from_height; // of the whole source, px
+    double box[4];               // left, top, right, bottom, px
+    int width, height;           // of the whole result, px
+    int window[4];               // of the result what is computed: left, top, width, height
+    vt_filter filter;
+} vt_resize;
+
+// part: left, top, width, height of what of the source is read, px out.
+void vt_resize_reach(int part[4], const vt_resize *resize);
+// from: the part `part` of the source, at least what vt_resize_reach says. VT_ERR_MEMORY.
+vt_status vt_resize_part(vt_image *to, const vt_image *from, const int part[4],
+                         const vt_resize *resize, vt_resample_scratch *scratch);
+
 void vt_resample_free(vt_resample_scratch *scratch);
 
 #endif

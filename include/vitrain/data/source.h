@@ -5,6 +5,7 @@
 #define VITRAIN_DATA_SOURCE_H
 
 #include "vitrain/base/status.h"
+#include "vitrain/io/file.h"
 #include "vitrain/io/image.h"
 
 #include <stdbool.h>
@@ -34,6 +35,11 @@ typedef struct vt_source_ops {
     vt_status (*classes)(vt_classes *out, const char *path);
     // Decodes sample `index`; bytes on disk may be bad: VT_ERR_FORMAT or VT_ERR_IO then.
     vt_status (*read)(const vt_source *source, int64_t index, vt_image *image, int64_t max_pixels);
+    // The sample as a PNG or JPEG file, of which the caller decodes what it needs: *data: (*bytes),
+    // the source's own (until it is closed) or held by `buffer` (until its next use). NULL, or
+    // *data = NULL: there is none, read() gives the pixels. VT_ERR_IO, VT_ERR_FORMAT.
+    vt_status (*fetch)(const vt_source *source, int64_t index, vt_file_buffer *buffer,
+                       const unsigned char **data, size_t *bytes);
     // What messages call the sample ("path/to/file.jpg", "images.gz[17]"); text: (capacity) out.
     void (*describe)(const vt_source *source, int64_t index, char *text, size_t capacity);
     void (*close)(vt_source *source); // releases `state`

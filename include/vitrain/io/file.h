@@ -12,6 +12,15 @@
 // with the reason; VT_ERR_FORMAT if it is larger than max_bytes.
 vt_status vt_file_read(unsigned char **out, size_t *bytes, const char *path, size_t max_bytes);
 
+// The same into memory that is kept from file to file. data: (capacity) malloc'd.
+typedef struct vt_file_buffer {
+    unsigned char *data;
+    size_t bytes, capacity;
+} vt_file_buffer;
+
+vt_status vt_file_load(vt_file_buffer *buffer, const char *path, size_t max_bytes);
+void vt_file_buffer_free(vt_file_buffer *buffer); // takes a zeroed one
+
 // Writing through a temporary file beside `path`: begin, write to the stream, then commit (flush,
 // fsync, rename, fsync of the folder) or abandon. commit reports any write error of the stream, and
 // leaves the old file in place then.

@@ -3,6 +3,7 @@
 #ifndef VITRAIN_TRAIN_BENCH_H
 #define VITRAIN_TRAIN_BENCH_H
 
+#include "vitrain/data/sample.h"
 #include "vitrain/train/config.h"
 #include "vitrain/train/step.h"
 
@@ -47,5 +48,18 @@ typedef struct vt_bench_gemm_row {
 // rows: (VT_PRODUCTS_MAX) out.
 vt_status vt_bench_gemm(vt_config *config, vt_bench_gemm_row *rows, int *count,
                         double *peak_gflops);
+
+// How fast one worker makes samples: training ones of data.train, or evaluation ones of data.val
+// (without it, of data.train).
+typedef struct vt_bench_loader_result {
+    int64_t samples, bad;       // measured; of these unreadable
+    double images_per_s;        // of one worker, all stages
+    double stage_ms[VT_STAGES]; // of a readable sample, the mean
+} vt_bench_loader_result;
+
+// One sample after the other, in a fixed random order: once through the data, again until five
+// seconds have passed, but no longer than thirty. A first pass of at most two seconds warms up.
+// VT_ERR_CONFIG without data, VT_ERR_DATA if no sample is readable.
+vt_status vt_bench_loader(const vt_config *config, bool training, vt_bench_loader_result *result);
 
 #endif
