@@ -58,7 +58,7 @@ static vt_status answer_dry_run(const vt_train_result *result, bool json)
 
 static vt_status answer(const vt_config *config, const vt_train_result *result, bool json)
 {
-    const vt_eval_result *eval = &result->eval;
+    const vt_eval_result *eval = &result->eval, *ema = &result->ema;
     if (json) {
         vt_json *root = vt_json_new_object();
         vt_json_add_string(root, "output", config->output);
@@ -68,6 +68,11 @@ static vt_status answer(const vt_config *config, const vt_train_result *result, 
             vt_json_add_number(root, "test_acc1", eval->acc1);
             vt_json_add_number(root, "test_acc5", eval->acc5);
             vt_json_add_number(root, "test_loss", eval->loss);
+        }
+        if (ema->n > 0) {
+            vt_json_add_number(root, "test_ema_acc1", ema->acc1);
+            vt_json_add_number(root, "test_ema_acc5", ema->acc5);
+            vt_json_add_number(root, "test_ema_loss", ema->loss);
         }
         return vt_answer_json(root);
     }

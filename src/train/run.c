@@ -69,6 +69,8 @@ static vt_status place(vt_run *run)
     run->state.grads = VT_ARENA_TAKE(arena, vt_real, params->slab_count);
     for (int i = 0; i < run->optim->n_slabs; i++)
         run->state.slabs[i] = VT_ARENA_TAKE(arena, vt_real, params->slab_count);
+    if (run->config->train.ema_decay > 0)
+        run->state.ema = VT_ARENA_TAKE(arena, vt_real, params->slab_count);
     run->memory.parameters = arena->used - start;
     run->partials = VT_ARENA_TAKE(arena, double, vt_grad_norm_partials(params));
     VT_TRY(vt_step_place(&run->step, arena));
@@ -116,8 +118,8 @@ static vt_status name_files(vt_run *run)
         const char *name;
     } files[] = {{&run->log, "log.jsonl"},           {&run->steps, "steps.jsonl"},
                  {&run->last, "last.safetensors"},   {&run->best, "best.safetensors"},
-                 {&run->final, "model.safetensors"}, {&run->config_path, "config.json"},
-                 {&run->picture, "first_batch.png"}};
+                 {&run->final, "model.safetensors"}, {&run->final_ema, "model_ema.safetensors"},
+                 {&run->config_path, "config.json"}, {&run->picture, "first_batch.png"}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         *files[i].path = vt_path_join(run->config->output, files[i].name);
         VT_REQUIRE(*files[i].path, VT_ERR_MEMORY, "out of memory");
@@ -163,8 +165,9 @@ void vt_run_close(vt_run *run)
     vt_source_close(run->val);
     vt_model_destroy(run->model);
     vt_arena_release(&run->arena);
-    char *const texts[] = {run->config_text, run->input_text,  run->log,     run->steps, run->last,
-                           run->best,        run->config_path, run->picture, run->final};
+    char *const texts[] = {run->config_text, run->input_text, run->log,         run->steps,
+                           run->last,        run->best,       run->config_path, run->picture,
+                           run->final,       run->final_ema};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
     *run = (vt_run){0};
 }

@@ -38,7 +38,8 @@ typedef struct vt_schedule_config {
 
 typedef struct vt_train_config {
     int epochs, batch_size, accumulate;
-    char *precision; // resolved: what is used, "fp32"
+    char *precision;  // resolved: what is used, "fp32"
+    double ema_decay; // 0: no averaged weights
     uint64_t seed;
     int threads;   // 0: all
     char *init;    // weights to start from, absolute; NULL: none
@@ -78,7 +79,7 @@ char *vt_config_input_text(const vt_config *config);
 
 // The first key whose resolved value differs between two configurations (vt_config_json) although a
 // resumed run may not change it, or NULL: model, data (but workers and max_bad), mix, label, optim, and
-// train.batch_size, accumulate and seed, which say what a batch is.
+// train.batch_size, accumulate and seed, which say what a batch is, and train.ema_decay.
 const char *vt_config_difference(const vt_json *a, const vt_json *b);
 
 // The table as Markdown rows (README) and as text (--help): malloc'd; NULL when out of memory.
