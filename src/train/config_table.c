@@ -136,6 +136,8 @@ const vt_config_key vt_config_keys[] = {
      "file of class names, line number = label"},
     {"data.workers", INT(data.workers, 0, 1024), 0, NULL, "2",
      "threads that decode and augment ahead"},
+    {"data.repeated_aug", INT(data.repeated_aug, 1, 1024), SETTLED, NULL, "1",
+     "copies of each image in an epoch, as DeiT's RASampler (3 there); 1: off"},
     {"data.augment", AUGMENT, 0, augments, "\"light\"",
      "for training; an object sets single values"},
     {"data.augment.crop", ENUM(data.augment.crop), SETTLED, crops, "\"rrc\"",

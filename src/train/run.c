@@ -39,6 +39,7 @@ static vt_status open_loader(vt_loader **out, const vt_run *run, const vt_source
                                .batch_size = c->train.batch_size,
                                .workers = c->data.workers,
                                .training = training,
+                               .copies = c->data.repeated_aug,
                                .seed = c->train.seed,
                                .max_pixels = c->data.max_pixels,
                                .max_bad = c->data.max_bad};
@@ -152,6 +153,10 @@ vt_status vt_run_open(vt_run *run, vt_config *config)
            config->model.name, (double)run->model->params.total / 1e6,
            run->model->ops->train_flops(run->model) / 1e9, (long long)run->train->count,
            (long long)(run->val ? run->val->count : 0), "for validation");
+    if (config->data.repeated_aug > 1)
+        vt_log(VT_LOG_INFO, "an epoch takes %lld images %d times each: %lld samples",
+               (long long)vt_loader_distinct(run->train_loader, run->batches),
+               config->data.repeated_aug, (long long)run->batches * config->train.batch_size);
     vt_log(VT_LOG_INFO, "%d threads, %s; %s", vt_threads(), config->train.precision,
            vt_gemm_describe());
     return vt_run_take(run);

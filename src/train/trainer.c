@@ -196,6 +196,8 @@ static vt_status log_epoch(const loop *l, double seconds)
     log_evaluation(line, eval, "test_");
     log_evaluation(line, ema, "test_ema_");
     vt_json_add_number(line, "n_parameters", (double)run->model->params.total);
+    vt_json_add_number(line, "distinct_images",
+                       (double)vt_loader_distinct(run->train_loader, run->batches));
     vt_json_add_number(line, "bad_samples", (double)p->bad);
     vt_json_add_number(line, "train_s", seconds);
     vt_json_add_number(line, "images_per_s", seconds > 0 ? made / seconds : 0);

@@ -163,6 +163,7 @@ static void test_refused(void **state)
         {"data.train=3", VT_ERR_CONFIG, "expected a path or null, got 3"},
         {"data.train=\"\"", VT_ERR_CONFIG, "expected a path or null, got \"\""},
         {"data.format=tar", VT_ERR_CONFIG, "data.format: expected \"auto\""},
+        {"data.repeated_aug=0", VT_ERR_CONFIG, "data.repeated_aug: expected an integer from 1 to"},
         {"data.decode=fast", VT_ERR_CONFIG, "expected \"exact\" (in this version)"},
         {"mix.cutmix_minmax=[0.5,0.5]", VT_ERR_CONFIG, "mix.cutmix_minmax"},
         {"mix.cutmix_minmax=[0.5,1.5]", VT_ERR_CONFIG, "mix.cutmix_minmax"},
@@ -304,6 +305,7 @@ static void test_difference(void **state)
         {"model.drop=0.5", "model.drop"},
         {"data.augment.flip=0", "data.augment.flip"},
         {"mix.cutmix_minmax=[0,1]", "mix.cutmix_minmax"},
+        {"data.repeated_aug=3", "data.repeated_aug"},
         {"label.rule=area", "label.rule"},
         {"optim.lr=1", "optim.lr"},
         {"train.batch_size=1", "train.batch_size"},
@@ -336,6 +338,7 @@ static void test_configs(void **state)
         assert_string_equal(c[0].label_rule, "tl-align");
         assert_string_equal(c[1].label_rule, "area");
         assert_int_equal(c[0].train.batch_size * c[0].train.accumulate, 1024);
+        assert_int_equal(c[0].data.repeated_aug, 3);
         assert_string_not_equal(c[0].output, c[1].output);
         // Twins: the same but for the rule and the folder.
         for (int k = 0; k < 2; k++) {

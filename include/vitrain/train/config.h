@@ -14,6 +14,7 @@ typedef struct vt_data_config {
     char *format;      // "auto" or a source's name
     char *class_map;   // absolute; NULL: none
     int workers;
+    int repeated_aug; // copies of each training sample; 1: off
     // channels, height and width follow the model; mean and std beyond what was given are NAN
     vt_augment_config augment;
     int64_t max_pixels;
