@@ -201,6 +201,8 @@ const vt_config_key vt_config_keys[] = {
      "AdamW"},
     {"optim.momentum", REAL(optim.momentum, 0, 1), SETTLED | BELOW, NULL, "0.9",
      "SGD"},
+    {"optim.nesterov", BOOL(optim.nesterov), SETTLED, NULL, "false",
+     "SGD: Nesterov's momentum"},
     {"optim.weight_decay", REAL(optim.weight_decay, 0, ANY), SETTLED, NULL, "0.05",
      "not on biases, norms, tokens and position embeddings"},
     {"optim.clip_norm", REAL(optim.clip_norm, 0, ANY), SETTLED | ABOVE | NULL_OK, NULL, "null",
