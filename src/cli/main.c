@@ -12,7 +12,8 @@
 #include <string.h>
 
 static const vt_command *const commands[] = {&vt_cmd_train,   &vt_cmd_eval, &vt_cmd_probe,
-                                             &vt_cmd_predict, &vt_cmd_info, &vt_cmd_bench};
+                                             &vt_cmd_predict, &vt_cmd_info, &vt_cmd_bench,
+                                             &vt_cmd_pack};
 enum { VT_COMMANDS = sizeof commands / sizeof *commands };
 
 static void help(void)

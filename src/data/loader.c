@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 16, TEXT_BYTES = 2048 };
+enum { TRIES = 16, TEXT_BYTES = 2048, KEPT_BYTES = 1 << 26 }; // 22 megapixels in colour
 
 // A batch of the ring. Guarded by the lock until it is complete.
 typedef struct slot {
@@ -92,6 +92,15 @@ static vt_status make_sample(vt_loader *loader, worker *w, int64_t position, int
     return vt_fail_within(status, name);
 }
 
+// Buffers grow to the largest picture met. What a huge one needed is given back, lest every worker
+// ends with that much.
+static void trim(worker *w)
+{
+    if (w->image.capacity <= KEPT_BYTES) return;
+    vt_image_free(&w->image);
+    vt_augment_scratch_free(&w->scratch);
+}
+
 // The message at hand names an unreadable sample; one warning each, however often it is met.
 static void warn_once(vt_loader *loader, int64_t index)
 {
@@ -119,6 +128,7 @@ static outcome fill_position(vt_loader *loader, worker *w, int64_t position, vt_
     outcome result = {.label = -1, .bad = -1};
     for (int i = 0; i < TRIES; i++) {
         result.status = make_sample(loader, w, position, index, out);
+        trim(w);
         if (result.status == VT_OK) result.label = source->labels[index];
         if (result.status == VT_OK || result.status == VT_ERR_MEMORY) return result;
         warn_once(loader, index);

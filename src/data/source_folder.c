@@ -103,17 +103,6 @@ static vt_status scan_class(vt_source *source, char *path, int32_t label)
     return VT_OK;
 }
 
-static vt_status fail_unknown_class(const char *path, const vt_classes *classes)
-{
-    char list[256] = "";
-    for (int i = 0; i < classes->count && strlen(list) < sizeof list - 1; i++) {
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", classes->names[i]);
-    }
-    return vt_fail(VT_ERR_DATA, "%s: not one of the %d known classes (%s%s)", path, classes->count,
-                   list, strlen(list) < sizeof list - 1 ? "" : "...");
-}
-
 // found: the class folders' names, sorted.
 static vt_status scan(vt_source *source, const vt_classes *found, const vt_classes *classes)
 {
@@ -121,8 +110,8 @@ static vt_status scan(vt_source *source, const vt_classes *found, const vt_class
         char *path = vt_path_join(source->path, found->names[i]);
         VT_REQUIRE(path, VT_ERR_MEMORY, "%s: out of memory", source->path);
         int label = classes ? vt_classes_find(classes, found->names[i]) : i;
-        vt_status status =
-            label < 0 ? fail_unknown_class(path, classes) : scan_class(source, path, label);
+        vt_status status = label < 0 ? vt_classes_refuse(path, found->names[i], classes)
+                                     : scan_class(source, path, label);
         free(path);
         VT_TRY(status);
     }
@@ -185,6 +174,13 @@ static vt_status folder_read(const vt_source *source, int64_t index, vt_image *i
     return vt_image_read(image, f->paths[index], max_pixels);
 }
 
+static vt_status folder_file(const vt_source *source, int64_t index, unsigned char **out,
+                             size_t *bytes)
+{
+    const folder *f = source->state;
+    return vt_file_read(out, bytes, f->paths[index], (size_t)1 << 30); // as vt_image_read
+}
+
 static void folder_describe(const vt_source *source, int64_t index, char *text, size_t capacity)
 {
     const folder *f = source->state;
@@ -206,6 +202,7 @@ const vt_source_ops vt_source_folder = {
     .open = folder_open,
     .classes = list_folders,
     .read = folder_read,
+    .file = folder_file,
     .describe = folder_describe,
     .close = folder_close,
 };

@@ -5,15 +5,18 @@
 
 #include "vitrain/base/log.h"
 
+#include <malloc.h>
 #include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -24,17 +27,25 @@ static pthread_t main_thread;
 typedef struct made_up {
     bool bad[COUNT];
     vt_status status; // of bad ones
+    int huge;         // one of 80 megapixels; 0: none
+    atomic_int reads; // so far
 } made_up;
 
 static vt_status read_made_up(const vt_source *source, int64_t index, vt_image *image,
                               int64_t max_pixels)
 {
-    const made_up *m = source->state;
+    made_up *m = source->state;
     sigset_t blocked;
     pthread_sigmask(SIG_SETMASK, NULL, &blocked);
     if (!pthread_equal(pthread_self(), main_thread) && !sigismember(&blocked, SIGINT))
         return vt_fail(VT_ERR_MEMORY, "SIGINT would reach a worker");
     if (max_pixels != 1234) return vt_fail(VT_ERR_MEMORY, "max_pixels is not handed on");
+    m->reads++;
+    if (m->huge && index == m->huge) {
+        VT_TRY(vt_image_reserve(image, 10000, 8000, 1));
+        memset(image->pixels, 0, (size_t)10000 * 8000);
+        return VT_OK;
+    }
     if (index < COUNT && m->bad[index])
         return vt_fail(m->status, "%s[%d]: bad", source->path, (int)index);
     VT_TRY(vt_image_reserve(image, SIDE + (int)index % 3, SIDE, 1));
@@ -393,6 +404,49 @@ static void test_errors_arrive(void **state)
     }
 }
 
+// Workers stop where the ring is full: whatever the epoch's length, no more is made than it holds.
+static void test_ahead_by_the_ring_only(void **state)
+{
+    (void)state;
+    made_up m = {0};
+    vt_source source = made_up_source(&m);
+    source.count = MANY;
+    vt_loader_config config = config_of(true, 4);
+    vt_loader *loader = new_loader(&source, &config);
+    const int slots = (int)(vt_loader_bytes(loader) / (SIDE * SIDE * sizeof(vt_real) + 4)) / BATCH;
+    assert_int_equal(slots, 4); // 3, and one for 8 samples of 4 workers
+    const vt_batch *batch;
+    vt_loader_start(loader, 0, 0);
+    for (int n = 0; n < 5; n++) {
+        assert_int_equal(vt_loader_next(loader, &batch), VT_OK);
+        const int most = (n + slots) * BATCH;
+        for (int wait = 0; wait < 2000 && m.reads < most; wait++) usleep(1000);
+        usleep(20000); // time to go too far
+        assert_int_equal(m.reads, most);
+    }
+    vt_loader_destroy(loader);
+}
+
+// A picture of 80 MB among small ones: its memory is not kept.
+static void test_huge_picture(void **state)
+{
+    (void)state;
+    made_up m = {.huge = 30};
+    vt_source source = made_up_source(&m);
+    for (int workers = 0; workers < 3; workers++) {
+        vt_loader_config config = config_of(false, workers);
+        vt_loader *loader = new_loader(&source, &config);
+        struct mallinfo2 before = mallinfo2();
+        epoch *e = read_epoch(loader, 0, 0);
+        struct mallinfo2 after = mallinfo2();
+        assert_int_equal(e->count, COUNT);
+        assert_int_equal(e->bad, 0);
+        assert_true(after.uordblks + after.hblkhd < before.uordblks + before.hblkhd + 4000000);
+        free(e);
+        vt_loader_destroy(loader);
+    }
+}
+
 static void test_start_and_stop_anywhere(void **state)
 {
     (void)state;
@@ -447,6 +501,8 @@ int main(void)
         cmocka_unit_test(test_replacement),
         cmocka_unit_test(test_too_many_bad),
         cmocka_unit_test(test_errors_arrive),
+        cmocka_unit_test(test_ahead_by_the_ring_only),
+        cmocka_unit_test(test_huge_picture),
         cmocka_unit_test(test_start_and_stop_anywhere),
         cmocka_unit_test(test_refusals),
     };

@@ -21,6 +21,8 @@ vt_status vt_classes_read(vt_classes *out, const char *path);
 int vt_classes_find(const vt_classes *classes, const char *name); // -1 if absent
 vt_status vt_classes_copy(vt_classes *out, const vt_classes *from);
 void vt_classes_free(vt_classes *classes); // takes a zeroed one
+// VT_ERR_DATA: `where` has class `name`, which is not one of `classes`.
+vt_status vt_classes_refuse(const char *where, const char *name, const vt_classes *classes);
 
 typedef struct vt_source vt_source;
 
@@ -34,6 +36,9 @@ typedef struct vt_source_ops {
     vt_status (*classes)(vt_classes *out, const char *path);
     // Decodes sample `index`; bytes on disk may be bad: VT_ERR_FORMAT or VT_ERR_IO then.
     vt_status (*read)(const vt_source *source, int64_t index, vt_image *image, int64_t max_pixels);
+    // The bytes of sample `index` as they are stored, where that is a picture file (PNG, JPEG): *out is
+    // malloc'd, or NULL for a sample that is kept as pixels. NULL: all samples are.
+    vt_status (*file)(const vt_source *source, int64_t index, unsigned char **out, size_t *bytes);
     // What messages call the sample ("path/to/file.jpg", "images.gz[17]"); text: (capacity) out.
     void (*describe)(const vt_source *source, int64_t index, char *text, size_t capacity);
     void (*close)(vt_source *source); // releases `state`
@@ -59,5 +64,6 @@ vt_status vt_source_classes(vt_classes *out, const char *path, const char *forma
 
 // The registry, ended by NULL.
 extern const vt_source_ops *const vt_sources[];
+extern const vt_source_ops vt_source_folder, vt_source_idx, vt_source_packed;
 
 #endif
