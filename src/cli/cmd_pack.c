@@ -115,11 +115,14 @@ static vt_status run(const vt_args *args)
 
 static void help(void)
 {
-    puts("\nSOURCE is what data.train takes: a folder of class folders, an IDX file, a pack. Picture\n"
-         "files go into --output as they are; with --decoded SIDE all pictures go in as pixels, their\n"
+    puts("\nSOURCE is what data.train takes: a folder of class folders, an IDX file, a pack. "
+         "Picture\n"
+         "files go into --output as they are; with --decoded SIDE all pictures go in as pixels, "
+         "their\n"
          "shorter side resized to SIDE px by data.interpolation. Give the file as data.train or\n"
          "data.val. Of the configuration data.format, data.class_map, data.interpolation,\n"
-         "data.max_pixels, data.max_bad and train.threads count. With --check SOURCE is a pack: its\n"
+         "data.max_pixels, data.max_bad and train.threads count. With --check SOURCE is a pack: "
+         "its\n"
          "damaged samples are listed, and the exit status is 1 if there are any.");
 }
 

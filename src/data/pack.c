@@ -41,9 +41,9 @@ typedef struct packer {
     const char *path;
     vt_atomic_file file;
     int n_items, n_workers;
-    item *items;    // (n_items) the chunk
+    item *items;     // (n_items) the chunk
     worker *workers; // (n_workers)
-    uint64_t at;    // bytes written
+    uint64_t at;     // bytes written
     unsigned char *index;
     char *names;
     size_t names_bytes, names_capacity;
@@ -274,7 +274,6 @@ vt_status vt_pack_write(const char *path, const vt_source *source, const vt_pack
     free(p.index);
     free(p.names);
     if (status != VT_OK) return status;
-    *result =
-        (vt_pack_result){.count = source->count, .bad = p.bad, .bytes = (int64_t)p.at};
+    *result = (vt_pack_result){.count = source->count, .bad = p.bad, .bytes = (int64_t)p.at};
     return VT_OK;
 }
