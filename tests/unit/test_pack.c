@@ -90,10 +90,8 @@ static vt_source *opened(const char *path)
 
 static vt_pack_config plain(int decoded)
 {
-    return (vt_pack_config){.decoded = decoded,
-                            .filter = VT_FILTER_BICUBIC,
-                            .max_pixels = MOST_PIXELS,
-                            .max_bad = 0.5};
+    return (vt_pack_config){
+        .decoded = decoded, .filter = VT_FILTER_BICUBIC, .max_pixels = MOST_PIXELS, .max_bad = 0.5};
 }
 
 static vt_pack_result packed(const char *path, const vt_source *source, int decoded)
@@ -561,9 +559,9 @@ static void test_forged(void **state)
 static void test_forged_pixels(void **state)
 {
     (void)state;
-    static const uint32_t sizes[][3] = {{2, 2, 3},       {2, 2, 1},           {4, 1, 3},
-                                        {5, 1, 3},       {12, 1, 1},          {2, 2, 5},
-                                        {1, 12, 2},      {UINT32_MAX, 1, 3},  {0x80000000u, 2, 3},
+    static const uint32_t sizes[][3] = {{2, 2, 3},         {2, 2, 1},          {4, 1, 3},
+                                        {5, 1, 3},         {12, 1, 1},         {2, 2, 5},
+                                        {1, 12, 2},        {UINT32_MAX, 1, 3}, {0x80000000u, 2, 3},
                                         {65536, 65536, 3}, {4, UINT32_MAX, 1}, {0, 4, 3}};
     vt_image image = picture(3, 2, 2);
     assert_int_equal(vt_make_directories(in_folder("p/k")), VT_OK);
@@ -632,11 +630,16 @@ int main(void)
     vt_log_set_level(VT_LOG_ERROR); // no warnings of the bad samples
     vt_threads_set(1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_decoded),
-        cmocka_unit_test(test_idx),          cmocka_unit_test(test_same_batches),
-        cmocka_unit_test(test_no_system_calls), cmocka_unit_test(test_classes),
-        cmocka_unit_test(test_every_byte),   cmocka_unit_test(test_every_length),
-        cmocka_unit_test(test_forged),       cmocka_unit_test(test_forged_pixels),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_decoded),
+        cmocka_unit_test(test_idx),
+        cmocka_unit_test(test_same_batches),
+        cmocka_unit_test(test_no_system_calls),
+        cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_every_byte),
+        cmocka_unit_test(test_every_length),
+        cmocka_unit_test(test_forged),
+        cmocka_unit_test(test_forged_pixels),
         cmocka_unit_test(test_failures),
     };
     return cmocka_run_group_tests_name("pack", tests, write_small_pack, folder_remove);
