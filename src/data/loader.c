@@ -2,11 +2,11 @@
 // epoch (sample p % batch_size of batch p / batch_size) is claimed under the lock and made without
 // it; the caller holds one batch of the ring while the others are being filled.
 //
-// What position p holds depends on (source, config, seed, epoch, p) alone: its sample is entry
-// p / copies of the epoch's permutation (VT_STREAM_ORDER), its augmentation draws from (VT_STREAM_AUGMENT, p),
-// and if the sample is unreadable its substitutes are drawn from (VT_STREAM_REPLACE, p). Unreadable
-// samples are counted, and errors reported, batch by batch as the caller takes them, so that these
-// too are independent of the number of workers.
+// What position p holds depends on (source, config, seed, epoch, p) alone: its sample is entry p /
+// copies of the epoch's permutation (VT_STREAM_ORDER), its augmentation draws from
+// (VT_STREAM_AUGMENT, p), and if the sample is unreadable its substitutes are drawn from
+// (VT_STREAM_REPLACE, p). Unreadable samples are counted, and errors reported, batch by batch as
+// the caller takes them, so that these too are independent of the number of workers.
 #include "vitrain/data/loader.h"
 
 #include "vitrain/base/arena.h"

@@ -1,5 +1,5 @@
-// Packs, written. Threads read (and where asked decode and resize) a chunk of samples at a time, one
-// writes them in order, so that memory is bounded by a chunk and the file is the same with any
+// Packs, written. Threads read (and where asked decode and resize) a chunk of samples at a time,
+// one writes them in order, so that memory is bounded by a chunk and the file is the same with any
 // number of threads. Index and names are kept in memory and follow the samples; the header goes in
 // last, over a blank one.
 #include "vitrain/data/pack.h"

@@ -421,7 +421,7 @@ static vt_status dry_run(loop *l)
         r->step_s = vt_now_s() - start;
     }
     const double images = (double)c->train.batch_size * c->train.accumulate;
-    const double evaluated = run->val ? (double)run->val->count : 0;
+    const double evaluated = run->val ? (double)run->val->count * (run->state.ema ? 2 : 1) : 0;
     r->total_s = c->train.epochs * r->step_s * ((double)steps + evaluated / images / 3);
     vt_loader_start(run->train_loader, 0, 0);
     const vt_batch *batch;

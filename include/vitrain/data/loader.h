@@ -41,8 +41,8 @@ void vt_loader_destroy(vt_loader *loader); // takes NULL; stops the workers
 int64_t vt_loader_batches(const vt_loader *loader); // batches an epoch
 // Training: how many different samples the first `batches` batches of an epoch are made of.
 int64_t vt_loader_distinct(const vt_loader *loader, int64_t batches);
-// Memory of the prefetched batches. Besides it a worker has the picture that it works on: as large as
-// max_pixels allows, but no more than 64 MiB is kept for the next one.
+// Memory of the prefetched batches. Besides it a worker has the picture that it works on: as large
+// as max_pixels allows, but no more than 64 MiB is kept for the next one.
 size_t vt_loader_bytes(const vt_loader *loader);
 
 // Begins (or begins anew) at batch `first` of an epoch. Evaluation ignores `epoch`.

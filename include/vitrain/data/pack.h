@@ -1,5 +1,6 @@
-// Packs: all samples of a source in one file, which is mapped into memory and read at random without
-// a system call per image. source_packed.c reads them (data.format "packed"), pack.c writes them.
+// Packs: all samples of a source in one file, which is mapped into memory and read at random
+// without a system call per image. source_packed.c reads them (data.format "packed"), pack.c writes
+// them.
 //
 // The file, version 1; numbers are little-endian, checksums zlib's CRC-32:
 //
@@ -25,13 +26,13 @@
 //       36   4   height, px      else they are pixels (height, width, channels)
 //       40   4   channels, 1 or 3
 //       44   4   zero
-//     names, each ended by a NUL, to the end of the file: those of the classes in the order of their
-//        labels, then the samples' (paths relative to what was packed)
+//     names, each ended by a NUL, to the end of the file: those of the classes in the order of
+//        their labels, then the samples' (paths relative to what was packed)
 //
-// Header, index and names are checked whole when a pack is opened, and what they say is not believed
-// before. The bytes of a sample are checked each time they are read (30 us for 100 KB), so that a
-// damaged one is an unreadable sample like any other: named, replaced and counted by the loader. A
-// pack must not be changed in place while it is open; writing one anew is safe.
+// Header, index and names are checked whole when a pack is opened, and what they say is not
+// believed before. The bytes of a sample are checked each time they are read (30 us for 100 KB), so
+// that a damaged one is an unreadable sample like any other: named, replaced and counted by the
+// loader. A pack must not be changed in place while it is open; writing one anew is safe.
 #ifndef VITRAIN_DATA_PACK_H
 #define VITRAIN_DATA_PACK_H
 
@@ -51,7 +52,8 @@ enum {
 
 typedef struct vt_pack_config {
     // 0: picture files go in as they are, undecoded; other samples as pixels. Else all go in as
-    // pixels, resized so that the shorter side is this, px, the aspect kept (torchvision's Resize(int)).
+    // pixels, resized so that the shorter side is this, px, the aspect kept (torchvision's
+    // Resize(int)).
     int decoded;
     vt_filter filter;   // for that
     int64_t max_pixels; // larger pictures count as unreadable, before and after resizing

@@ -36,8 +36,8 @@ typedef struct vt_source_ops {
     vt_status (*classes)(vt_classes *out, const char *path);
     // Decodes sample `index`; bytes on disk may be bad: VT_ERR_FORMAT or VT_ERR_IO then.
     vt_status (*read)(const vt_source *source, int64_t index, vt_image *image, int64_t max_pixels);
-    // The bytes of sample `index` as they are stored, where that is a picture file (PNG, JPEG): *out is
-    // malloc'd, or NULL for a sample that is kept as pixels. NULL: all samples are.
+    // The bytes of sample `index` as they are stored, where that is a picture file (PNG, JPEG): *out
+    // is malloc'd, or NULL for a sample that is kept as pixels. NULL: all samples are.
     vt_status (*file)(const vt_source *source, int64_t index, unsigned char **out, size_t *bytes);
     // What messages call the sample ("path/to/file.jpg", "images.gz[17]"); text: (capacity) out.
     void (*describe)(const vt_source *source, int64_t index, char *text, size_t capacity);
