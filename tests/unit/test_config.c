@@ -322,6 +322,31 @@ static void test_difference(void **state)
         assert_null(difference(text, free_to_change[i]));
 }
 
+// A run of a version that did not know a key goes on with the default, and with nothing else.
+static void test_difference_of_versions(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"data.repeated_aug=1", "data.repeated_aug=3"};
+    for (int i = 0; i < 2; i++) {
+        vt_config c;
+        load(&c, "{" SMALL "}}", &sets[i], 1);
+        char *text = resolved(&c), *key = strstr(text, "\"repeated_aug\"");
+        vt_json *now = vt_config_json(&c), *old = NULL;
+        assert_non_null(key);
+        memset(key, ' ', strcspn(key, ",") + 1);
+        assert_int_equal(vt_json_parse(&old, text, strlen(text), "old"), VT_OK);
+        const char *difference = vt_config_difference(old, now);
+        if (i == 0)
+            assert_null(difference);
+        else
+            assert_string_equal(difference, "data.repeated_aug");
+        vt_json_destroy(old);
+        vt_json_destroy(now);
+        free(text);
+        vt_config_free(&c);
+    }
+}
+
 // The configurations that come with the project.
 static void test_configs(void **state)
 {
@@ -401,12 +426,19 @@ static void test_no_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_preset),
-        cmocka_unit_test(test_paths),      cmocka_unit_test(test_augment),
-        cmocka_unit_test(test_refused),    cmocka_unit_test(test_refused_files),
-        cmocka_unit_test(test_grey),       cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_difference), cmocka_unit_test(test_configs),
-        cmocka_unit_test(test_reference),  cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_preset),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_augment),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused_files),
+        cmocka_unit_test(test_grey),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_difference_of_versions),
+        cmocka_unit_test(test_difference),
+        cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_no_file),
     };
     return cmocka_run_group_tests_name("config", tests, folder_make, folder_remove);
 }

@@ -81,7 +81,8 @@ char *vt_config_input_text(const vt_config *config);
 
 // The first key whose resolved value differs between two configurations (vt_config_json) although a
 // resumed run may not change it, or NULL: model, data (but workers and max_bad), mix, label, optim, and
-// train.batch_size, accumulate and seed, which say what a batch is, and train.ema_decay.
+// train.batch_size, accumulate and seed, which say what a batch is, and train.ema_decay. A key that
+// one of them lacks (of an older version) has its default.
 const char *vt_config_difference(const vt_json *a, const vt_json *b);
 
 // The table as Markdown rows (README) and as text (--help): malloc'd; NULL when out of memory.
