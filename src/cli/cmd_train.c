@@ -1,28 +1,9 @@
 // vitrain train: a run, or with --dry-run what it would be.
 #include "commands.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static volatile sig_atomic_t interrupted;
-
-// The first signal asks for a checkpoint and an end; the next one ends at once.
-static void on_signal(int number)
-{
-    interrupted = number;
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
 
 static void print_duration(double seconds)
 {
@@ -58,7 +39,7 @@ static vt_status answer_dry_run(const vt_train_result *result, bool json)
 
 static vt_status answer(const vt_config *config, const vt_train_result *result, bool json)
 {
-    const vt_eval_result *eval = &result->eval;
+    const vt_eval_result *eval = &result->eval, *ema = &result->ema;
     if (json) {
         vt_json *root = vt_json_new_object();
         vt_json_add_string(root, "output", config->output);
@@ -68,6 +49,11 @@ static vt_status answer(const vt_config *config, const vt_train_result *result, 
             vt_json_add_number(root, "test_acc1", eval->acc1);
             vt_json_add_number(root, "test_acc5", eval->acc5);
             vt_json_add_number(root, "test_loss", eval->loss);
+        }
+        if (ema->n > 0) {
+            vt_json_add_number(root, "test_ema_acc1", ema->acc1);
+            vt_json_add_number(root, "test_ema_acc5", ema->acc5);
+            vt_json_add_number(root, "test_ema_loss", ema->loss);
         }
         return vt_answer_json(root);
     }
@@ -85,10 +71,10 @@ static vt_status run(const vt_args *args)
 {
     vt_config config = {0};
     vt_train_result result = {0};
-    const vt_train_options options = {.dry_run = args->dry_run, .interrupted = &interrupted};
+    vt_train_options options = {.dry_run = args->dry_run};
     vt_status status = vt_config_load(&config, args->config, args->sets, args->n_sets);
     if (status == VT_OK) {
-        catch_signals();
+        options.interrupted = vt_catch_signals();
         status = vt_train(&config, &options, &result);
     }
     if (status == VT_OK)

@@ -6,8 +6,10 @@
 #include "vitrain/io/json.h"
 #include "vitrain/train/trainer.h"
 
+#include <signal.h>
+
 extern const vt_command vt_cmd_train, vt_cmd_eval, vt_cmd_probe, vt_cmd_predict, vt_cmd_info,
-    vt_cmd_bench, vt_cmd_preprocess;
+    vt_cmd_bench, vt_cmd_preprocess, vt_cmd_pack;
 
 // What a command works on: a model and its weights.
 typedef struct vt_subject {
@@ -27,6 +29,9 @@ void vt_subject_free(vt_subject *subject); // takes a zeroed one
 // The names of the labels: those of data.class_map, else of data.train where that is at hand, else
 // of data.val. VT_ERR_CONFIG if there is none.
 vt_status vt_labels_read(vt_classes *classes, const vt_data_config *data);
+
+// From now on SIGINT and SIGTERM set what is returned to nonzero; a second one ends the program.
+const volatile sig_atomic_t *vt_catch_signals(void);
 
 // Prints a tree as one line of JSON on stdout, and destroys it. VT_ERR_MEMORY.
 vt_status vt_answer_json(vt_json *answer);

@@ -2,11 +2,11 @@
 // epoch (sample p % batch_size of batch p / batch_size) is claimed under the lock and made without
 // it; the caller holds one batch of the ring while the others are being filled.
 //
-// What position p holds depends on (source, config, seed, epoch, p) alone: its sample is entry p of
-// the epoch's permutation (VT_STREAM_ORDER), its augmentation draws from (VT_STREAM_AUGMENT, p),
-// and if the sample is unreadable its substitutes are drawn from (VT_STREAM_REPLACE, p). Unreadable
-// samples are counted, and errors reported, batch by batch as the caller takes them, so that these
-// too are independent of the number of workers.
+// What position p holds depends on (source, config, seed, epoch, p) alone: its sample is entry p /
+// copies of the epoch's permutation (VT_STREAM_ORDER), its augmentation draws from
+// (VT_STREAM_AUGMENT, p), and if the sample is unreadable its substitutes are drawn from
+// (VT_STREAM_REPLACE, p). Unreadable samples are counted, and errors reported, batch by batch as
+// the caller takes them, so that these too are independent of the number of workers.
 #include "vitrain/data/loader.h"
 
 #include "vitrain/base/arena.h"
@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 16, TEXT_BYTES = 2048 };
+enum { TRIES = 16, TEXT_BYTES = 2048, KEPT_BYTES = 1 << 26 }; // 22 megapixels in colour
 
 // A batch of the ring. Guarded by the lock until it is complete.
 typedef struct slot {
@@ -82,6 +82,20 @@ static vt_status make_sample(vt_loader *loader, worker *w, int64_t position, int
                      config->training ? &rng : NULL);
 }
 
+// Buffers grow to the largest picture met. What a huge one needed is given back, lest every worker
+// ends with that much.
+static void trim(worker *w)
+{
+    const vt_sampler *s = &w->sampler;
+    const size_t capacities[] = {s->file.capacity, s->image.capacity, s->scratch.decoded.capacity,
+                                 s->scratch.region.capacity, s->scratch.resized.capacity};
+    for (size_t i = 0; i < sizeof capacities / sizeof *capacities; i++)
+        if (capacities[i] > KEPT_BYTES) {
+            vt_sampler_free(&w->sampler);
+            return;
+        }
+}
+
 // The message at hand names an unreadable sample; one warning each, however often it is met.
 static void warn_once(vt_loader *loader, int64_t index)
 {
@@ -105,10 +119,11 @@ static outcome fill_position(vt_loader *loader, worker *w, int64_t position, vt_
     const vt_loader_config *config = &loader->config;
     const vt_source *source = loader->source;
     vt_rng rng = vt_rng_at(config->seed, VT_STREAM_REPLACE, loader->epoch, (uint32_t)position);
-    int64_t index = config->training ? loader->order[position] : position;
+    int64_t index = config->training ? loader->order[position / config->copies] : position;
     outcome result = {.label = -1, .bad = -1};
     for (int i = 0; i < TRIES; i++) {
         result.status = make_sample(loader, w, position, index, out);
+        trim(w);
         if (result.status == VT_OK) result.label = source->labels[index];
         if (result.status == VT_OK || result.status == VT_ERR_MEMORY) return result;
         warn_once(loader, index);
@@ -239,28 +254,38 @@ static vt_status start_workers(vt_loader *loader)
     return VT_OK;
 }
 
+// How many an epoch would hold if there were no batches.
+static int64_t epoch_samples(const vt_source *source, const vt_loader_config *config)
+{
+    enum { DEIT_MULTIPLE = 256 };
+    const int64_t count = source->count, whole = count / DEIT_MULTIPLE * DEIT_MULTIPLE;
+    return config->training && config->copies > 1 && whole > 0 ? whole : count;
+}
+
 static vt_status check_source(const vt_source *source, const vt_loader_config *config)
 {
+    const int64_t samples = epoch_samples(source, config);
     VT_REQUIRE(source->count <= UINT32_MAX, VT_ERR_DATA, "%s: %lld samples are more than 2^32 - 1",
                source->path, (long long)source->count);
-    VT_REQUIRE(source->count >= (config->training ? config->batch_size : 1), VT_ERR_DATA,
-               "%s: %lld samples are fewer than a batch of %d", source->path,
-               (long long)source->count, config->batch_size);
+    VT_REQUIRE(samples >= (config->training ? config->batch_size : 1), VT_ERR_DATA,
+               "%s: %lld samples are fewer than a batch of %d", source->path, (long long)samples,
+               config->batch_size);
     return VT_OK;
 }
 
 vt_status vt_loader_create(vt_loader **out, const vt_source *source, const vt_loader_config *config)
 {
-    assert(config->batch_size > 0 && config->workers >= 0);
+    assert(config->batch_size > 0 && config->workers >= 0 && config->copies >= 0);
     VT_TRY(check_source(source, config));
     vt_loader *loader = vt_alloc(1, sizeof *loader);
     if (!loader) return VT_ERR_MEMORY;
     loader->source = source;
     loader->config = *config;
+    if (config->copies == 0) loader->config.copies = 1;
     const vt_augment_config *augment = &config->augment;
     loader->sample_size =
         (size_t)augment->channels * (size_t)augment->height * (size_t)augment->width;
-    int64_t size = config->batch_size, count = source->count;
+    int64_t size = config->batch_size, count = epoch_samples(source, config);
     loader->batches = config->training ? count / size : (count + size - 1) / size;
     loader->samples = config->training ? loader->batches * size : count;
     // One that the caller holds, and ahead of it two, or two samples for every worker.
@@ -308,6 +333,12 @@ void vt_loader_destroy(vt_loader *loader)
 int64_t vt_loader_batches(const vt_loader *loader)
 {
     return loader->batches;
+}
+
+int64_t vt_loader_distinct(const vt_loader *loader, int64_t batches)
+{
+    const int64_t copies = loader->config.copies;
+    return (batches * loader->config.batch_size + copies - 1) / copies;
 }
 
 size_t vt_loader_bytes(const vt_loader *loader)

@@ -119,17 +119,6 @@ static vt_status scan_class(vt_source *source, char *path, int32_t label)
     return VT_OK;
 }
 
-static vt_status fail_unknown_class(const char *path, const vt_classes *classes)
-{
-    char list[256] = "";
-    for (int i = 0; i < classes->count && strlen(list) < sizeof list - 1; i++) {
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", classes->names[i]);
-    }
-    return vt_fail(VT_ERR_DATA, "%s: not one of the %d known classes (%s%s)", path, classes->count,
-                   list, strlen(list) < sizeof list - 1 ? "" : "...");
-}
-
 // found: the class folders' names, sorted.
 static vt_status scan(vt_source *source, const vt_classes *found, const vt_classes *classes)
 {
@@ -137,8 +126,8 @@ static vt_status scan(vt_source *source, const vt_classes *found, const vt_class
         char *path = vt_path_join(source->path, found->names[i]);
         VT_REQUIRE(path, VT_ERR_MEMORY, "%s: out of memory", source->path);
         int label = classes ? vt_classes_find(classes, found->names[i]) : i;
-        vt_status status =
-            label < 0 ? fail_unknown_class(path, classes) : scan_class(source, path, label);
+        vt_status status = label < 0 ? vt_classes_refuse(path, found->names[i], classes)
+                                     : scan_class(source, path, label);
         free(path);
         VT_TRY(status);
     }

@@ -4,13 +4,14 @@
 #include "vitrain/io/file.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-extern const vt_source_ops vt_source_folder, vt_source_idx;
-
-const vt_source_ops *const vt_sources[] = {&vt_source_folder, &vt_source_idx, NULL};
+// The first one that recognises a path takes it: IDX files by their name, so packs come before.
+const vt_source_ops *const vt_sources[] = {&vt_source_packed, &vt_source_folder, &vt_source_idx,
+                                           NULL};
 
 static vt_status find_ops(const vt_source_ops **out, const char *path, const char *format)
 {
@@ -26,8 +27,8 @@ static vt_status find_ops(const vt_source_ops **out, const char *path, const cha
     }
     if (!any)
         return vt_fail(VT_ERR_CONFIG, "data.format: expected one of %s, got \"%s\"", known, format);
-    return vt_fail(VT_ERR_FORMAT, "%s: expected a folder of class folders or an IDX file of images",
-                   path);
+    return vt_fail(VT_ERR_FORMAT,
+                   "%s: expected a folder of class folders, a pack or an IDX file of images", path);
 }
 
 vt_status vt_source_open(vt_source **out, const char *path, const char *format,
@@ -99,6 +100,17 @@ void vt_classes_free(vt_classes *classes)
     for (int i = 0; i < classes->count; i++) free(classes->names[i]);
     free(classes->names);
     *classes = (vt_classes){0};
+}
+
+vt_status vt_classes_refuse(const char *where, const char *name, const vt_classes *classes)
+{
+    char list[256] = "";
+    for (int i = 0; i < classes->count && strlen(list) < sizeof list - 1; i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", classes->names[i]);
+    }
+    return vt_fail(VT_ERR_DATA, "%s: class \"%s\" is not one of the %d known ones (%s%s)", where,
+                   name, classes->count, list, strlen(list) < sizeof list - 1 ? "" : "...");
 }
 
 static int compare_lines(const void *a, const void *b, void *lines)

@@ -90,11 +90,25 @@ static vt_status read_progress(vt_progress *out, const vt_st_file *file)
 
 // ---- tensors ----
 
-enum { PREFIX_BYTES = VT_ENTRY_NAME_BYTES - VT_PARAM_NAME_BYTES };
+enum { PREFIX_BYTES = VT_ENTRY_NAME_BYTES - VT_PARAM_NAME_BYTES, MAX_SETS = 4 };
 
-static void moment_prefix(char prefix[PREFIX_BYTES], const vt_optim_ops *optim, int i)
+// A slab and what stands before its tensors' names in a file.
+typedef struct tensor_set {
+    vt_real *slab;
+    char prefix[PREFIX_BYTES];
+} tensor_set;
+
+// All that a state holds: one list for both ways. Returns how many.
+static int list_sets(tensor_set sets[MAX_SETS], const vt_state *state, const vt_optim_ops *optim)
 {
-    snprintf(prefix, PREFIX_BYTES, "optim.%s.", optim->slab_names[i]);
+    int n = 0;
+    sets[n++] = (tensor_set){state->weights, ""};
+    for (int i = 0; i < optim->n_slabs; i++, n++) {
+        sets[n].slab = state->slabs[i];
+        snprintf(sets[n].prefix, PREFIX_BYTES, "optim.%s.", optim->slab_names[i]);
+    }
+    if (state->ema) sets[n++] = (tensor_set){state->ema, "ema."};
+    return n;
 }
 
 // Whether every tensor of the table is there, in its shape, before anything is read.
@@ -112,24 +126,18 @@ static vt_status check_tensors(const vt_params *params, const vt_st_file *file, 
     return VT_OK;
 }
 
-// Writes weights, and with `optim` the moments too.
-static vt_status write_tensors(const char *path, const vt_params *params, const vt_real *weights,
-                               const vt_optim_ops *optim, vt_real *const slabs[2],
-                               const vt_st_meta *metadata, size_t n_metadata)
+static vt_status write_tensors(const char *path, const vt_params *params, const tensor_set *sets,
+                               int n_sets, const vt_st_meta *metadata, size_t n_metadata)
 {
-    size_t rows = (size_t)params->count, sets = optim ? 1 + (size_t)optim->n_slabs : 1;
-    vt_st_entry *entries = calloc(rows * sets, sizeof *entries);
-    char(*names)[VT_ENTRY_NAME_BYTES] = calloc(rows * sets, sizeof *names);
+    size_t rows = (size_t)params->count, all = rows * (size_t)n_sets;
+    vt_st_entry *entries = calloc(all, sizeof *entries);
+    char(*names)[VT_ENTRY_NAME_BYTES] = calloc(all, sizeof *names);
     vt_status status = VT_OK;
     if (entries && names) {
-        vt_params_entries(params, weights, "", entries, names);
-        for (size_t set = 1; set < sets; set++) {
-            char prefix[PREFIX_BYTES];
-            moment_prefix(prefix, optim, (int)set - 1);
-            vt_params_entries(params, slabs[set - 1], prefix, entries + set * rows,
+        for (size_t set = 0; set < (size_t)n_sets; set++)
+            vt_params_entries(params, sets[set].slab, sets[set].prefix, entries + set * rows,
                               names + set * rows);
-        }
-        status = vt_st_write(path, entries, rows * sets, metadata, n_metadata);
+        status = vt_st_write(path, entries, all, metadata, n_metadata);
     } else {
         status = vt_fail(VT_ERR_MEMORY, "%s: out of memory for the list of tensors", path);
     }
@@ -150,10 +158,11 @@ vt_status vt_checkpoint_save(const char *path, const vt_model *model, const vt_o
                                    {VT_INPUT_METADATA, input_text},
                                    {CONFIG_KEY, config_text},
                                    {PROGRESS_KEY, progress}};
-    vt_status status =
-        shape && progress
-            ? write_tensors(path, &model->params, state->weights, optim, state->slabs, metadata, 5)
-            : vt_fail(VT_ERR_MEMORY, "%s: out of memory for the metadata", path);
+    tensor_set sets[MAX_SETS];
+    const int n = list_sets(sets, state, optim);
+    vt_status status = shape && progress
+                           ? write_tensors(path, &model->params, sets, n, metadata, 5)
+                           : vt_fail(VT_ERR_MEMORY, "%s: out of memory for the metadata", path);
     free(shape);
     free(progress);
     return status;
@@ -166,7 +175,8 @@ vt_status vt_weights_save(const char *path, const vt_model *model, const vt_real
     VT_REQUIRE(shape, VT_ERR_MEMORY, "%s: out of memory for the metadata", path);
     const vt_st_meta metadata[] = {
         {"format", "pt"}, {VT_MODEL_METADATA, shape}, {VT_INPUT_METADATA, input_text}};
-    vt_status status = write_tensors(path, &model->params, weights, NULL, NULL, metadata, 3);
+    const tensor_set set = {(vt_real *)weights, ""}; // is read only
+    vt_status status = write_tensors(path, &model->params, &set, 1, metadata, 3);
     free(shape);
     return status;
 }
@@ -201,19 +211,12 @@ static vt_status load(const vt_st_file *file, const vt_model *model, const vt_op
 {
     const vt_params *params = &model->params;
     vt_progress progress;
-    char prefix[PREFIX_BYTES];
+    tensor_set sets[MAX_SETS];
+    const int n = list_sets(sets, state, optim);
     VT_TRY(check_version(file));
     VT_TRY(read_progress(&progress, file));
-    VT_TRY(check_tensors(params, file, ""));
-    for (int i = 0; i < optim->n_slabs; i++) {
-        moment_prefix(prefix, optim, i);
-        VT_TRY(check_tensors(params, file, prefix));
-    }
-    VT_TRY(vt_params_load(params, state->weights, file, ""));
-    for (int i = 0; i < optim->n_slabs; i++) {
-        moment_prefix(prefix, optim, i);
-        VT_TRY(vt_params_load(params, state->slabs[i], file, prefix));
-    }
+    for (int i = 0; i < n; i++) VT_TRY(check_tensors(params, file, sets[i].prefix));
+    for (int i = 0; i < n; i++) VT_TRY(vt_params_load(params, sets[i].slab, file, sets[i].prefix));
     state->progress = progress;
     return VT_OK;
 }

@@ -331,19 +331,28 @@ char *vt_config_input_text(const vt_config *config)
     return text;
 }
 
-static char *text_at(const vt_json *root, const char *path)
+// The key's value as text. One that is missing has its default: the configuration is of a version
+// that did not know the key, and did what the default now says.
+static char *text_at(const vt_json *root, const vt_config_key *key)
 {
     const char *leaf;
-    const vt_json *holder = holder_of((vt_json *)root, path, &leaf, false);
+    const vt_json *holder = holder_of((vt_json *)root, key->path, &leaf, false);
     const vt_json *value = holder ? vt_json_get(holder, leaf) : NULL;
-    return value ? vt_json_text(value, false) : NULL;
+    if (value) return vt_json_text(value, false);
+    vt_json *fallback = NULL;
+    if (!key->fallback ||
+        vt_json_parse(&fallback, key->fallback, strlen(key->fallback), key->path) != VT_OK)
+        return NULL;
+    char *text = vt_json_text(fallback, false);
+    vt_json_destroy(fallback);
+    return text;
 }
 
 const char *vt_config_difference(const vt_json *a, const vt_json *b)
 {
     for (const vt_config_key *key = vt_config_keys; key->path; key++) {
         if (!(key->flags & VT_KEY_SETTLED)) continue;
-        char *x = text_at(a, key->path), *y = text_at(b, key->path);
+        char *x = text_at(a, key), *y = text_at(b, key);
         bool same = x && y ? strcmp(x, y) == 0 : x == y;
         free(x);
         free(y);

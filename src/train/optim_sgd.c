@@ -1,7 +1,10 @@
 // Stochastic gradient descent with momentum, as torch.optim.SGD computes it (L2 decay through the
-// gradient, no dampening, no Nesterov):
+// gradient, no dampening):
 //
 //     g <- g + decay w          buf <- momentum buf + g          w <- w - lr buf
+//
+// and with Nesterov's momentum  w <- w - lr (g + momentum buf)  with the new buf. timm's "sgd" is
+// the latter, its "momentum" the former.
 //
 // torch starts with buf = g; so does this, from a slab of zeros.
 #include "vitrain/train/optim.h"
@@ -14,9 +17,12 @@ static void update(vt_real *restrict w, const vt_real *restrict g, vt_real *cons
     vt_real *restrict buf = slabs[0];
     const vt_real momentum = (vt_real)config->momentum, gain = (vt_real)scale;
     const vt_real pull = (vt_real)decay, rate = (vt_real)lr;
+    // What the step is made of: the gradient's part and the buffer's.
+    const vt_real direct = config->nesterov ? 1 : 0, along = config->nesterov ? momentum : 1;
     for (size_t i = 0; i < n; i++) {
-        buf[i] = momentum * buf[i] + (g[i] * gain + pull * w[i]);
-        w[i] -= rate * buf[i];
+        vt_real gi = g[i] * gain + pull * w[i];
+        buf[i] = momentum * buf[i] + gi;
+        w[i] -= rate * (direct * gi + along * buf[i]);
     }
 }
 

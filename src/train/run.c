@@ -39,6 +39,7 @@ static vt_status open_loader(vt_loader **out, const vt_run *run, const vt_source
                                .batch_size = c->train.batch_size,
                                .workers = c->data.workers,
                                .training = training,
+                               .copies = c->data.repeated_aug,
                                .seed = c->train.seed,
                                .max_pixels = c->data.max_pixels,
                                .max_bad = c->data.max_bad};
@@ -69,6 +70,8 @@ static vt_status place(vt_run *run)
     run->state.grads = VT_ARENA_TAKE(arena, vt_real, params->slab_count);
     for (int i = 0; i < run->optim->n_slabs; i++)
         run->state.slabs[i] = VT_ARENA_TAKE(arena, vt_real, params->slab_count);
+    if (run->config->train.ema_decay > 0)
+        run->state.ema = VT_ARENA_TAKE(arena, vt_real, params->slab_count);
     run->memory.parameters = arena->used - start;
     run->partials = VT_ARENA_TAKE(arena, double, vt_grad_norm_partials(params));
     const vt_train_config *t = &run->config->train;
@@ -118,8 +121,8 @@ static vt_status name_files(vt_run *run)
         const char *name;
     } files[] = {{&run->log, "log.jsonl"},           {&run->steps, "steps.jsonl"},
                  {&run->last, "last.safetensors"},   {&run->best, "best.safetensors"},
-                 {&run->final, "model.safetensors"}, {&run->config_path, "config.json"},
-                 {&run->picture, "first_batch.png"}};
+                 {&run->final, "model.safetensors"}, {&run->final_ema, "model_ema.safetensors"},
+                 {&run->config_path, "config.json"}, {&run->picture, "first_batch.png"}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         *files[i].path = vt_path_join(run->config->output, files[i].name);
         VT_REQUIRE(*files[i].path, VT_ERR_MEMORY, "out of memory");
@@ -152,6 +155,10 @@ vt_status vt_run_open(vt_run *run, vt_config *config)
            config->model.name, (double)run->model->params.total / 1e6,
            run->model->ops->train_flops(run->model) / 1e9, (long long)run->train->count,
            (long long)(run->val ? run->val->count : 0), "for validation");
+    if (config->data.repeated_aug > 1)
+        vt_log(VT_LOG_INFO, "an epoch takes %lld images %d times each: %lld samples",
+               (long long)vt_loader_distinct(run->train_loader, run->batches),
+               config->data.repeated_aug, (long long)run->batches * config->train.batch_size);
     vt_log(VT_LOG_INFO, "%d threads, %s, %s; small products: %s", vt_threads(),
            vt_precision_name(config->train.precision), vt_product_describe(), vt_gemm_describe());
     if (config->data.augment.decode == VT_DECODE_FAST)
@@ -167,8 +174,9 @@ void vt_run_close(vt_run *run)
     vt_source_close(run->val);
     vt_model_destroy(run->model);
     vt_arena_release(&run->arena);
-    char *const texts[] = {run->config_text, run->input_text,  run->log,     run->steps, run->last,
-                           run->best,        run->config_path, run->picture, run->final};
+    char *const texts[] = {run->config_text, run->input_text, run->log,         run->steps,
+                           run->last,        run->best,       run->config_path, run->picture,
+                           run->final,       run->final_ema};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
     *run = (vt_run){0};
 }

@@ -22,7 +22,7 @@ typedef struct vt_run {
     int64_t batches;   // micro-batches of an epoch, a multiple of train.accumulate
     char *config_text; // the resolved configuration, once num_classes is known
     char *input_text;  // vt_config_input_text
-    char *log, *steps, *last, *best, *final, *config_path, *picture; // paths
+    char *log, *steps, *last, *best, *final, *final_ema, *config_path, *picture; // paths
 } vt_run;
 
 // Opens everything, sets the threads, reports the memory, takes it. The weights are not set yet.

@@ -9,6 +9,7 @@
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
 #include "vitrain/io/runlog.h"
+#include "vitrain/train/ema.h"
 #include "vitrain/train/schedule.h"
 
 #include "progress.h"
@@ -112,6 +113,7 @@ static vt_status update(loop *l)
     vt_optim_step(run->optim, params, s->weights, s->grads, s->slabs, l->lr,
                   mean * vt_clip_scale(l->grad_norm, c->optim.clip_norm), s->progress.step + 1,
                   &c->optim);
+    if (s->ema) vt_ema_update(params, s->ema, s->weights, c->train.ema_decay);
     memset(s->grads, 0, params->slab_count * sizeof *s->grads);
     return VT_OK;
 }
@@ -166,38 +168,52 @@ static vt_status log_step(loop *l)
     return status;
 }
 
+static void log_evaluation(vt_json *line, const vt_eval_result *eval, const char *prefix)
+{
+    const struct {
+        const char *name;
+        double value;
+    } numbers[] = {
+        {"loss", eval->loss}, {"acc1", eval->acc1}, {"acc5", eval->acc5}, {"n", (double)eval->n}};
+    for (size_t i = 0; eval->n && i < sizeof numbers / sizeof *numbers; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "%s%s", prefix, numbers[i].name);
+        vt_json_add_number(line, key, numbers[i].value);
+    }
+}
+
 // DeiT's key names, and what it cost.
-static vt_status log_epoch(const loop *l, const vt_eval_result *eval, double seconds)
+static vt_status log_epoch(const loop *l, double seconds)
 {
     const vt_run *run = &l->run;
+    const vt_eval_result *eval = &l->result->eval, *ema = &l->result->ema;
     const vt_progress *p = &run->state.progress;
     double made = (double)((run->batches - l->epoch_first) * run->config->train.batch_size);
     vt_json *line = vt_json_new_object();
     vt_json_add_number(line, "epoch", (double)p->epoch);
     vt_json_add_number(line, "train_loss", p->loss_sum / (double)run->batches);
     vt_json_add_number(line, "train_lr", l->lr);
-    if (eval->n) {
-        vt_json_add_number(line, "test_loss", eval->loss);
-        vt_json_add_number(line, "test_acc1", eval->acc1);
-        vt_json_add_number(line, "test_acc5", eval->acc5);
-        vt_json_add_number(line, "test_n", (double)eval->n);
-    }
+    log_evaluation(line, eval, "test_");
+    log_evaluation(line, ema, "test_ema_");
     vt_json_add_number(line, "n_parameters", (double)run->model->params.total);
+    vt_json_add_number(line, "distinct_images",
+                       (double)vt_loader_distinct(run->train_loader, run->batches));
     vt_json_add_number(line, "bad_samples", (double)p->bad);
     vt_json_add_number(line, "train_s", seconds);
     vt_json_add_number(line, "images_per_s", seconds > 0 ? made / seconds : 0);
     vt_json_add_number(line, "data_wait_s", vt_loader_wait_s(run->train_loader));
     vt_status status = vt_runlog_append(run->log, line);
     vt_json_destroy(line);
-    char accuracy[96] = "", bad[64] = "";
+    char accuracy[96] = "", averaged[32] = "", bad[64] = "";
     if (eval->n)
         snprintf(accuracy, sizeof accuracy, "  val acc1 %.2f%%  acc5 %.2f%%  loss %.4f", eval->acc1,
                  eval->acc5, eval->loss);
+    if (ema->n) snprintf(averaged, sizeof averaged, "  ema acc1 %.2f%%", ema->acc1);
     const int64_t unreadable = p->bad + (eval->n ? run->val->count - eval->n : 0);
     if (unreadable) snprintf(bad, sizeof bad, "  %lld unreadable samples", (long long)unreadable);
-    vt_log(VT_LOG_INFO, "epoch %lld/%d  train loss %.4f  lr %.2e%s  %.1f images/s%s",
+    vt_log(VT_LOG_INFO, "epoch %lld/%d  train loss %.4f  lr %.2e%s%s  %.1f images/s%s",
            (long long)p->epoch + 1, run->config->train.epochs, p->loss_sum / (double)run->batches,
-           l->lr, accuracy, seconds > 0 ? made / seconds : 0, bad);
+           l->lr, accuracy, averaged, seconds > 0 ? made / seconds : 0, bad);
     return status;
 }
 
@@ -219,26 +235,46 @@ static vt_status train_epoch(loop *l)
     return VT_OK;
 }
 
+// Of the weights and, where they are kept, of the averaged ones.
+static vt_status evaluate(loop *l)
+{
+    vt_run *run = &l->run;
+    vt_train_result *r = l->result;
+    const double start = vt_now_s();
+    r->eval = r->ema = (vt_eval_result){0};
+    if (!run->val) return VT_OK;
+    VT_TRY(vt_evaluate(&run->evaluator, run->state.weights, run->val_loader,
+                       l->options->interrupted, &r->eval));
+    if (run->state.ema)
+        VT_TRY(vt_evaluate(&run->evaluator, run->state.ema, run->val_loader,
+                           l->options->interrupted, &r->ema));
+    l->meter.evaluation_s += vt_now_s() - start;
+    l->meter.evaluations++;
+    return VT_OK;
+}
+
+static vt_status save_weights(const vt_run *run)
+{
+    const vt_state *s = &run->state;
+    VT_TRY(vt_weights_save(run->final, run->model, s->weights, run->input_text));
+    if (!s->ema) return VT_OK;
+    return vt_weights_save(run->final_ema, run->model, s->ema, run->input_text);
+}
+
 static vt_status end_epoch(loop *l)
 {
     vt_run *run = &l->run;
     vt_progress *p = &run->state.progress;
-    vt_eval_result *eval = &l->result->eval;
-    double seconds = vt_now_s() - l->epoch_start_s, start = vt_now_s();
-    *eval = (vt_eval_result){0};
-    if (run->val) {
-        VT_TRY(vt_evaluate(&run->evaluator, run->state.weights, run->val_loader,
-                           l->options->interrupted, eval));
-        l->meter.evaluation_s += vt_now_s() - start;
-        l->meter.evaluations++;
-    }
+    const vt_eval_result *eval = &l->result->eval;
+    const double seconds = vt_now_s() - l->epoch_start_s;
+    VT_TRY(evaluate(l));
     // Before anything good is overwritten: the last step may have blown up, and no loss has seen it.
     if (!isfinite(eval->loss)) return stop_not_finite(l, "validation loss", eval->loss);
     if (vt_params_first_bad(&run->model->params, run->state.weights))
         return stop_not_finite(l, "training loss to come", NAN);
-    VT_TRY(log_epoch(l, eval, seconds));
+    VT_TRY(log_epoch(l, seconds));
     l->result->train_loss = p->loss_sum / (double)run->batches;
-    VT_TRY(vt_weights_save(run->final, run->model, run->state.weights, run->input_text));
+    VT_TRY(save_weights(run));
     if (eval->n && eval->acc1 > p->best_acc1) {
         VT_TRY(vt_weights_save(run->best, run->model, run->state.weights, run->input_text));
         p->best_acc1 = eval->acc1;
@@ -314,17 +350,25 @@ static vt_status resume(vt_run *run, const char *path)
     return VT_OK;
 }
 
-static vt_status initialize(vt_run *run)
+static vt_status load_init(const vt_run *run, const char *path)
 {
-    const vt_train_config *t = &run->config->train;
-    vt_params_init(&run->model->params, run->state.weights, t->seed);
-    run->state.progress = (vt_progress){.best_acc1 = -1, .best_epoch = -1};
-    if (!t->init) return VT_OK;
     vt_st_file *file = NULL;
-    VT_TRY(vt_st_open(&file, t->init));
+    VT_TRY(vt_st_open(&file, path));
     vt_status status = vt_params_load(&run->model->params, run->state.weights, file, "");
     vt_st_close(file);
     return status;
+}
+
+static vt_status initialize(vt_run *run)
+{
+    const vt_train_config *t = &run->config->train;
+    const vt_params *params = &run->model->params;
+    vt_state *s = &run->state;
+    vt_params_init(params, s->weights, t->seed);
+    s->progress = (vt_progress){.best_acc1 = -1, .best_epoch = -1};
+    if (t->init) VT_TRY(load_init(run, t->init));
+    if (s->ema) memcpy(s->ema, s->weights, params->slab_count * sizeof *s->ema);
+    return VT_OK;
 }
 
 static vt_status begin(vt_run *run)
@@ -355,6 +399,7 @@ static vt_status prepare_folder(loop *l)
         VT_TRY(save(l));
         remove(run->best);
         remove(run->final);
+        remove(run->final_ema);
     }
     VT_TRY(vt_file_write(run->config_path, run->config_text, strlen(run->config_text)));
     VT_TRY(vt_runlog_truncate(run->log, "epoch", (double)run->state.progress.epoch));
@@ -376,7 +421,7 @@ static vt_status dry_run(loop *l)
         r->step_s = vt_now_s() - start;
     }
     const double images = (double)c->train.batch_size * c->train.accumulate;
-    const double evaluated = run->val ? (double)run->val->count : 0;
+    const double evaluated = run->val ? (double)run->val->count * (run->state.ema ? 2 : 1) : 0;
     r->total_s = c->train.epochs * r->step_s * ((double)steps + evaluated / images / 3);
     vt_loader_start(run->train_loader, 0, 0);
     const vt_batch *batch;

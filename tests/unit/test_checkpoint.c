@@ -62,6 +62,7 @@ static void state_free(vt_state *state)
     free(state->weights);
     free(state->slabs[0]);
     free(state->slabs[1]);
+    free(state->ema);
 }
 
 static const vt_progress somewhere = {.epoch = 3,
@@ -235,6 +236,31 @@ static void test_not_a_checkpoint(void **unused)
     release(&f);
 }
 
+// Averaged weights come back where they are asked for, and are in nobody's way where they are not.
+static void test_averaged_weights(void **unused)
+{
+    (void)unused;
+    fixture f;
+    save(&f);
+    const vt_params *params = &f.model->params;
+    const size_t bytes = params->slab_count * sizeof(vt_real);
+    vt_state with = state_new(params, 0), without = state_new(params, 0);
+    with.ema = slab_new(params, 0);
+    if (vt_checkpoint_load(f.path, f.model, f.optim, &with) == VT_OK) fail_msg("no ema. in it");
+    assert_non_null(strstr(vt_error_message(), "ema.cls_token"));
+    f.saved.ema = slab_new(params, 9);
+    assert_int_equal(vt_checkpoint_save(f.path, f.model, f.optim, &f.saved, CONFIG, INPUT), VT_OK);
+    assert_int_equal(vt_checkpoint_load(f.path, f.model, f.optim, &with), VT_OK);
+    assert_memory_equal(with.ema, f.saved.ema, bytes);
+    assert_memory_equal(with.weights, f.saved.weights, bytes);
+    assert_memory_equal(with.slabs[1], f.saved.slabs[1], bytes);
+    assert_int_equal(vt_checkpoint_load(f.path, f.model, f.optim, &without), VT_OK);
+    assert_memory_equal(without.weights, f.saved.weights, bytes);
+    state_free(&with);
+    state_free(&without);
+    release(&f);
+}
+
 static void test_unwritable(void **unused)
 {
     (void)unused;
@@ -252,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_weights),
         cmocka_unit_test(test_other_model),      cmocka_unit_test(test_damage),
         cmocka_unit_test(test_not_a_checkpoint), cmocka_unit_test(test_unwritable),
+        cmocka_unit_test(test_averaged_weights),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, folder_make, folder_remove);
 }

@@ -164,6 +164,7 @@ static void test_refused(void **state)
         {"data.train=\"\"", VT_ERR_CONFIG, "expected a path or null, got \"\""},
         {"data.format=tar", VT_ERR_CONFIG, "data.format: expected \"auto\""},
         {"data.decode=draft", VT_ERR_CONFIG, "expected \"exact\" or \"fast\", got \"draft\""},
+        {"data.repeated_aug=0", VT_ERR_CONFIG, "data.repeated_aug: expected an integer from 1 to"},
         {"mix.cutmix_minmax=[0.5,0.5]", VT_ERR_CONFIG, "mix.cutmix_minmax"},
         {"mix.cutmix_minmax=[0.5,1.5]", VT_ERR_CONFIG, "mix.cutmix_minmax"},
         {"mix.cutmix_minmax=0.5", VT_ERR_CONFIG, "mix.cutmix_minmax"},
@@ -183,7 +184,7 @@ static void test_refused(void **state)
         {"train.precision=fp64", VT_ERR_CONFIG, "train.precision"},
         {"train.recompute=all", VT_ERR_CONFIG, "\"none\", \"gelu\" or \"block\""},
         {"train.freeze=[\"blocks.0\"]", VT_ERR_CONFIG, "train.freeze"},
-        {"train.ema_decay=0.9", VT_ERR_CONFIG, "train.ema_decay: expected 0 (in this version)"},
+        {"train.ema_decay=1", VT_ERR_CONFIG, "train.ema_decay: expected a number >= 0 and < 1"},
         {"train.resume=true", VT_ERR_CONFIG, "\"auto\", \"never\" or a path"},
         {"model.name=swin", VT_ERR_CONFIG, "model.name: expected \"vit\""},
         {"model.window_size=7", VT_ERR_CONFIG, "unknown key \"model.window_size\""},
@@ -304,9 +305,11 @@ static void test_difference(void **state)
         {"model.drop=0.5", "model.drop"},
         {"data.augment.flip=0", "data.augment.flip"},
         {"mix.cutmix_minmax=[0,1]", "mix.cutmix_minmax"},
+        {"data.repeated_aug=3", "data.repeated_aug"},
         {"label.rule=area", "label.rule"},
         {"optim.lr=1", "optim.lr"},
         {"train.batch_size=1", "train.batch_size"},
+        {"train.ema_decay=0.9", "train.ema_decay"},
     };
     static const char *const free_to_change[] = {
         "train.epochs=400",  "train.threads=1",    "data.workers=0",     "output=x",
@@ -317,6 +320,31 @@ static void test_difference(void **state)
         assert_string_equal(difference(text, fixed[i][0]), fixed[i][1]);
     for (int i = 0; i < COUNT(free_to_change); i++)
         assert_null(difference(text, free_to_change[i]));
+}
+
+// A run of a version that did not know a key goes on with the default, and with nothing else.
+static void test_difference_of_versions(void **state)
+{
+    (void)state;
+    static const char *const sets[] = {"data.repeated_aug=1", "data.repeated_aug=3"};
+    for (int i = 0; i < 2; i++) {
+        vt_config c;
+        load(&c, "{" SMALL "}}", &sets[i], 1);
+        char *text = resolved(&c), *key = strstr(text, "\"repeated_aug\"");
+        vt_json *now = vt_config_json(&c), *old = NULL;
+        assert_non_null(key);
+        memset(key, ' ', strcspn(key, ",") + 1);
+        assert_int_equal(vt_json_parse(&old, text, strlen(text), "old"), VT_OK);
+        const char *difference = vt_config_difference(old, now);
+        if (i == 0)
+            assert_null(difference);
+        else
+            assert_string_equal(difference, "data.repeated_aug");
+        vt_json_destroy(old);
+        vt_json_destroy(now);
+        free(text);
+        vt_config_free(&c);
+    }
 }
 
 // The configurations that come with the project.
@@ -335,6 +363,7 @@ static void test_configs(void **state)
         assert_string_equal(c[0].label_rule, "tl-align");
         assert_string_equal(c[1].label_rule, "area");
         assert_int_equal(c[0].train.batch_size * c[0].train.accumulate, 1024);
+        assert_int_equal(c[0].data.repeated_aug, 3);
         assert_string_not_equal(c[0].output, c[1].output);
         // Twins: the same but for the rule and the folder.
         for (int k = 0; k < 2; k++) {
@@ -397,12 +426,19 @@ static void test_no_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_preset),
-        cmocka_unit_test(test_paths),      cmocka_unit_test(test_augment),
-        cmocka_unit_test(test_refused),    cmocka_unit_test(test_refused_files),
-        cmocka_unit_test(test_grey),       cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_difference), cmocka_unit_test(test_configs),
-        cmocka_unit_test(test_reference),  cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_preset),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_augment),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused_files),
+        cmocka_unit_test(test_grey),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_difference_of_versions),
+        cmocka_unit_test(test_difference),
+        cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_no_file),
     };
     return cmocka_run_group_tests_name("config", tests, folder_make, folder_remove);
 }

@@ -71,9 +71,10 @@ static void open_model(deit *d, const char *path)
     ok(vt_st_open(&file, path));
     ok(vt_params_load(&d->model->params, d->weights, file, ""));
     vt_st_close(file);
-    ok(vt_evaluator_place(&d->evaluator, &d->arena, d->model, BATCH, true));
+    const vt_elem type = VT_REAL;
+    ok(vt_evaluator_place(&d->evaluator, &d->arena, d->model, BATCH, &type));
     ok(vt_arena_reserve(&d->arena));
-    ok(vt_evaluator_place(&d->evaluator, &d->arena, d->model, BATCH, true));
+    ok(vt_evaluator_place(&d->evaluator, &d->arena, d->model, BATCH, &type));
 }
 
 static void close_all(deit *d)

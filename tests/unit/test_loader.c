@@ -5,36 +5,49 @@
 
 #include "vitrain/base/log.h"
 
+#include <malloc.h>
+#include <math.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
-enum { COUNT = 53, SIDE = 8, BATCH = 6 };
+enum { COUNT = 53, MANY = 600, SIDE = 8, BATCH = 6 };
 
 static pthread_t main_thread;
 
 typedef struct made_up {
     bool bad[COUNT];
     vt_status status; // of bad ones
+    int huge;         // one of 80 megapixels; 0: none
+    atomic_int reads; // so far
 } made_up;
 
 static vt_status read_made_up(const vt_source *source, int64_t index, vt_image *image,
                               int64_t max_pixels)
 {
-    const made_up *m = source->state;
+    made_up *m = source->state;
     sigset_t blocked;
     pthread_sigmask(SIG_SETMASK, NULL, &blocked);
     if (!pthread_equal(pthread_self(), main_thread) && !sigismember(&blocked, SIGINT))
         return vt_fail(VT_ERR_MEMORY, "SIGINT would reach a worker");
     if (max_pixels != 1234) return vt_fail(VT_ERR_MEMORY, "max_pixels is not handed on");
-    if (m->bad[index]) return vt_fail(m->status, "%s[%d]: bad", source->path, (int)index);
+    m->reads++;
+    if (m->huge && index == m->huge) {
+        VT_TRY(vt_image_reserve(image, 10000, 8000, 1));
+        memset(image->pixels, 0, (size_t)10000 * 8000);
+        return VT_OK;
+    }
+    if (index < COUNT && m->bad[index])
+        return vt_fail(m->status, "%s[%d]: bad", source->path, (int)index);
     VT_TRY(vt_image_reserve(image, SIDE + (int)index % 3, SIDE, 1));
     memset(image->pixels, (int)index, (size_t)(image->width * image->height));
     image->pixels[0] = 255; // for flips to show
@@ -58,11 +71,11 @@ static const vt_source_ops made_up_ops = {
     .close = close_made_up,
 };
 
-static int32_t labels[COUNT];
+static int32_t labels[MANY];
 
 static vt_source made_up_source(made_up *m)
 {
-    for (int i = 0; i < COUNT; i++) labels[i] = 100 + i;
+    for (int i = 0; i < MANY; i++) labels[i] = 100 + i;
     static char path[] = "source";
     return (vt_source){
         .ops = &made_up_ops, .path = path, .count = COUNT, .labels = labels, .state = m};
@@ -159,11 +172,12 @@ static void test_training_epoch(void **state)
 }
 
 // Any number of workers and any first batch give the same bits; unreadable samples included.
-static void same_whatever(bool training, const made_up *m)
+static void same_whatever(bool training, int copies, const made_up *m)
 {
     made_up copy = *m;
     vt_source source = made_up_source(&copy);
     vt_loader_config config = config_of(training, 0);
+    config.copies = copies;
     vt_loader *loader = new_loader(&source, &config);
     epoch *expected[2] = {read_epoch(loader, 0, 0), read_epoch(loader, 3, 0)};
     vt_loader_destroy(loader);
@@ -194,11 +208,91 @@ static void test_same_whatever(void **state)
 {
     (void)state;
     made_up m = {.status = VT_ERR_FORMAT};
-    same_whatever(true, &m);
-    same_whatever(false, &m);
-    m.bad[0] = m.bad[17] = m.bad[30] = m.bad[52] = true;
-    same_whatever(true, &m);
-    same_whatever(false, &m);
+    for (int bad = 0; bad < 2; bad++) {
+        m.bad[0] = m.bad[17] = m.bad[30] = m.bad[52] = bad;
+        same_whatever(true, 1, &m);
+        same_whatever(true, 3, &m);
+        same_whatever(false, 1, &m);
+        same_whatever(false, 3, &m); // evaluation repeats nothing
+    }
+}
+
+// Repeated augmentation: the order without it, each entry three times, each time with other pixels.
+static void test_copies(void **state)
+{
+    (void)state;
+    made_up m = {0};
+    vt_source source = made_up_source(&m);
+    vt_loader_config config = config_of(true, 2);
+    vt_loader *once = new_loader(&source, &config);
+    config.copies = 3;
+    vt_loader *thrice = new_loader(&source, &config);
+    assert_int_equal(vt_loader_batches(thrice), COUNT / BATCH); // as many samples as without
+    assert_int_equal(vt_loader_distinct(once, 8), 48);
+    assert_int_equal(vt_loader_distinct(thrice, 8), 16);
+    assert_int_equal(vt_loader_distinct(thrice, 1), 2);
+    for (uint32_t number = 0; number < 3; number++) {
+        epoch *plain = read_epoch(once, number, 0), *e = read_epoch(thrice, number, 0);
+        int alike = 0;
+        assert_int_equal(e->count, 48);
+        for (int i = 0; i < e->count; i++) {
+            assert_int_equal(e->labels[i], plain->labels[i / 3]);
+            if (i % 3) alike += !memcmp(e->images[i], e->images[i - 1], sizeof e->images[0]);
+        }
+        // 25 crops x 2 mirrorings, all but a few of which can be told apart by where the mark is
+        assert_true(alike <= 8); // of 32
+        free(plain);
+        free(e);
+    }
+    vt_loader_destroy(once);
+    vt_loader_destroy(thrice);
+}
+
+// An epoch's length, and that it takes all images alike: over many epochs the number of times that
+// one is taken is binomial; with 600 images 5 deviations are passed by chance once in 3000 runs.
+static void test_copies_of_many(void **state)
+{
+    (void)state;
+    enum { EPOCHS = 60, BATCH_OF_MANY = 64 };
+    made_up m = {0};
+    vt_source source = made_up_source(&m);
+    source.count = MANY;
+    vt_loader_config config = config_of(true, 0);
+    config.copies = 3;
+    config.batch_size = BATCH_OF_MANY;
+    config.augment.height = config.augment.width = 1;
+    config.augment.pad = 0;
+    vt_loader *loader = new_loader(&source, &config);
+    assert_int_equal(vt_loader_batches(loader), 512 / BATCH_OF_MANY); // 600 / 256 x 256
+    assert_int_equal(vt_loader_distinct(loader, 8), 171);             // 170 x 3 and 2
+    int taken[MANY] = {0};
+    for (uint32_t number = 0; number < EPOCHS; number++) {
+        int32_t last = -1;
+        const vt_batch *batch;
+        vt_loader_start(loader, number, 0);
+        for (int i = 0; vt_loader_next(loader, &batch) == VT_OK && batch;)
+            for (int k = 0; k < batch->count; k++, i++) {
+                assert_true((batch->labels[k] == last) == (i % 3 != 0));
+                last = batch->labels[k];
+                if (i % 3 == 0) taken[last - 100]++;
+            }
+    }
+    const double p = 171.0 / MANY, mean = EPOCHS * p, deviation = sqrt(mean * (1 - p));
+    int total = 0;
+    for (int i = 0; i < MANY; i++) {
+        assert_true(fabs(taken[i] - mean) < 5 * deviation);
+        total += taken[i];
+    }
+    assert_int_equal(total, EPOCHS * 171);
+    vt_loader_destroy(loader);
+    source.count = 511;
+    loader = new_loader(&source, &config);
+    assert_int_equal(vt_loader_batches(loader), 256 / BATCH_OF_MANY);
+    vt_loader_destroy(loader);
+    source.count = 255;
+    loader = new_loader(&source, &config);
+    assert_int_equal(vt_loader_batches(loader), 255 / BATCH_OF_MANY);
+    vt_loader_destroy(loader);
 }
 
 static void test_evaluation_leaves_out(void **state)
@@ -310,6 +404,49 @@ static void test_errors_arrive(void **state)
     }
 }
 
+// Workers stop where the ring is full: whatever the epoch's length, no more is made than it holds.
+static void test_ahead_by_the_ring_only(void **state)
+{
+    (void)state;
+    made_up m = {0};
+    vt_source source = made_up_source(&m);
+    source.count = MANY;
+    vt_loader_config config = config_of(true, 4);
+    vt_loader *loader = new_loader(&source, &config);
+    const int slots = (int)(vt_loader_bytes(loader) / (SIDE * SIDE * sizeof(vt_real) + 4)) / BATCH;
+    assert_int_equal(slots, 4); // 3, and one for 8 samples of 4 workers
+    const vt_batch *batch;
+    vt_loader_start(loader, 0, 0);
+    for (int n = 0; n < 5; n++) {
+        assert_int_equal(vt_loader_next(loader, &batch), VT_OK);
+        const int most = (n + slots) * BATCH;
+        for (int wait = 0; wait < 2000 && m.reads < most; wait++) usleep(1000);
+        usleep(20000); // time to go too far
+        assert_int_equal(m.reads, most);
+    }
+    vt_loader_destroy(loader);
+}
+
+// A picture of 80 MB among small ones: its memory is not kept.
+static void test_huge_picture(void **state)
+{
+    (void)state;
+    made_up m = {.huge = 30};
+    vt_source source = made_up_source(&m);
+    for (int workers = 0; workers < 3; workers++) {
+        vt_loader_config config = config_of(false, workers);
+        vt_loader *loader = new_loader(&source, &config);
+        struct mallinfo2 before = mallinfo2();
+        epoch *e = read_epoch(loader, 0, 0);
+        struct mallinfo2 after = mallinfo2();
+        assert_int_equal(e->count, COUNT);
+        assert_int_equal(e->bad, 0);
+        assert_true(after.uordblks + after.hblkhd < before.uordblks + before.hblkhd + 4000000);
+        free(e);
+        vt_loader_destroy(loader);
+    }
+}
+
 static void test_start_and_stop_anywhere(void **state)
 {
     (void)state;
@@ -344,6 +481,11 @@ static void test_refusals(void **state)
     config.batch_size = COUNT;
     assert_int_equal(vt_loader_create(&loader, &source, &config), VT_OK);
     vt_loader_destroy(loader);
+    source.count = MANY;
+    config.copies = 3;
+    config.batch_size = 513; // an epoch has 512 samples
+    assert_int_equal(vt_loader_create(&loader, &source, &config), VT_ERR_DATA);
+    assert_non_null(strstr(vt_error_message(), "512 samples are fewer than a batch of 513"));
 }
 
 int main(void)
@@ -353,10 +495,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_training_epoch),
         cmocka_unit_test(test_same_whatever),
+        cmocka_unit_test(test_copies),
+        cmocka_unit_test(test_copies_of_many),
         cmocka_unit_test(test_evaluation_leaves_out),
         cmocka_unit_test(test_replacement),
         cmocka_unit_test(test_too_many_bad),
         cmocka_unit_test(test_errors_arrive),
+        cmocka_unit_test(test_ahead_by_the_ring_only),
+        cmocka_unit_test(test_huge_picture),
         cmocka_unit_test(test_start_and_stop_anywhere),
         cmocka_unit_test(test_refusals),
     };

@@ -32,7 +32,8 @@ static const vt_optim_config settings = {
     .betas = {0.9, 0.99}, .eps = 1e-8, .momentum = 0.9, .weight_decay = 0.05};
 
 // Three steps of lr 0.01 with the gradients below.
-static void run_three(const vt_optim_ops *ops, vt_real w[4], vt_real moments[2][4], double decay)
+static void run_three(const vt_optim_ops *ops, vt_real w[4], vt_real moments[2][4], double decay,
+                      const vt_optim_config *config)
 {
     static const double gradients[3][4] = {
         {0.1, -2.0, 0.003, 0.0}, {-0.4, 1.0, 0.001, 0.0}, {0.7, 0.5, -0.02, 1e-9}};
@@ -43,7 +44,7 @@ static void run_three(const vt_optim_ops *ops, vt_real w[4], vt_real moments[2][
     for (int step = 0; step < 3; step++) {
         vt_real g[4];
         for (int i = 0; i < 4; i++) g[i] = (vt_real)(4 * gradients[step][i]);
-        ops->update(w, g, slabs, 4, 0.01, decay, 0.25, step + 1, &settings);
+        ops->update(w, g, slabs, 4, 0.01, decay, 0.25, step + 1, config);
     }
 }
 
@@ -51,7 +52,7 @@ static void test_adamw(void **state)
 {
     (void)state;
     vt_real w[4], moments[2][4];
-    run_three(vt_optim_find("adamw"), w, moments, 0.05);
+    run_three(vt_optim_find("adamw"), w, moments, 0.05, &settings);
     static const double expected_w[4] = {0.49154144634755137, -1.234854392502905, 1.983526202701422,
                                          -0.00034876654328323337};
     static const double expected_m[4] = {0.0421, -0.022, -0.001667, 1e-10};
@@ -67,11 +68,28 @@ static void test_sgd(void **state)
 {
     (void)state;
     vt_real w[4], moments[2][4];
-    run_three(vt_optim_find("sgd"), w, moments, 0.05);
+    run_three(vt_optim_find("sgd"), w, moments, 0.05, &settings);
     static const double expected_w[4] = {0.4964879996875, -1.2163282448437502, 1.9944921617424998,
                                          -1e-11};
     static const double expected_buf[4] = {0.48876253124999991, -0.386956765625,
                                            0.25413532574999997, 1e-9};
+    for (int i = 0; i < 4; i++) {
+        assert_near(w[i], expected_w[i]);
+        assert_near(moments[0][i], expected_buf[i]);
+    }
+}
+
+static void test_nesterov(void **state)
+{
+    (void)state;
+    vt_real w[4], moments[2][4];
+    vt_optim_config config = settings;
+    config.nesterov = true;
+    run_three(vt_optim_find("sgd"), w, moments, 0.05, &config);
+    static const double expected_w[4] = {0.4920884153565625, -1.2128786158832812,
+                                         1.9922078547538076, -1.9e-11};
+    static const double expected_buf[4] = {0.4888301128124999, -0.38570936140624995,
+                                           0.25400651295750004, 1e-09};
     for (int i = 0; i < 4; i++) {
         assert_near(w[i], expected_w[i]);
         assert_near(moments[0][i], expected_buf[i]);
@@ -193,9 +211,13 @@ static void test_clip_scale(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_adamw),      cmocka_unit_test(test_sgd),
-        cmocka_unit_test(test_find),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_grad_norm),  cmocka_unit_test(test_step_covers_table),
+        cmocka_unit_test(test_adamw),
+        cmocka_unit_test(test_sgd),
+        cmocka_unit_test(test_nesterov),
+        cmocka_unit_test(test_find),
+        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_grad_norm),
+        cmocka_unit_test(test_step_covers_table),
         cmocka_unit_test(test_clip_scale),
     };
     return cmocka_run_group_tests_name("optim", tests, NULL, NULL);

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -78,6 +80,45 @@ static void test_exact(void **state)
     assert_rate(vt_schedule_lr(&config, 0, 10), 1e-3);
 }
 
+// Rates of whole runs (scripts/golden_schedule.py). deit: an epoch's first and last step.
+static void check_case(FILE *file, const char *compat, const double numbers[5], int64_t steps)
+{
+    vt_config config = recipe(strcmp(compat, "deit") == 0 ? VT_SCHEDULE_DEIT : VT_SCHEDULE_EXACT);
+    config.train.epochs = (int)numbers[0];
+    config.schedule.warmup_epochs = numbers[1];
+    config.optim.lr = numbers[2];
+    config.optim.lr_base_batch = 0;
+    config.schedule.warmup_lr = numbers[3];
+    config.schedule.min_lr = numbers[4];
+    const int64_t all = config.train.epochs * steps;
+    const int64_t stride = config.schedule.compat == VT_SCHEDULE_DEIT ? steps : 1;
+    for (int64_t step = 0; step < all; step += stride) {
+        double expected;
+        assert_int_equal(fscanf(file, "%lf", &expected), 1);
+        assert_rate(vt_schedule_lr(&config, step, steps), expected);
+        assert_rate(vt_schedule_lr(&config, step + stride - 1, steps), expected);
+    }
+}
+
+static void test_whole_runs(void **state)
+{
+    (void)state;
+    FILE *file = fopen("tests/golden/schedule.txt", "r");
+    assert_non_null(file);
+    int cases = 0;
+    char compat[8];
+    double n[5];
+    long long steps;
+    while (fscanf(file, " case %7s %lf %lf %lf %lf %lf %lld", compat, &n[0], &n[1], &n[2], &n[3],
+                  &n[4], &steps) == 7) {
+        check_case(file, compat, n, steps);
+        cases++;
+    }
+    assert_true(feof(file));
+    assert_int_equal(cases, 12);
+    fclose(file);
+}
+
 static void test_constant(void **state)
 {
     (void)state;
@@ -92,9 +133,8 @@ static void test_constant(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_peak),
-        cmocka_unit_test(test_deit),
-        cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_peak),     cmocka_unit_test(test_deit),
+        cmocka_unit_test(test_exact),    cmocka_unit_test(test_whole_runs),
         cmocka_unit_test(test_constant),
     };
     return cmocka_run_group_tests_name("schedule", tests, NULL, NULL);

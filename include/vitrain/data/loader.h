@@ -12,6 +12,12 @@ typedef struct vt_loader_config {
     int batch_size;
     int workers;   // 0: the samples are made in the thread that asks
     bool training; // shuffled, augmented, last partial batch dropped; else in order, whole
+    // Training: how often a sample is repeated, each time augmented anew; 0 or 1: once. Repeated
+    // augmentation is DeiT's (samplers.py, RASampler) on one rank: each entry of the shuffled order
+    // stands there `copies` times in a row, and of that the epoch takes as many as the source has
+    // samples, rounded down to a multiple of 256 (not rounded where that would be 0). So it sees
+    // about one in `copies` of them.
+    int copies;
     uint64_t seed;
     int64_t max_pixels; // larger pictures count as unreadable
     double max_bad;     // share of an epoch's samples that may be unreadable
@@ -26,14 +32,18 @@ typedef struct vt_batch {
 
 typedef struct vt_loader vt_loader;
 
-// The source must outlive the loader. VT_ERR_MEMORY, VT_ERR_DATA (a training source smaller than a
+// The source must outlive the loader. VT_ERR_MEMORY, VT_ERR_DATA (a training epoch smaller than a
 // batch).
 vt_status vt_loader_create(vt_loader **out, const vt_source *source,
                            const vt_loader_config *config);
 void vt_loader_destroy(vt_loader *loader); // takes NULL; stops the workers
 
 int64_t vt_loader_batches(const vt_loader *loader); // batches an epoch
-size_t vt_loader_bytes(const vt_loader *loader);    // memory of the prefetched batches
+// Training: how many different samples the first `batches` batches of an epoch are made of.
+int64_t vt_loader_distinct(const vt_loader *loader, int64_t batches);
+// Memory of the prefetched batches. Besides it a worker has the picture that it works on: as large
+// as max_pixels allows, but no more than 64 MiB is kept for the next one.
+size_t vt_loader_bytes(const vt_loader *loader);
 
 // Begins (or begins anew) at batch `first` of an epoch. Evaluation ignores `epoch`.
 void vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first);

@@ -1,5 +1,6 @@
 // A run's state on disk: last.safetensors holds the weights under timm's names, the optimizer's
-// moments under "optim.NAME.", and in its metadata where the run stands; it is written atomically.
+// moments under "optim.NAME.", averaged weights under "ema.", and in its metadata where the run
+// stands; it is written atomically.
 #ifndef VITRAIN_TRAIN_CHECKPOINT_H
 #define VITRAIN_TRAIN_CHECKPOINT_H
 
@@ -20,6 +21,7 @@ typedef struct vt_progress {
 typedef struct vt_state {
     vt_real *weights, *grads;
     vt_real *slabs[2]; // moments; the optimizer's n_slabs of them
+    vt_real *ema;      // averaged weights; NULL: none are kept
     vt_progress progress;
 } vt_state;
 

@@ -14,6 +14,7 @@ typedef struct vt_data_config {
     char *format;      // "auto" or a source's name
     char *class_map;   // absolute; NULL: none
     int workers;
+    int repeated_aug; // copies of each training sample; 1: off
     // channels, height and width follow the model; mean and std beyond what was given are NAN
     vt_augment_config augment;
     int64_t max_pixels;
@@ -25,6 +26,7 @@ typedef struct vt_optim_config {
     double lr;
     double lr_base_batch; // 0: null, lr is not scaled
     double betas[2], eps, momentum, weight_decay;
+    bool nesterov;
     double clip_norm; // 0: null, no clipping
 } vt_optim_config;
 
@@ -42,6 +44,7 @@ typedef struct vt_train_config {
     int epochs, batch_size, accumulate;
     vt_precision precision; // auto until vt_precision_settle
     vt_recompute recompute;
+    double ema_decay; // 0: no averaged weights
     uint64_t seed;
     int threads;   // 0: all
     char *init;    // weights to start from, absolute; NULL: none
@@ -90,7 +93,8 @@ char *vt_config_input_text(const vt_config *config);
 
 // The first key whose resolved value differs between two configurations (vt_config_json) although a
 // resumed run may not change it, or NULL: model, data (but workers and max_bad), mix, label, optim, and
-// train.batch_size, accumulate and seed, which say what a batch is.
+// train.batch_size, accumulate and seed, which say what a batch is, and train.ema_decay. A key that
+// one of them lacks (of an older version) has its default.
 const char *vt_config_difference(const vt_json *a, const vt_json *b);
 
 // The table as Markdown rows (README) and as text (--help): malloc'd; NULL when out of memory.

@@ -9,7 +9,7 @@
 
 // What a run takes, before it is taken.
 typedef struct vt_memory_plan {
-    size_t parameters;  // weights, gradients, moments
+    size_t parameters;  // weights, gradients, moments, averaged weights
     size_t activations; // of a micro-batch, and all work memory
     size_t batches;     // prefetched
 } vt_memory_plan;
@@ -27,6 +27,7 @@ typedef struct vt_train_options {
 typedef struct vt_train_result {
     double train_loss;   // mean of the last epoch
     vt_eval_result eval; // of the last epoch; n = 0 without validation data
+    vt_eval_result ema;  // likewise, of the averaged weights; n = 0 without them
     bool was_finished;   // nothing was left to do
     // dry run only
     vt_memory_plan memory;
