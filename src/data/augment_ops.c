@@ -16,9 +16,9 @@
 #include <string.h>
 
 const char *const vt_image_op_names[VT_IMAGE_OPS] = {
-    "AutoContrast", "Equalize", "Invert",     "Rotate",    "Posterize",
-    "Solarize",     "SolarizeAdd", "Color",   "Contrast",  "Brightness",
-    "Sharpness",    "ShearX",   "ShearY",     "TranslateX", "TranslateY",
+    "AutoContrast", "Equalize",    "Invert", "Rotate",     "Posterize",
+    "Solarize",     "SolarizeAdd", "Color",  "Contrast",   "Brightness",
+    "Sharpness",    "ShearX",      "ShearY", "TranslateX", "TranslateY",
 };
 
 static size_t pixels_of(const vt_image *image)

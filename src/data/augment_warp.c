@@ -3,11 +3,12 @@
 // row, then down, the result cut off and clipped. The order of the operations is part of it.
 //
 // Taps beyond the border read the nearest pixel. So the source is copied with a border of two pixels
-// of its outermost ones, in four bytes a pixel: the taps of a row are 16 bytes wherever they lie,
-// and a pixel's channels are the lanes of one vector.
+// of its outermost ones, in four bytes a pixel. The result is made in runs of RUN pixels of a row:
+// the taps are gathered, tap by tap, and then everything is a plain loop over lanes (pixels times
+// four bytes) that the compiler vectorizes.
 //
-// A coefficient 0 of the cubic in exact places is exact too: where all source rows are whole (shear
-// and translation along x) only the row itself counts, and likewise for columns.
+// A polynomial in 0 is its first coefficient, exactly: where all source rows are whole (shear and
+// translation along x) only the row itself counts, and likewise for columns.
 #include "vitrain/data/augment_ops.h"
 
 #include <assert.h>
@@ -15,11 +16,27 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { BORDER = 2, PIXEL = 4 };
+enum { BORDER = 2, PIXEL = 4, RUN = 64, LANES = RUN * PIXEL, TAPS = 4 };
 
-typedef unsigned char quad_bytes __attribute__((vector_size(PIXEL)));
-typedef int32_t quad_ints __attribute__((vector_size(PIXEL * sizeof(int32_t))));
-typedef double quad __attribute__((vector_size(PIXEL * sizeof(double))));
+typedef struct warp {
+    const vt_image *from, *padded;
+    const double *m;
+    vt_filter filter;
+    bool across, down; // whether places may lie between columns, between rows
+} warp;
+
+// A part of a row of the result.
+typedef struct run {
+    int count;                       // pixels
+    bool inside[RUN];                // whether the place lies in the source
+    const unsigned char *at[RUN];    // its pixel in the padded copy, or else any
+    double tx[LANES], ty[LANES];     // distance from it, 0 to 1, for each lane of the pixel
+    unsigned char taps[TAPS][LANES]; // of one source row
+    double rows[TAPS][LANES];        // interpolated along the row
+    unsigned char result[LANES];
+} run;
+
+// ---- the padded copy ----
 
 static void put_pixel(unsigned char *to, const unsigned char *pixel, int channels)
 {
@@ -43,124 +60,160 @@ static vt_status pad(vt_image *padded, const vt_image *from)
     VT_TRY(vt_image_reserve(padded, from->width + 2 * BORDER, from->height + 2 * BORDER, PIXEL));
     const size_t stride = (size_t)padded->width * PIXEL;
     const size_t from_stride = (size_t)from->width * (size_t)from->channels;
-    unsigned char *first = padded->pixels + BORDER * stride;
-    for (int y = 0; y < from->height; y++)
-        pad_row(first + (size_t)y * stride, from->pixels + (size_t)y * from_stride, from->width,
-                from->channels);
-    const unsigned char *last = first + (size_t)(from->height - 1) * stride;
-    for (size_t i = 1; i <= BORDER; i++) {
-        memcpy(first - i * stride, first, stride);
-        memcpy(padded->pixels + (size_t)(from->height + BORDER - 1 + (int)i) * stride, last, stride);
+    unsigned char *first = padded->pixels + BORDER * stride, *to = first;
+    for (int y = 0; y < from->height; y++, to += stride)
+        pad_row(to, from->pixels + (size_t)y * from_stride, from->width, from->channels);
+    for (size_t i = 0; i < BORDER; i++) {
+        memcpy(padded->pixels + i * stride, first, stride);
+        memcpy(to + i * stride, to - stride, stride);
     }
     return VT_OK;
 }
 
-static inline quad read_pixel(const unsigned char *p)
-{
-    quad_bytes bytes;
-    memcpy(&bytes, p, sizeof bytes);
-    return __builtin_convertvector(__builtin_convertvector(bytes, quad_ints), quad);
-}
+// ---- one run ----
 
-// Pillow's BICUBIC and BILINEAR.
-static inline quad cubic(quad a, quad b, quad c, quad d, double t)
+// Whether any of it lies in the source.
+static bool place(run *r, const warp *w, int x, int y)
 {
-    quad p2 = c - a, p3 = 2 * (a - b) + c - d, p4 = b - a - c + d;
-    return b + t * (p2 + t * (p3 + t * p4));
-}
-
-static inline quad linear(quad a, quad b, double t)
-{
-    return a + (b - a) * t;
-}
-
-// Along a row. p: the pixel that t is measured from.
-static inline quad along(const unsigned char *p, double t, vt_filter filter)
-{
-    if (filter == VT_FILTER_BILINEAR) return linear(read_pixel(p), read_pixel(p + PIXEL), t);
-    return cubic(read_pixel(p - PIXEL), read_pixel(p), read_pixel(p + PIXEL),
-                 read_pixel(p + 2 * PIXEL), t);
-}
-
-typedef struct warp {
-    const vt_image *from, *padded;
-    const double *m;
-    const unsigned char *fill;
-} warp;
-
-// The value at (x, y), where pixels' centres are whole numbers. across, down: whether x, y may be
-// anything else than whole.
-static inline __attribute__((always_inline)) quad sample(const vt_image *padded, double x, double y,
-                                                         vt_filter filter, bool across, bool down)
-{
-    const int column = x < 0 ? (int)floor(x) : (int)x, row = y < 0 ? (int)floor(y) : (int)y;
-    const double tx = x - column, ty = y - row;
-    const ptrdiff_t stride = (ptrdiff_t)padded->width * PIXEL;
-    const unsigned char *p =
-        padded->pixels + (row + BORDER) * stride + (ptrdiff_t)(column + BORDER) * PIXEL;
-    if (!down) return along(p, tx, filter);
-    quad value[4];
-    const int first = filter == VT_FILTER_BILINEAR ? 1 : 0, last = first ? 2 : 3;
-    for (int i = first; i <= last; i++) {
-        const unsigned char *q = p + (i - 1) * stride;
-        value[i] = across ? along(q, tx, filter) : read_pixel(q);
-    }
-    if (filter == VT_FILTER_BILINEAR) return linear(value[1], value[2], ty);
-    return cubic(value[0], value[1], value[2], value[3], ty);
-}
-
-static inline __attribute__((always_inline)) void
-warp_row(unsigned char *out, const warp *w, int y, int channels, vt_filter filter, bool across,
-         bool down)
-{
-    const double *m = w->m, at_y = y + 0.5, width = w->from->width, height = w->from->height;
-    for (int x = 0; x < w->from->width; x++, out += channels) {
-        const double at_x = x + 0.5;
+    const double *m = w->m, width = w->from->width, height = w->from->height, at_y = y + 0.5;
+    const size_t stride = (size_t)w->padded->width * PIXEL;
+    bool any = false;
+    for (int i = 0; i < r->count; i++) {
+        const double at_x = x + i + 0.5;
         const double from_x = m[0] * at_x + m[1] * at_y + m[2];
         const double from_y = m[3] * at_x + m[4] * at_y + m[5];
-        if (!(from_x >= 0 && from_x < width && from_y >= 0 && from_y < height)) {
-            for (int c = 0; c < channels; c++) out[c] = w->fill[c];
-            continue;
+        const bool inside = from_x >= 0 && from_x < width && from_y >= 0 && from_y < height;
+        const double px = inside ? from_x - 0.5 : 0, py = inside ? from_y - 0.5 : 0;
+        const double column = floor(px), row = floor(py);
+        r->inside[i] = inside;
+        r->at[i] = w->padded->pixels + (size_t)((int)row + BORDER) * stride +
+                   (size_t)((int)column + BORDER) * PIXEL;
+        any = any || inside;
+        for (int c = 0; c < PIXEL; c++) {
+            r->tx[i * PIXEL + c] = px - column;
+            r->ty[i * PIXEL + c] = py - row;
         }
-        quad value = sample(w->padded, from_x - 0.5, from_y - 0.5, filter, across, down);
-        quad_ints level = __builtin_convertvector(value, quad_ints);
-        level &= ~(level >> 31);                // negative: 0
-        level = (level | (level > 255)) & 0xFF; // a true comparison is -1
-        quad_bytes bytes = __builtin_convertvector(level, quad_bytes);
-        for (int c = 0; c < channels; c++) out[c] = bytes[c];
+    }
+    return any;
+}
+
+// taps[k] = the pixel k - 1 places to the right of each place, `offset` bytes further on.
+static void gather(run *r, ptrdiff_t offset, int first, int last)
+{
+    for (int i = 0; i < r->count; i++) {
+        const unsigned char *p = r->at[i] + offset;
+        for (int k = first; k <= last; k++)
+            memcpy(r->taps[k] + i * PIXEL, p + (k - 1) * PIXEL, PIXEL);
     }
 }
 
-static inline __attribute__((always_inline)) void
-warp_rows(vt_image *to, const warp *w, int channels, vt_filter filter)
+// Pillow's BICUBIC and BILINEAR; along a row, where the taps are whole numbers, and down.
+static void cubic_across(double *restrict out, const unsigned char taps[TAPS][LANES],
+                         const double *restrict t, int lanes)
 {
-    const double *m = w->m;
-    const bool across = !(m[0] == 1 && m[1] == 0 && m[2] == 0);
-    const bool down = !(m[3] == 0 && m[4] == 1 && m[5] == 0);
-    unsigned char *out = to->pixels;
-    const size_t stride = (size_t)to->width * (size_t)channels;
-    for (int y = 0; y < to->height; y++, out += stride) {
-        if (!down)
-            warp_row(out, w, y, channels, filter, true, false);
-        else if (!across)
-            warp_row(out, w, y, channels, filter, false, true);
-        else
-            warp_row(out, w, y, channels, filter, true, true);
+    for (int l = 0; l < lanes; l++) {
+        int a = taps[0][l], b = taps[1][l], c = taps[2][l], d = taps[3][l];
+        int p2 = c - a, p3 = 2 * (a - b) + c - d, p4 = b - a - c + d;
+        out[l] = b + t[l] * (p2 + t[l] * (p3 + t[l] * p4));
     }
 }
+
+static void linear_across(double *restrict out, const unsigned char taps[TAPS][LANES],
+                          const double *restrict t, int lanes)
+{
+    for (int l = 0; l < lanes; l++) out[l] = taps[1][l] + (taps[2][l] - taps[1][l]) * t[l];
+}
+
+static void whole_across(double *restrict out, const unsigned char *restrict tap, int lanes)
+{
+    for (int l = 0; l < lanes; l++) out[l] = tap[l];
+}
+
+static inline unsigned char cut(double v)
+{
+    int level = (int)v;
+    return (unsigned char)(level < 0 ? 0 : level > 255 ? 255 : level);
+}
+
+static void cubic_down(unsigned char *restrict out, const double rows[TAPS][LANES],
+                       const double *restrict t, int lanes)
+{
+    for (int l = 0; l < lanes; l++) {
+        double a = rows[0][l], b = rows[1][l], c = rows[2][l], d = rows[3][l];
+        double p2 = c - a, p3 = 2 * (a - b) + c - d, p4 = b - a - c + d;
+        out[l] = cut(b + t[l] * (p2 + t[l] * (p3 + t[l] * p4)));
+    }
+}
+
+static void linear_down(unsigned char *restrict out, const double rows[TAPS][LANES],
+                        const double *restrict t, int lanes)
+{
+    for (int l = 0; l < lanes; l++) out[l] = cut(rows[1][l] + (rows[2][l] - rows[1][l]) * t[l]);
+}
+
+static void whole_down(unsigned char *restrict out, const double *restrict row, int lanes)
+{
+    for (int l = 0; l < lanes; l++) out[l] = cut(row[l]);
+}
+
+static void interpolate(run *r, const warp *w)
+{
+    const bool cubic = w->filter == VT_FILTER_BICUBIC;
+    const int first = cubic ? 0 : 1, last = cubic ? 3 : 2, lanes = r->count * PIXEL;
+    const ptrdiff_t stride = (ptrdiff_t)w->padded->width * PIXEL;
+    for (int i = w->down ? first : 1; i <= (w->down ? last : 1); i++) {
+        const ptrdiff_t offset = (i - 1) * stride;
+        if (!w->across) {
+            gather(r, offset, 1, 1);
+            whole_across(r->rows[i], r->taps[1], lanes);
+        } else if (cubic) {
+            gather(r, offset, 0, 3);
+            cubic_across(r->rows[i], r->taps, r->tx, lanes);
+        } else {
+            gather(r, offset, 1, 2);
+            linear_across(r->rows[i], r->taps, r->tx, lanes);
+        }
+    }
+    if (!w->down)
+        whole_down(r->result, r->rows[1], lanes);
+    else if (cubic)
+        cubic_down(r->result, r->rows, r->ty, lanes);
+    else
+        linear_down(r->result, r->rows, r->ty, lanes);
+}
+
+static void put_run(unsigned char *out, const run *r, const unsigned char *fill, int channels)
+{
+    for (int i = 0; i < r->count; i++, out += channels) {
+        const unsigned char *pixel = r->inside[i] ? r->result + i * PIXEL : fill;
+        for (int c = 0; c < channels; c++) out[c] = pixel[c];
+    }
+}
+
+// ---- all of it ----
 
 vt_status vt_image_warp(vt_image *to, const vt_image *from, const double matrix[6],
                         vt_filter filter, const unsigned char *fill, vt_image *padded)
 {
     assert(to != from && (from->channels == 1 || from->channels == 3));
+    const double *m = matrix;
+    const warp w = {.from = from,
+                    .padded = padded,
+                    .m = m,
+                    .filter = filter,
+                    .across = !(m[0] == 1 && m[1] == 0 && m[2] == 0),
+                    .down = !(m[3] == 0 && m[4] == 1 && m[5] == 0)};
     VT_TRY(pad(padded, from));
     VT_TRY(vt_image_reserve(to, from->width, from->height, from->channels));
-    const warp w = {.from = from, .padded = padded, .m = matrix, .fill = fill};
-    if (from->channels == 3 && filter == VT_FILTER_BICUBIC)
-        warp_rows(to, &w, 3, VT_FILTER_BICUBIC);
-    else if (from->channels == 3)
-        warp_rows(to, &w, 3, VT_FILTER_BILINEAR);
-    else
-        warp_rows(to, &w, 1, filter);
+    run r;
+    unsigned char *out = to->pixels;
+    for (int y = 0; y < to->height; y++) {
+        for (int x = 0; x < to->width; x += RUN) {
+            r.count = to->width - x < RUN ? to->width - x : RUN;
+            if (place(&r, &w, x, y)) interpolate(&r, &w);
+            put_run(out, &r, fill, to->channels);
+            out += r.count * to->channels;
+        }
+    }
     return VT_OK;
 }
