@@ -1,7 +1,8 @@
 // Training and evaluation transforms. Sampling and rounding are those of torchvision.transforms
 // (RandomResizedCrop, RandomCrop(padding), Resize(int), CenterCrop, ToTensor, Normalize on PIL
-// images) and timm 0.4.12 (RandomResizedCropAndInterpolation, transforms_imagenet_eval); Python's
-// round() is half to even, which is rint(). Numbers are drawn in a fixed order: crop, then flip.
+// images) and timm 0.4.12 (RandomResizedCropAndInterpolation, transforms_imagenet_train and _eval);
+// Python's round() is half to even, which is rint(). Numbers are drawn in a fixed order: crop, its
+// filter, flip, RandAugment or colour jitter, erasing.
 #include "vitrain/data/augment.h"
 
 #include <limits.h>
@@ -13,7 +14,9 @@ void vt_augment_scratch_free(vt_augment_scratch *scratch)
 {
     vt_image_free(&scratch->region);
     vt_image_free(&scratch->resized);
+    vt_image_free(&scratch->framed);
     vt_resample_free(&scratch->resample);
+    vt_op_scratch_free(&scratch->ops);
 }
 
 void vt_random_resized_crop(int box[4], int width, int height, const double scale[2],
@@ -39,12 +42,6 @@ void vt_random_resized_crop(int box[4], int width, int height, const double scal
     box[0] = (width - box[2]) / 2, box[1] = (height - box[3]) / 2;
 }
 
-// Pillow's convert("L"): ITU-R 601-2 luma in 16-bit fixed point.
-static unsigned char luma(const unsigned char *rgb)
-{
-    return (unsigned char)((19595 * rgb[0] + 38470 * rgb[1] + 7471 * rgb[2] + 0x8000) >> 16);
-}
-
 // *view: the picture's part box (left, top, width, height), grey if the input is; the picture
 // itself where that is the same.
 static vt_status take_region(const vt_image **view, const vt_image *image, const int box[4],
@@ -63,7 +60,7 @@ static vt_status take_region(const vt_image **view, const vt_image *image, const
         if (!to_grey)
             memcpy(to, from, to_stride);
         else
-            for (int x = 0; x < box[2]; x++) to[x] = luma(from + (size_t)x * from_pixel);
+            for (int x = 0; x < box[2]; x++) to[x] = vt_luma(from + (size_t)x * from_pixel);
     }
     *view = region;
     return VT_OK;
@@ -91,10 +88,60 @@ static void write_input(vt_real *out, const vt_image *image, const vt_augment_co
     }
 }
 
+// What write_input shows, as a picture of its own: config's size and channels.
+static vt_status frame(vt_image *framed, const vt_image *image, const vt_augment_config *config,
+                       int left, int top, bool flip)
+{
+    const int width = config->width, step = image->channels, channels = config->channels;
+    VT_TRY(vt_image_reserve(framed, width, config->height, channels));
+    unsigned char *out = framed->pixels;
+    for (int y = 0; y < config->height; y++) {
+        const int from_y = top + y;
+        const bool inside = from_y >= 0 && from_y < image->height;
+        const unsigned char *row = image->pixels;
+        if (inside) row += (size_t)from_y * (size_t)image->width * (size_t)step;
+        for (int x = 0; x < width; x++, out += channels) {
+            const int from_x = left + (flip ? width - 1 - x : x);
+            const bool black = !inside || from_x < 0 || from_x >= image->width;
+            const unsigned char *pixel = row + (size_t)(black ? 0 : from_x) * (size_t)step;
+            for (int c = 0; c < channels; c++) out[c] = black ? 0 : pixel[step == 1 ? 0 : c];
+        }
+    }
+    return VT_OK;
+}
+
+static void train_filters(vt_filter filters[2], const vt_augment_config *config)
+{
+    switch (config->interpolation) {
+    case VT_TRAIN_FILTER_SAME: filters[0] = filters[1] = config->filter; break;
+    case VT_TRAIN_FILTER_BILINEAR: filters[0] = filters[1] = VT_FILTER_BILINEAR; break;
+    case VT_TRAIN_FILTER_BICUBIC: filters[0] = filters[1] = VT_FILTER_BICUBIC; break;
+    default: filters[0] = VT_FILTER_BILINEAR, filters[1] = VT_FILTER_BICUBIC; break;
+    }
+}
+
+// What moved pixels leave behind: the mean colour, as timm rounds it.
+static void fill_colour(unsigned char fill[3], const vt_augment_config *config)
+{
+    for (int c = 0; c < config->channels; c++)
+        fill[c] = (unsigned char)fmin(fmax(rint(255 * config->mean[c]), 0), 255);
+}
+
+static vt_status apply_calls(vt_image *image, const vt_op_call *calls, int n,
+                             const vt_augment_config *config, vt_op_scratch *scratch)
+{
+    unsigned char fill[3];
+    fill_colour(fill, config);
+    for (int i = 0; i < n; i++) VT_TRY(vt_image_apply(image, &calls[i], fill, scratch));
+    return VT_OK;
+}
+
 vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment_config *config,
                            vt_rng *rng, vt_augment_scratch *scratch)
 {
     int box[4] = {0, 0, image->width, image->height};
+    vt_filter filters[2];
+    train_filters(filters, config);
     if (config->crop == VT_CROP_RRC)
         vt_random_resized_crop(box, image->width, image->height, config->scale, config->ratio, rng);
     const vt_image *view;
@@ -102,7 +149,7 @@ vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment
     if (view->width != config->width || view->height != config->height) {
         const double whole[4] = {0, 0, view->width, view->height};
         VT_TRY(vt_resample(&scratch->resized, view, whole, config->width, config->height, NULL,
-                           config->filter, &scratch->resample));
+                           vt_filter_draw(filters, rng), &scratch->resample));
         view = &scratch->resized;
     }
     int left = 0, top = 0;
@@ -111,7 +158,19 @@ vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment
         left = (int)vt_rng_below(rng, 2 * (uint32_t)config->pad + 1) - config->pad;
     }
     bool flip = vt_rng_uniform(rng) < config->flip;
-    write_input(out, view, config, left, top, flip);
+
+    vt_op_call calls[VT_MOST_OP_CALLS];
+    int n = config->aa.policy[0] ? vt_rand_augment_draw(calls, &config->aa, filters, rng)
+                                 : vt_color_jitter_draw(calls, config->color_jitter, rng);
+    if (n > 0) {
+        VT_TRY(frame(&scratch->framed, view, config, left, top, flip));
+        VT_TRY(apply_calls(&scratch->framed, calls, n, config, &scratch->ops));
+        write_input(out, &scratch->framed, config, 0, 0, false);
+    } else {
+        write_input(out, view, config, left, top, flip);
+    }
+    if (config->erase.probability > 0)
+        vt_erase(out, config->channels, config->height, config->width, &config->erase, rng);
     return VT_OK;
 }
 

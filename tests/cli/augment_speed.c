@@ -13,17 +13,18 @@ enum { SIDE = 224, CALLS = 50 };
 
 // At magnitude 9, as scripts/bench_augment.py has them.
 static const double arguments[VT_IMAGE_OPS] = {
-    [VT_OP_ROTATE] = 27,          [VT_OP_POSTERIZE] = 1,        [VT_OP_SOLARIZE] = 26,
-    [VT_OP_SOLARIZE_ADD] = 99,    [VT_OP_COLOR] = 1.81,         [VT_OP_CONTRAST] = 1.81,
-    [VT_OP_BRIGHTNESS] = 1.81,    [VT_OP_SHARPNESS] = 1.81,     [VT_OP_SHEAR_X] = 0.27,
-    [VT_OP_SHEAR_Y] = 0.27,       [VT_OP_TRANSLATE_X] = 0.405,  [VT_OP_TRANSLATE_Y] = 0.405,
+    [VT_OP_ROTATE] = 27,       [VT_OP_POSTERIZE] = 1,       [VT_OP_SOLARIZE] = 26,
+    [VT_OP_SOLARIZE_ADD] = 99, [VT_OP_COLOR] = 1.81,        [VT_OP_CONTRAST] = 1.81,
+    [VT_OP_BRIGHTNESS] = 1.81, [VT_OP_SHARPNESS] = 1.81,    [VT_OP_SHEAR_X] = 0.27,
+    [VT_OP_SHEAR_Y] = 0.27,    [VT_OP_TRANSLATE_X] = 0.405, [VT_OP_TRANSLATE_Y] = 0.405,
 };
 
 static void fill_picture(vt_image *image)
 {
     for (int i = 0; i < SIDE * SIDE * 3; i++) {
         int x = i / 3 % SIDE, y = i / 3 / SIDE;
-        image->pixels[i] = (unsigned char)(30 + (x * 3 + y * 5 + i % 3 * 40) / 8 % 180 + i * 7919 % 11);
+        image->pixels[i] =
+            (unsigned char)(30 + (x * 3 + y * 5 + i % 3 * 40) / 8 % 180 + i * 7919 % 11);
     }
 }
 
