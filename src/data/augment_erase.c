@@ -38,8 +38,7 @@ void vt_erase(vt_real *input, int channels, int height, int width, const vt_eras
               vt_rng *rng)
 {
     if (vt_rng_uniform(rng) >= config->probability) return;
-    const int count =
-        config->count > 1 ? 1 + (int)vt_rng_below(rng, (uint32_t)config->count) : 1;
+    const int count = config->count > 1 ? 1 + (int)vt_rng_below(rng, (uint32_t)config->count) : 1;
     for (int i = 0; i < count; i++) {
         int box[4];
         if (!vt_erase_box(box, height, width, count, config, rng)) continue;

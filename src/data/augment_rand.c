@@ -11,11 +11,11 @@
 
 // timm's weights number 0: relative probabilities, in the operations' order.
 static const double weights[VT_IMAGE_OPS] = {
-    [VT_OP_ROTATE] = 0.3,         [VT_OP_SHEAR_X] = 0.2,       [VT_OP_SHEAR_Y] = 0.2,
-    [VT_OP_TRANSLATE_X] = 0.1,    [VT_OP_TRANSLATE_Y] = 0.1,   [VT_OP_COLOR] = 0.025,
+    [VT_OP_ROTATE] = 0.3,         [VT_OP_SHEAR_X] = 0.2,         [VT_OP_SHEAR_Y] = 0.2,
+    [VT_OP_TRANSLATE_X] = 0.1,    [VT_OP_TRANSLATE_Y] = 0.1,     [VT_OP_COLOR] = 0.025,
     [VT_OP_SHARPNESS] = 0.025,    [VT_OP_AUTO_CONTRAST] = 0.025, [VT_OP_SOLARIZE] = 0.005,
-    [VT_OP_SOLARIZE_ADD] = 0.005, [VT_OP_CONTRAST] = 0.005,    [VT_OP_BRIGHTNESS] = 0.005,
-    [VT_OP_EQUALIZE] = 0.005,     [VT_OP_POSTERIZE] = 0,       [VT_OP_INVERT] = 0,
+    [VT_OP_SOLARIZE_ADD] = 0.005, [VT_OP_CONTRAST] = 0.005,      [VT_OP_BRIGHTNESS] = 0.005,
+    [VT_OP_EQUALIZE] = 0.005,     [VT_OP_POSTERIZE] = 0,         [VT_OP_INVERT] = 0,
 };
 
 // ---- the policy string ----
@@ -79,8 +79,8 @@ static vt_status read_section(vt_rand_augment *out, const char *section, size_t 
     size_t letters = 0;
     while (letters < length && !is_digit(section[letters])) letters++;
     int key = 0;
-    while (key < KEYS && (strlen(keys[key].name) != letters ||
-                          memcmp(keys[key].name, section, letters) != 0))
+    while (key < KEYS &&
+           (strlen(keys[key].name) != letters || memcmp(keys[key].name, section, letters) != 0))
         key++;
     VT_REQUIRE(key < KEYS, VT_ERR_CONFIG,
                "%s: unknown section \"%.*s\"; expected m, n, mstd, inc, w or p and a number",
@@ -197,8 +197,7 @@ int vt_rand_augment_draw(vt_op_call *calls, const vt_rand_augment *policy,
 int vt_color_jitter_draw(vt_op_call *calls, double strength, vt_rng *rng)
 {
     enum { CALLS = 3 };
-    static const vt_image_op ops[CALLS] = {VT_OP_BRIGHTNESS, VT_OP_CONTRAST,
-                                                           VT_OP_COLOR};
+    static const vt_image_op ops[CALLS] = {VT_OP_BRIGHTNESS, VT_OP_CONTRAST, VT_OP_COLOR};
     uint32_t order[CALLS];
     if (strength <= 0) return 0;
     vt_rng_permutation(rng, CALLS, order);

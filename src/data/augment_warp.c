@@ -4,14 +4,15 @@
 //
 // Taps beyond the border read the nearest pixel. So the source is copied with a border of two pixels
 // of its outermost ones, in four bytes a pixel. The result is made in runs of RUN pixels of a row:
-// the taps are gathered, tap by tap, and then everything is a plain loop over lanes (pixels times
-// four bytes) that the compiler vectorizes.
+// the taps are gathered, tap by tap (or are in order already, where the places are neighbours), and
+// then everything is a plain loop over lanes, pixels times four bytes, that the compiler vectorizes.
 //
-// A polynomial in 0 is its first coefficient, exactly: where all source rows are whole (shear and
-// translation along x) only the row itself counts, and likewise for columns.
+// A polynomial in 0 is its first coefficient, exactly. So where all places lie on rows (shear and
+// translation along x) or on columns, one polynomial along the other axis is all.
 #include "vitrain/data/augment_ops.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -19,20 +20,23 @@
 enum { BORDER = 2, PIXEL = 4, RUN = 64, LANES = RUN * PIXEL, TAPS = 4 };
 
 typedef struct warp {
-    const vt_image *from, *padded;
+    int width, height, stride; // of the source; of its padded copy, bytes
+    const unsigned char *padded;
     const double *m;
     vt_filter filter;
     bool across, down; // whether places may lie between columns, between rows
 } warp;
 
-// A part of a row of the result.
+// A part of a row of the result. For each of its pixels:
 typedef struct run {
-    int count;                       // pixels
-    bool inside[RUN];                // whether the place lies in the source
-    const unsigned char *at[RUN];    // its pixel in the padded copy, or else any
-    double tx[LANES], ty[LANES];     // distance from it, 0 to 1, for each lane of the pixel
-    unsigned char taps[TAPS][LANES]; // of one source row
-    double rows[TAPS][LANES];        // interpolated along the row
+    int count;
+    bool all, any;               // whether all, any are
+    int inside[RUN];             // whether the place lies in the source
+    int at[RUN];                 // its pixel in the padded copy: offset in bytes
+    double x[RUN], y[RUN];       // how far the place is beyond that pixel, 0 to 1
+    double tx[LANES], ty[LANES]; // the same for each lane
+    unsigned char gathered[TAPS][LANES];
+    double rows[TAPS][LANES]; // interpolated along rows
     unsigned char result[LANES];
 } run;
 
@@ -70,77 +74,109 @@ static vt_status pad(vt_image *padded, const vt_image *from)
     return VT_OK;
 }
 
-// ---- one run ----
+// ---- where a run's pixels come from ----
 
-// Whether any of it lies in the source.
-static bool place(run *r, const warp *w, int x, int y)
+static void place(run *r, const warp *w, int x, int y)
 {
-    const double *m = w->m, width = w->from->width, height = w->from->height, at_y = y + 0.5;
-    const size_t stride = (size_t)w->padded->width * PIXEL;
-    bool any = false;
-    for (int i = 0; i < r->count; i++) {
+    const double *m = w->m, width = w->width, height = w->height, at_y = y + 0.5;
+    const double m0 = m[0], m1 = m[1], m2 = m[2], m3 = m[3], m4 = m[4], m5 = m[5];
+    const int stride = w->stride, count = r->count;
+    int all = 1, any = 0;
+    for (int i = 0; i < count; i++) {
         const double at_x = x + i + 0.5;
-        const double from_x = m[0] * at_x + m[1] * at_y + m[2];
-        const double from_y = m[3] * at_x + m[4] * at_y + m[5];
-        const bool inside = from_x >= 0 && from_x < width && from_y >= 0 && from_y < height;
-        const double px = inside ? from_x - 0.5 : 0, py = inside ? from_y - 0.5 : 0;
+        const double from_x = m0 * at_x + m1 * at_y + m2, from_y = m3 * at_x + m4 * at_y + m5;
+        const int inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height);
+        double px = from_x - 0.5, py = from_y - 0.5;
+        px = inside ? px : 0;
+        py = inside ? py : 0;
         const double column = floor(px), row = floor(py);
         r->inside[i] = inside;
-        r->at[i] = w->padded->pixels + (size_t)((int)row + BORDER) * stride +
-                   (size_t)((int)column + BORDER) * PIXEL;
-        any = any || inside;
-        for (int c = 0; c < PIXEL; c++) {
-            r->tx[i * PIXEL + c] = px - column;
-            r->ty[i * PIXEL + c] = py - row;
-        }
+        r->at[i] = ((int)row + BORDER) * stride + ((int)column + BORDER) * PIXEL;
+        r->x[i] = px - column;
+        r->y[i] = py - row;
+        all &= inside;
+        any |= inside;
     }
-    return any;
+    r->all = all;
+    r->any = any;
 }
 
-// taps[k] = the pixel k - 1 places to the right of each place, `offset` bytes further on.
-static void gather(run *r, ptrdiff_t offset, int first, int last)
+static void spread(double *restrict lanes, const double *restrict pixels, int count)
 {
-    for (int i = 0; i < r->count; i++) {
-        const unsigned char *p = r->at[i] + offset;
-        for (int k = first; k <= last; k++)
-            memcpy(r->taps[k] + i * PIXEL, p + (k - 1) * PIXEL, PIXEL);
+    for (int i = 0; i < count; i++) {
+        const double v = pixels[i];
+        for (int c = 0; c < PIXEL; c++) lanes[i * PIXEL + c] = v;
     }
 }
 
-// Pillow's BICUBIC and BILINEAR; along a row, where the taps are whole numbers, and down.
-static void cubic_across(double *restrict out, const unsigned char taps[TAPS][LANES],
-                         const double *restrict t, int lanes)
+static bool in_order(const run *r)
 {
-    for (int l = 0; l < lanes; l++) {
-        int a = taps[0][l], b = taps[1][l], c = taps[2][l], d = taps[3][l];
-        int p2 = c - a, p3 = 2 * (a - b) + c - d, p4 = b - a - c + d;
-        out[l] = b + t[l] * (p2 + t[l] * (p3 + t[l] * p4));
+    int differs = 0;
+    for (int i = 0; i < r->count; i++) differs |= r->at[i] ^ (r->at[0] + i * PIXEL);
+    return !differs;
+}
+
+// taps[k], k from `first` to `last`: for each lane, the byte (k - 1) * step from its place in the
+// source at `from`.
+static void find_taps(const unsigned char *taps[TAPS], run *r, const unsigned char *from,
+                      ptrdiff_t step, int first, int last, bool ordered)
+{
+    for (int k = first; k <= last; k++) {
+        const unsigned char *tap = from + (k - 1) * step;
+        taps[k] = ordered ? tap + r->at[0] : r->gathered[k];
+        if (ordered) continue;
+        for (int i = 0; i < r->count; i++)
+            memcpy(r->gathered[k] + i * PIXEL, tap + r->at[i], PIXEL);
     }
 }
 
-static void linear_across(double *restrict out, const unsigned char taps[TAPS][LANES],
-                          const double *restrict t, int lanes)
+// ---- Pillow's BICUBIC and BILINEAR ----
+
+static inline double cubic_bytes(const unsigned char *const taps[TAPS], int l, double t)
 {
-    for (int l = 0; l < lanes; l++) out[l] = taps[1][l] + (taps[2][l] - taps[1][l]) * t[l];
+    const int a = taps[0][l], b = taps[1][l], c = taps[2][l], d = taps[3][l];
+    const int p2 = c - a, p3 = 2 * (a - b) + c - d, p4 = b - a - c + d; // exact, as in double
+    return b + t * (p2 + t * (p3 + t * p4));
 }
 
-static void whole_across(double *restrict out, const unsigned char *restrict tap, int lanes)
+static inline double linear_bytes(const unsigned char *const taps[TAPS], int l, double t)
 {
-    for (int l = 0; l < lanes; l++) out[l] = tap[l];
+    return taps[1][l] + (taps[2][l] - taps[1][l]) * t;
 }
 
 static inline unsigned char cut(double v)
 {
-    int level = (int)v;
+    const int level = (int)v;
     return (unsigned char)(level < 0 ? 0 : level > 255 ? 255 : level);
+}
+
+// Along one axis, to numbers that go on to the other, or to bytes.
+static void along_row(double *restrict out, const unsigned char *const taps[TAPS],
+                      const double *restrict t, int lanes, bool cubic)
+{
+    const unsigned char *const kept[TAPS] = {taps[0], taps[1], taps[2], taps[3]};
+    if (cubic)
+        for (int l = 0; l < lanes; l++) out[l] = cubic_bytes(kept, l, t[l]);
+    else
+        for (int l = 0; l < lanes; l++) out[l] = linear_bytes(kept, l, t[l]);
+}
+
+static void along_one_axis(unsigned char *restrict out, const unsigned char *const taps[TAPS],
+                           const double *restrict t, int lanes, bool cubic)
+{
+    const unsigned char *const kept[TAPS] = {taps[0], taps[1], taps[2], taps[3]};
+    if (cubic)
+        for (int l = 0; l < lanes; l++) out[l] = cut(cubic_bytes(kept, l, t[l]));
+    else
+        for (int l = 0; l < lanes; l++) out[l] = cut(linear_bytes(kept, l, t[l]));
 }
 
 static void cubic_down(unsigned char *restrict out, const double rows[TAPS][LANES],
                        const double *restrict t, int lanes)
 {
     for (int l = 0; l < lanes; l++) {
-        double a = rows[0][l], b = rows[1][l], c = rows[2][l], d = rows[3][l];
-        double p2 = c - a, p3 = 2 * (a - b) + c - d, p4 = b - a - c + d;
+        const double a = rows[0][l], b = rows[1][l], c = rows[2][l], d = rows[3][l];
+        const double p2 = c - a, p3 = 2 * (a - b) + c - d, p4 = b - a - c + d;
         out[l] = cut(b + t[l] * (p2 + t[l] * (p3 + t[l] * p4)));
     }
 }
@@ -151,43 +187,41 @@ static void linear_down(unsigned char *restrict out, const double rows[TAPS][LAN
     for (int l = 0; l < lanes; l++) out[l] = cut(rows[1][l] + (rows[2][l] - rows[1][l]) * t[l]);
 }
 
-static void whole_down(unsigned char *restrict out, const double *restrict row, int lanes)
-{
-    for (int l = 0; l < lanes; l++) out[l] = cut(row[l]);
-}
+// ---- a run ----
 
 static void interpolate(run *r, const warp *w)
 {
-    const bool cubic = w->filter == VT_FILTER_BICUBIC;
+    const bool cubic = w->filter == VT_FILTER_BICUBIC, ordered = in_order(r);
     const int first = cubic ? 0 : 1, last = cubic ? 3 : 2, lanes = r->count * PIXEL;
-    const ptrdiff_t stride = (ptrdiff_t)w->padded->width * PIXEL;
-    for (int i = w->down ? first : 1; i <= (w->down ? last : 1); i++) {
-        const ptrdiff_t offset = (i - 1) * stride;
-        if (!w->across) {
-            gather(r, offset, 1, 1);
-            whole_across(r->rows[i], r->taps[1], lanes);
-        } else if (cubic) {
-            gather(r, offset, 0, 3);
-            cubic_across(r->rows[i], r->taps, r->tx, lanes);
-        } else {
-            gather(r, offset, 1, 2);
-            linear_across(r->rows[i], r->taps, r->tx, lanes);
-        }
+    const unsigned char *taps[TAPS] = {NULL};
+    if (w->across) spread(r->tx, r->x, r->count);
+    if (w->down) spread(r->ty, r->y, r->count);
+    if (!w->across || !w->down) {
+        find_taps(taps, r, w->padded, w->down ? w->stride : PIXEL, first, last, ordered);
+        along_one_axis(r->result, taps, w->down ? r->ty : r->tx, lanes, cubic);
+        return;
     }
-    if (!w->down)
-        whole_down(r->result, r->rows[1], lanes);
-    else if (cubic)
+    for (int i = first; i <= last; i++) {
+        find_taps(taps, r, w->padded + (i - 1) * w->stride, PIXEL, first, last, ordered);
+        along_row(r->rows[i], taps, r->tx, lanes, cubic);
+    }
+    if (cubic)
         cubic_down(r->result, r->rows, r->ty, lanes);
     else
         linear_down(r->result, r->rows, r->ty, lanes);
 }
 
-static void put_run(unsigned char *out, const run *r, const unsigned char *fill, int channels)
+static void put_run(unsigned char *out, run *r, const unsigned char *fill, int channels)
 {
-    for (int i = 0; i < r->count; i++, out += channels) {
-        const unsigned char *pixel = r->inside[i] ? r->result + i * PIXEL : fill;
-        for (int c = 0; c < channels; c++) out[c] = pixel[c];
+    for (int i = 0; i < r->count && !r->all; i++)
+        if (!r->inside[i]) memcpy(r->result + i * PIXEL, fill, PIXEL);
+    if (channels == 1) {
+        for (int i = 0; i < r->count; i++) out[i] = r->result[i * PIXEL];
+        return;
     }
+    int i = 0;
+    for (; i + 1 < r->count; i++, out += 3) memcpy(out, r->result + i * PIXEL, PIXEL);
+    memcpy(out, r->result + i * PIXEL, 3); // the others wrote a byte of the next one's
 }
 
 // ---- all of it ----
@@ -197,22 +231,29 @@ vt_status vt_image_warp(vt_image *to, const vt_image *from, const double matrix[
 {
     assert(to != from && (from->channels == 1 || from->channels == 3));
     const double *m = matrix;
-    const warp w = {.from = from,
-                    .padded = padded,
+    const int channels = from->channels;
+    const bool down = !(m[3] == 0 && m[4] == 1 && m[5] == 0);
+    VT_REQUIRE((from->width + 4.0) * (from->height + 4.0) * PIXEL <= INT_MAX, VT_ERR_MEMORY,
+               "a picture of %dx%d pixels is too large to be warped", from->width, from->height);
+    VT_TRY(pad(padded, from));
+    VT_TRY(vt_image_reserve(to, from->width, from->height, channels));
+    const warp w = {.width = from->width,
+                    .height = from->height,
+                    .stride = padded->width * PIXEL,
+                    .padded = padded->pixels,
                     .m = m,
                     .filter = filter,
-                    .across = !(m[0] == 1 && m[1] == 0 && m[2] == 0),
-                    .down = !(m[3] == 0 && m[4] == 1 && m[5] == 0)};
-    VT_TRY(pad(padded, from));
-    VT_TRY(vt_image_reserve(to, from->width, from->height, from->channels));
+                    .across = !(m[0] == 1 && m[1] == 0 && m[2] == 0) || !down,
+                    .down = down};
+    unsigned char colour[PIXEL] = {0}, *out = to->pixels;
+    memcpy(colour, fill, (size_t)channels);
     run r;
-    unsigned char *out = to->pixels;
-    for (int y = 0; y < to->height; y++) {
-        for (int x = 0; x < to->width; x += RUN) {
-            r.count = to->width - x < RUN ? to->width - x : RUN;
-            if (place(&r, &w, x, y)) interpolate(&r, &w);
-            put_run(out, &r, fill, to->channels);
-            out += r.count * to->channels;
+    for (int y = 0; y < w.height; y++) {
+        for (int x = 0; x < w.width; x += RUN, out += r.count * channels) {
+            r.count = w.width - x < RUN ? w.width - x : RUN;
+            place(&r, &w, x, y);
+            if (r.any) interpolate(&r, &w);
+            put_run(out, &r, colour, channels);
         }
     }
     return VT_OK;

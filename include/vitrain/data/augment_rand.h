@@ -14,13 +14,13 @@
 enum { VT_MOST_OP_CALLS = 16 };
 
 typedef struct vt_rand_augment {
-    char policy[64];     // as it was given; "" (a zeroed one): off
-    int operations;      // n: how many an image, up to VT_MOST_OP_CALLS
-    double magnitude;    // m: more than 10 counts as 10
-    double deviation;    // mstd: of the magnitude
-    double probability;  // p: of each operation
-    bool increasing;     // inc1: all operations grow stronger with the magnitude
-    bool weighted;       // w0: some are likelier, and none comes twice
+    char policy[64];    // as it was given; "" (a zeroed one): off
+    int operations;     // n: how many an image, up to VT_MOST_OP_CALLS
+    double magnitude;   // m: more than 10 counts as 10
+    double deviation;   // mstd: of the magnitude
+    double probability; // p: of each operation
+    bool increasing;    // inc1: all operations grow stronger with the magnitude
+    bool weighted;      // w0: some are likelier, and none comes twice
 } vt_rand_augment;
 
 // Reads timm's policy string: "rand", then sections of a key and a number in any order,
