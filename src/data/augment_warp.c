@@ -32,8 +32,8 @@ typedef struct run {
     int count;
     bool all, any;               // whether all, any are
     int inside[RUN];             // whether the place lies in the source
-    int at[RUN];                 // its pixel in the padded copy: offset in bytes
-    double x[RUN], y[RUN];       // how far the place is beyond that pixel, 0 to 1
+    double x[RUN], y[RUN];       // the place; then how far it is beyond its pixel's centre
+    int at[RUN];                 // that pixel in the padded copy: offset in bytes
     double tx[LANES], ty[LANES]; // the same for each lane
     unsigned char gathered[TAPS][LANES];
     double rows[TAPS][LANES]; // interpolated along rows
@@ -80,25 +80,41 @@ static void place(run *r, const warp *w, int x, int y)
 {
     const double *m = w->m, width = w->width, height = w->height, at_y = y + 0.5;
     const double m0 = m[0], m1 = m[1], m2 = m[2], m3 = m[3], m4 = m[4], m5 = m[5];
-    const int stride = w->stride, count = r->count;
     int all = 1, any = 0;
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; i < r->count; i++) {
         const double at_x = x + i + 0.5;
         const double from_x = m0 * at_x + m1 * at_y + m2, from_y = m3 * at_x + m4 * at_y + m5;
         const int inside = (from_x >= 0) & (from_x < width) & (from_y >= 0) & (from_y < height);
-        double px = from_x - 0.5, py = from_y - 0.5;
-        px = inside ? px : 0;
-        py = inside ? py : 0;
-        const double column = floor(px), row = floor(py);
+        r->x[i] = from_x;
+        r->y[i] = from_y;
         r->inside[i] = inside;
-        r->at[i] = ((int)row + BORDER) * stride + ((int)column + BORDER) * PIXEL;
-        r->x[i] = px - column;
-        r->y[i] = py - row;
         all &= inside;
         any |= inside;
     }
     r->all = all;
     r->any = any;
+}
+
+// floor(), which the compiler would call.
+static inline int round_down(double v)
+{
+    const int whole = (int)v;
+    return whole - (v < whole);
+}
+
+// From places to the pixels before them. Those outside are given some place inside.
+static void find_pixels(run *r, const warp *w)
+{
+    const int stride = w->stride;
+    for (int i = 0; i < r->count && !r->all; i++)
+        if (!r->inside[i]) r->x[i] = r->y[i] = 0;
+    for (int i = 0; i < r->count; i++) {
+        const double x = r->x[i] - 0.5, y = r->y[i] - 0.5;
+        const int column = round_down(x), row = round_down(y);
+        r->at[i] = (row + BORDER) * stride + (column + BORDER) * PIXEL;
+        r->x[i] = x - column;
+        r->y[i] = y - row;
+    }
 }
 
 static void spread(double *restrict lanes, const double *restrict pixels, int count)
@@ -252,7 +268,10 @@ vt_status vt_image_warp(vt_image *to, const vt_image *from, const double matrix[
         for (int x = 0; x < w.width; x += RUN, out += r.count * channels) {
             r.count = w.width - x < RUN ? w.width - x : RUN;
             place(&r, &w, x, y);
-            if (r.any) interpolate(&r, &w);
+            if (r.any) {
+                find_pixels(&r, &w);
+                interpolate(&r, &w);
+            }
             put_run(out, &r, colour, channels);
         }
     }
