@@ -88,24 +88,44 @@ static void write_input(vt_real *out, const vt_image *image, const vt_augment_co
     }
 }
 
-// What write_input shows, as a picture of its own: config's size and channels.
+// n pixels, from last to first if `mirrored`; grey ones replicated where `channels` is 3.
+static void copy_pixels(unsigned char *restrict to, const unsigned char *restrict from, int n,
+                        int step, int channels, bool mirrored)
+{
+    if (!mirrored && step == channels) {
+        memcpy(to, from, (size_t)n * (size_t)step);
+        return;
+    }
+    ptrdiff_t stride = mirrored ? -step : step;
+    if (mirrored) from += (ptrdiff_t)(n - 1) * step;
+    if (channels == 1) {
+        for (int x = 0; x < n; x++, from += stride) to[x] = *from;
+    } else if (step == 1) {
+        for (int x = 0; x < n; x++, to += 3, from += stride) to[0] = to[1] = to[2] = *from;
+    } else {
+        for (int x = 0; x < n; x++, to += 3, from += stride)
+            to[0] = from[0], to[1] = from[1], to[2] = from[2];
+    }
+}
+
+// What write_input shows, as a picture of its own.
 static vt_status frame(vt_image *framed, const vt_image *image, const vt_augment_config *config,
                        int left, int top, bool flip)
 {
-    const int width = config->width, step = image->channels, channels = config->channels;
-    VT_TRY(vt_image_reserve(framed, width, config->height, channels));
-    unsigned char *out = framed->pixels;
-    for (int y = 0; y < config->height; y++) {
-        const int from_y = top + y;
-        const bool inside = from_y >= 0 && from_y < image->height;
-        const unsigned char *row = image->pixels;
-        if (inside) row += (size_t)from_y * (size_t)image->width * (size_t)step;
-        for (int x = 0; x < width; x++, out += channels) {
-            const int from_x = left + (flip ? width - 1 - x : x);
-            const bool black = !inside || from_x < 0 || from_x >= image->width;
-            const unsigned char *pixel = row + (size_t)(black ? 0 : from_x) * (size_t)step;
-            for (int c = 0; c < channels; c++) out[c] = black ? 0 : pixel[step == 1 ? 0 : c];
-        }
+    const int width = config->width, height = config->height, channels = config->channels;
+    const int begin = left > 0 ? left : 0; // of the picture, the columns that are seen
+    const int end = image->width - left < width ? image->width : left + width;
+    const int blank = flip ? left + width - end : begin - left;
+    VT_TRY(vt_image_reserve(framed, width, height, channels));
+    const size_t row_bytes = (size_t)width * (size_t)channels, step = (size_t)image->channels;
+    unsigned char *to = framed->pixels;
+    if (end - begin < width || top < 0 || top + height > image->height)
+        memset(to, 0, row_bytes * (size_t)height);
+    for (int y = 0; y < height; y++, to += row_bytes) {
+        if (top + y < 0 || top + y >= image->height || end <= begin) continue;
+        size_t first = (size_t)(top + y) * (size_t)image->width + (size_t)begin;
+        copy_pixels(to + blank * channels, image->pixels + first * step, end - begin, (int)step,
+                    channels, flip);
     }
     return VT_OK;
 }

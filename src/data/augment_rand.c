@@ -9,7 +9,9 @@
 
 #define MAX_MAGNITUDE 10.0
 
-// timm's weights number 0: relative probabilities, in the operations' order.
+enum { WEIGHTED = 13 }; // operations with a weight
+
+// timm's weights number 0: relative probabilities.
 static const double weights[VT_IMAGE_OPS] = {
     [VT_OP_ROTATE] = 0.3,         [VT_OP_SHEAR_X] = 0.2,         [VT_OP_SHEAR_Y] = 0.2,
     [VT_OP_TRANSLATE_X] = 0.1,    [VT_OP_TRANSLATE_Y] = 0.1,     [VT_OP_COLOR] = 0.025,
@@ -115,6 +117,9 @@ vt_status vt_rand_augment_parse(vt_rand_augment *out, const char *policy)
         VT_TRY(read_section(&read, first, next ? (size_t)(next - first) : strlen(first), &seen));
         section = next;
     }
+    VT_REQUIRE(!read.weighted || read.operations <= WEIGHTED, VT_ERR_CONFIG,
+               "%s: n: expected at most %d with w0, none of which comes twice, got %d", policy,
+               WEIGHTED, read.operations);
     *out = read;
     return VT_OK;
 }
