@@ -40,7 +40,8 @@ void chance_counts(const long *counts, const double *weights, int cells, const c
     }
     double freedom = used - 1, s = 2 / (9 * freedom);
     double bound = freedom * pow(1 - s + 3.719 * sqrt(s), 3);
-    if (chi > bound) fail_msg("%s: chi-square %.1f of %d cells, at most %.1f", what, chi, used, bound);
+    if (chi > bound)
+        fail_msg("%s: chi-square %.1f of %d cells, at most %.1f", what, chi, used, bound);
 }
 
 static int compare(const void *a, const void *b)
