@@ -186,9 +186,12 @@ static void test_shared_area(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_boxes),       cmocka_unit_test(test_means),
-        cmocka_unit_test(test_places),      cmocka_unit_test(test_modes),
-        cmocka_unit_test(test_probability_and_count), cmocka_unit_test(test_shared_area),
+        cmocka_unit_test(test_boxes),
+        cmocka_unit_test(test_means),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_probability_and_count),
+        cmocka_unit_test(test_shared_area),
     };
     return cmocka_run_group_tests_name("augment_erase", tests, NULL, NULL);
 }

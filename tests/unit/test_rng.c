@@ -320,7 +320,6 @@ int main(void)
         cmocka_unit_test(test_normal),        cmocka_unit_test(test_normals),
         cmocka_unit_test(test_gamma),         cmocka_unit_test(test_beta),
         cmocka_unit_test(test_below),         cmocka_unit_test(test_permutation),
-        cmocka_unit_test(test_normals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
