@@ -71,6 +71,7 @@ static void write_input(vt_real *out, const vt_image *image, const vt_augment_co
                         int left, int top, bool flip)
 {
     int width = config->width, step = image->channels;
+    const bool within = left >= 0 && left <= image->width - width;
     for (int c = 0; c < config->channels; c++) {
         vt_real table[256], mean = (vt_real)config->mean[c], std = (vt_real)config->std[c];
         for (int v = 0; v < 256; v++) table[v] = ((vt_real)v / 255 - mean) / std;
@@ -79,6 +80,11 @@ static void write_input(vt_real *out, const vt_image *image, const vt_augment_co
             bool inside = from_y >= 0 && from_y < image->height;
             const unsigned char *row = image->pixels + (step == 1 ? 0 : c);
             if (inside) row += (size_t)from_y * (size_t)image->width * (size_t)step;
+            if (inside && within) { // the usual case, without a look at each pixel
+                const unsigned char *p = row + (ptrdiff_t)(left + (flip ? width - 1 : 0)) * step;
+                for (int x = 0; x < width; x++, p += flip ? -step : step) out[x] = table[*p];
+                continue;
+            }
             for (int x = 0; x < width; x++) {
                 int from_x = left + (flip ? width - 1 - x : x);
                 bool black = !inside || from_x < 0 || from_x >= image->width;

@@ -138,9 +138,15 @@ static void solarize(unsigned char *p, size_t n, int threshold)
     for (size_t i = 0; i < n; i++) p[i] = (unsigned char)(p[i] < from ? p[i] : 255 - p[i]);
 }
 
+// In bytes throughout, 16 or more at once.
 static void solarize_add(unsigned char *p, size_t n, int add)
 {
-    for (size_t i = 0; i < n; i++) p[i] = p[i] < 128 ? clip8(p[i] + add) : p[i];
+    const unsigned char most = (unsigned char)add;
+    for (size_t i = 0; i < n; i++) {
+        const unsigned char v = p[i], room = (unsigned char)(255 - v);
+        const unsigned char more = most < room ? most : room;
+        p[i] = (unsigned char)(v + (v < 128 ? more : 0));
+    }
 }
 
 // ---- blends ----
