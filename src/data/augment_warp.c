@@ -3,9 +3,9 @@
 // row, then down, the result cut off and clipped. The order of the operations is part of it.
 //
 // Taps beyond the border read the nearest pixel. So the source is copied with a border of two pixels
-// of its outermost ones, in four bytes a pixel. The result is made in runs of RUN pixels of a row:
-// the taps are gathered, tap by tap (or are in order already, where the places are neighbours), and
-// then everything is a plain loop over lanes, pixels times four bytes, that the compiler vectorizes.
+// of its outermost ones. The result is made in runs of RUN pixels of a row: the taps are gathered,
+// tap by tap (or are in order already, where the places are neighbours), and then everything is a
+// plain loop over lanes, pixels times channels, that the compiler vectorizes.
 //
 // A polynomial in 0 is its first coefficient, exactly. So where all places lie on rows (shear and
 // translation along x) or on columns, one polynomial along the other axis is all.
@@ -17,10 +17,12 @@
 #include <stdbool.h>
 #include <string.h>
 
-enum { BORDER = 2, PIXEL = 4, RUN = 64, LANES = RUN * PIXEL, TAPS = 4 };
+// QUAD: pixels of three bytes are moved in fours, each over the fourth byte of the one before.
+enum { BORDER = 2, RUN = 64, MAX_CHANNELS = 3, QUAD = 4, TAPS = 4 };
+enum { LANES = RUN * MAX_CHANNELS + QUAD - MAX_CHANNELS };
 
 typedef struct warp {
-    int width, height, stride; // of the source; of its padded copy, bytes
+    int width, height, channels, stride; // of the source; of its padded copy, bytes
     const unsigned char *padded;
     const double *m;
     vt_filter filter;
@@ -30,7 +32,8 @@ typedef struct warp {
 // A part of a row of the result. For each of its pixels:
 typedef struct run {
     int count;
-    bool all, any;               // whether all, any are
+    bool all, any;               // whether all, any of them are inside
+    bool ordered;                // whether their pixels are neighbours
     int inside[RUN];             // whether the place lies in the source
     double x[RUN], y[RUN];       // the place; then how far it is beyond its pixel's centre
     int at[RUN];                 // that pixel in the padded copy: offset in bytes
@@ -42,27 +45,23 @@ typedef struct run {
 
 // ---- the padded copy ----
 
-static void put_pixel(unsigned char *to, const unsigned char *pixel, int channels)
-{
-    for (int c = 0; c < PIXEL; c++) to[c] = c < channels ? pixel[c] : 0;
-}
-
 static void pad_row(unsigned char *to, const unsigned char *row, int width, int channels)
 {
-    const unsigned char *last = row + (size_t)(width - 1) * (size_t)channels;
-    for (int x = 0; x < BORDER; x++, to += PIXEL) put_pixel(to, row, channels);
-    if (channels == 3) {
-        for (int x = 0; x < width; x++, to += PIXEL, row += 3) put_pixel(to, row, 3);
-    } else {
-        for (int x = 0; x < width; x++, to += PIXEL, row++) put_pixel(to, row, 1);
+    const size_t bytes = (size_t)width * (size_t)channels, border = (size_t)(BORDER * channels);
+    const unsigned char *last = row + bytes - channels;
+    memcpy(to + border, row, bytes);
+    for (size_t i = 0; i < border; i++) {
+        to[i] = row[i % (size_t)channels];
+        to[border + bytes + i] = last[i % (size_t)channels];
     }
-    for (int x = 0; x < BORDER; x++, to += PIXEL) put_pixel(to, last, channels);
 }
 
+// With a row to spare below, into which the last quads reach.
 static vt_status pad(vt_image *padded, const vt_image *from)
 {
-    VT_TRY(vt_image_reserve(padded, from->width + 2 * BORDER, from->height + 2 * BORDER, PIXEL));
-    const size_t stride = (size_t)padded->width * PIXEL;
+    const int width = from->width + 2 * BORDER, height = from->height + 2 * BORDER;
+    VT_TRY(vt_image_reserve(padded, width, height + 1, from->channels));
+    const size_t stride = (size_t)width * (size_t)from->channels;
     const size_t from_stride = (size_t)from->width * (size_t)from->channels;
     unsigned char *first = padded->pixels + BORDER * stride, *to = first;
     for (int y = 0; y < from->height; y++, to += stride)
@@ -105,44 +104,55 @@ static inline int round_down(double v)
 // From places to the pixels before them. Those outside are given some place inside.
 static void find_pixels(run *r, const warp *w)
 {
-    const int stride = w->stride;
+    const int stride = w->stride, channels = w->channels;
     for (int i = 0; i < r->count && !r->all; i++)
         if (!r->inside[i]) r->x[i] = r->y[i] = 0;
     for (int i = 0; i < r->count; i++) {
         const double x = r->x[i] - 0.5, y = r->y[i] - 0.5;
         const int column = round_down(x), row = round_down(y);
-        r->at[i] = (row + BORDER) * stride + (column + BORDER) * PIXEL;
+        r->at[i] = (row + BORDER) * stride + (column + BORDER) * channels;
         r->x[i] = x - column;
         r->y[i] = y - row;
     }
 }
 
-static void spread(double *restrict lanes, const double *restrict pixels, int count)
+static void spread(double *restrict lanes, const double *restrict pixels, int count, int channels)
 {
+    if (channels == 1) {
+        memcpy(lanes, pixels, (size_t)count * sizeof *lanes);
+        return;
+    }
     for (int i = 0; i < count; i++) {
         const double v = pixels[i];
-        for (int c = 0; c < PIXEL; c++) lanes[i * PIXEL + c] = v;
+        for (int c = 0; c < QUAD; c++) lanes[3 * i + c] = v;
     }
 }
 
-static bool in_order(const run *r)
+static bool in_order(const run *r, int channels)
 {
     int differs = 0;
-    for (int i = 0; i < r->count; i++) differs |= r->at[i] ^ (r->at[0] + i * PIXEL);
+    for (int i = 0; i < r->count; i++) differs |= r->at[i] ^ (r->at[0] + i * channels);
     return !differs;
+}
+
+static void gather(unsigned char *restrict to, const unsigned char *restrict from, const run *r,
+                   int channels)
+{
+    if (channels == 3)
+        for (int i = 0; i < r->count; i++) memcpy(to + 3 * i, from + r->at[i], QUAD);
+    else
+        for (int i = 0; i < r->count; i++) to[i] = from[r->at[i]];
 }
 
 // taps[k], k from `first` to `last`: for each lane, the byte (k - 1) * step from its place in the
 // source at `from`.
 static void find_taps(const unsigned char *taps[TAPS], run *r, const unsigned char *from,
-                      ptrdiff_t step, int first, int last, bool ordered)
+                      ptrdiff_t step, int first, int last, int channels)
 {
     for (int k = first; k <= last; k++) {
         const unsigned char *tap = from + (k - 1) * step;
-        taps[k] = ordered ? tap + r->at[0] : r->gathered[k];
-        if (ordered) continue;
-        for (int i = 0; i < r->count; i++)
-            memcpy(r->gathered[k] + i * PIXEL, tap + r->at[i], PIXEL);
+        taps[k] = r->ordered ? tap + r->at[0] : r->gathered[k];
+        if (!r->ordered) gather(r->gathered[k], tap, r, channels);
     }
 }
 
@@ -207,18 +217,21 @@ static void linear_down(unsigned char *restrict out, const double rows[TAPS][LAN
 
 static void interpolate(run *r, const warp *w)
 {
-    const bool cubic = w->filter == VT_FILTER_BICUBIC, ordered = in_order(r);
-    const int first = cubic ? 0 : 1, last = cubic ? 3 : 2, lanes = r->count * PIXEL;
+    const bool cubic = w->filter == VT_FILTER_BICUBIC;
+    const int first = cubic ? 0 : 1, last = cubic ? 3 : 2, channels = w->channels;
+    const int lanes = r->count * channels;
     const unsigned char *taps[TAPS] = {NULL};
-    if (w->across) spread(r->tx, r->x, r->count);
-    if (w->down) spread(r->ty, r->y, r->count);
+    r->ordered = in_order(r, channels);
+    if (w->across) spread(r->tx, r->x, r->count, channels);
+    if (w->down) spread(r->ty, r->y, r->count, channels);
     if (!w->across || !w->down) {
-        find_taps(taps, r, w->padded, w->down ? w->stride : PIXEL, first, last, ordered);
+        find_taps(taps, r, w->padded, w->down ? w->stride : channels, first, last, channels);
         along_one_axis(r->result, taps, w->down ? r->ty : r->tx, lanes, cubic);
         return;
     }
     for (int i = first; i <= last; i++) {
-        find_taps(taps, r, w->padded + (i - 1) * w->stride, PIXEL, first, last, ordered);
+        const unsigned char *from = w->padded + (ptrdiff_t)(i - 1) * w->stride;
+        find_taps(taps, r, from, channels, first, last, channels);
         along_row(r->rows[i], taps, r->tx, lanes, cubic);
     }
     if (cubic)
@@ -229,15 +242,10 @@ static void interpolate(run *r, const warp *w)
 
 static void put_run(unsigned char *out, run *r, const unsigned char *fill, int channels)
 {
-    for (int i = 0; i < r->count && !r->all; i++)
-        if (!r->inside[i]) memcpy(r->result + i * PIXEL, fill, PIXEL);
-    if (channels == 1) {
-        for (int i = 0; i < r->count; i++) out[i] = r->result[i * PIXEL];
-        return;
-    }
-    int i = 0;
-    for (; i + 1 < r->count; i++, out += 3) memcpy(out, r->result + i * PIXEL, PIXEL);
-    memcpy(out, r->result + i * PIXEL, 3); // the others wrote a byte of the next one's
+    const size_t pixel = (size_t)channels;
+    for (size_t i = 0; i < (size_t)r->count && !r->all; i++)
+        if (!r->inside[i]) memcpy(r->result + i * pixel, fill, pixel);
+    memcpy(out, r->result, (size_t)r->count * pixel);
 }
 
 // ---- all of it ----
@@ -249,20 +257,20 @@ vt_status vt_image_warp(vt_image *to, const vt_image *from, const double matrix[
     const double *m = matrix;
     const int channels = from->channels;
     const bool down = !(m[3] == 0 && m[4] == 1 && m[5] == 0);
-    VT_REQUIRE((from->width + 4.0) * (from->height + 4.0) * PIXEL <= INT_MAX, VT_ERR_MEMORY,
+    VT_REQUIRE((from->width + 4.0) * (from->height + 5.0) * channels <= INT_MAX, VT_ERR_MEMORY,
                "a picture of %dx%d pixels is too large to be warped", from->width, from->height);
     VT_TRY(pad(padded, from));
     VT_TRY(vt_image_reserve(to, from->width, from->height, channels));
     const warp w = {.width = from->width,
                     .height = from->height,
-                    .stride = padded->width * PIXEL,
+                    .channels = channels,
+                    .stride = padded->width * channels,
                     .padded = padded->pixels,
                     .m = m,
                     .filter = filter,
                     .across = !(m[0] == 1 && m[1] == 0 && m[2] == 0) || !down,
                     .down = down};
-    unsigned char colour[PIXEL] = {0}, *out = to->pixels;
-    memcpy(colour, fill, (size_t)channels);
+    unsigned char *out = to->pixels;
     run r;
     for (int y = 0; y < w.height; y++) {
         for (int x = 0; x < w.width; x += RUN, out += r.count * channels) {
@@ -272,7 +280,7 @@ vt_status vt_image_warp(vt_image *to, const vt_image *from, const double matrix[
                 find_pixels(&r, &w);
                 interpolate(&r, &w);
             }
-            put_run(out, &r, colour, channels);
+            put_run(out, &r, fill, channels);
         }
     }
     return VT_OK;
