@@ -5,9 +5,15 @@
 // Gamma Variables", ACM TOMS 2000, with the U^(1/a) boost below shape 1. Beta: X/(X+Y) of two
 // Gammas, taken in logarithms below shape 1, where both may underflow. below(): Lemire's
 // multiplication with rejection, "Fast Random Integer Generation in an Interval", ACM TOMACS 2019.
+//
+// normals(): Box-Muller, both of the pair, on LANES blocks side by side; logarithm, sine and cosine
+// are series, so that the compiler can vectorize them and the C library has no say in the numbers.
 #include "vitrain/base/rng.h"
 
 #include <math.h>
+#include <string.h>
+
+enum { LANES = 32 };
 
 void vt_philox(uint32_t out[4], uint64_t seed, uint32_t stream, uint32_t epoch, uint32_t sample,
                uint32_t draw)
@@ -97,5 +103,88 @@ void vt_rng_permutation(vt_rng *rng, uint32_t n, uint32_t *out)
         uint32_t j = vt_rng_below(rng, i + 1);
         out[i] = out[j];
         out[j] = i;
+    }
+}
+
+// ---- many normal numbers at once ----
+
+// The blocks of LANES draws from rng->draw on: word[i][lane].
+static void philox_lanes(uint32_t word[4][LANES], const vt_rng *rng)
+{
+    uint32_t k0 = (uint32_t)rng->seed, k1 = (uint32_t)(rng->seed >> 32);
+    for (int l = 0; l < LANES; l++) {
+        word[0][l] = rng->draw + (uint32_t)l, word[1][l] = rng->sample;
+        word[2][l] = rng->epoch, word[3][l] = rng->stream;
+    }
+    for (int round = 0; round < 10; round++) {
+        for (int l = 0; l < LANES; l++) {
+            uint64_t p0 = (uint64_t)0xD2511F53u * word[0][l];
+            uint64_t p1 = (uint64_t)0xCD9E8D57u * word[2][l];
+            word[0][l] = (uint32_t)(p1 >> 32) ^ word[1][l] ^ k0, word[1][l] = (uint32_t)p1;
+            word[2][l] = (uint32_t)(p0 >> 32) ^ word[3][l] ^ k1, word[3][l] = (uint32_t)p0;
+        }
+        k0 += 0x9E3779B9u, k1 += 0xBB67AE85u;
+    }
+}
+
+// -2 ln((v + 1/2) / 2^31), v = u / 2: what a conversion to float rounds away of a large v does not
+// matter, small ones are exact. With the mantissa m in [0.7, 1.4): ln m = 2 atanh s,
+// s = (m - 1)/(m + 1), |s| < 0.18, of whose series the sixth term is below 1e-9.
+static inline float radius_squared(uint32_t u)
+{
+    float x = (float)(int32_t)(u >> 1) + 0.5f, m;
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t above = bits - 0x3F3504F3u; // sqrt(1/2)
+    int32_t exponent = (int32_t)above >> 23;
+    bits = (above & 0x7FFFFFu) + 0x3F3504F3u;
+    memcpy(&m, &bits, sizeof m);
+    float s = (m - 1) / (m + 1), t = s * s;
+    float ln = 2 * s * (1 + t * (1 / 3.0f + t * (1 / 5.0f + t * (1 / 7.0f + t * (1 / 9.0f)))));
+    return -2 * (ln + (float)(exponent - 31) * 0.69314718f);
+}
+
+// A point of the unit circle: the top two bits choose the quarter, the others the angle from its
+// middle, at most pi/4, for which the Taylor series need five terms. Quarters differ in which of
+// the two is x, and in signs.
+static inline void direction(uint32_t u, float *x, float *y)
+{
+    float a = ((float)(int32_t)(u & 0x3FFFFFFFu) * 0x1p-30f - 0.5f) * 1.57079633f, t = a * a;
+    float sine =
+        a * (1 + t * (-1 / 6.0f + t * (1 / 120.0f + t * (-1 / 5040.0f + t * (1 / 362880.0f)))));
+    float cosine = 1 + t * (-1 / 2.0f + t * (1 / 24.0f + t * (-1 / 720.0f + t * (1 / 40320.0f))));
+    uint32_t s, c, swap = 0 - (u >> 30 & 1), sign = u & 0x80000000u;
+    memcpy(&s, &sine, sizeof s);
+    memcpy(&c, &cosine, sizeof c);
+    uint32_t difference = (s ^ c) & swap;
+    c ^= difference ^ sign ^ (swap & 0x80000000u);
+    s ^= difference ^ sign;
+    memcpy(x, &c, sizeof c);
+    memcpy(y, &s, sizeof s);
+}
+
+static void box_muller(float *restrict x, float *restrict y, const uint32_t *restrict u,
+                       const uint32_t *restrict v)
+{
+    for (int l = 0; l < LANES; l++) {
+        float radius = sqrtf(radius_squared(u[l])), across, up;
+        direction(v[l], &across, &up);
+        x[l] = radius * across;
+        y[l] = radius * up;
+    }
+}
+
+void vt_rng_normals(vt_rng *rng, float *out, size_t n)
+{
+    enum { CHUNK = 4 * LANES };
+    rng->left = 0;
+    for (size_t done = 0; done < n; done += CHUNK, rng->draw += LANES) {
+        uint32_t word[4][LANES];
+        float chunk[4][LANES];
+        philox_lanes(word, rng);
+        box_muller(chunk[0], chunk[1], word[0], word[1]);
+        box_muller(chunk[2], chunk[3], word[2], word[3]);
+        size_t left = n - done;
+        memcpy(out + done, chunk, (left < CHUNK ? left : CHUNK) * sizeof *out);
     }
 }

@@ -1,7 +1,8 @@
 // Training and evaluation transforms. Sampling and rounding are those of torchvision.transforms
 // (RandomResizedCrop, RandomCrop(padding), Resize(int), CenterCrop, ToTensor, Normalize on PIL
-// images) and timm 0.4.12 (RandomResizedCropAndInterpolation, transforms_imagenet_eval); Python's
-// round() is half to even, which is rint(). Numbers are drawn in a fixed order: crop, then flip.
+// images) and timm 0.4.12 (RandomResizedCropAndInterpolation, transforms_imagenet_train and _eval);
+// Python's round() is half to even, which is rint(). Numbers are drawn in a fixed order: crop, its
+// filter, flip, RandAugment or colour jitter, erasing.
 #include "vitrain/data/augment.h"
 
 #include "vitrain/base/threads.h"
@@ -31,7 +32,9 @@ void vt_augment_scratch_free(vt_augment_scratch *scratch)
     vt_image_free(&scratch->decoded);
     vt_image_free(&scratch->region);
     vt_image_free(&scratch->resized);
+    vt_image_free(&scratch->framed);
     vt_resample_free(&scratch->resample);
+    vt_op_scratch_free(&scratch->ops);
 }
 
 void vt_random_resized_crop(int box[4], int width, int height, const double scale[2],
@@ -160,6 +163,74 @@ static void write_input(vt_real *out, const vt_image *image, const vt_augment_co
     }
 }
 
+// n pixels, from last to first if `mirrored`; grey ones replicated where `channels` is 3.
+static void copy_pixels(unsigned char *restrict to, const unsigned char *restrict from, int n,
+                        int step, int channels, bool mirrored)
+{
+    if (!mirrored && step == channels) {
+        memcpy(to, from, (size_t)n * (size_t)step);
+        return;
+    }
+    ptrdiff_t stride = mirrored ? -step : step;
+    if (mirrored) from += (ptrdiff_t)(n - 1) * step;
+    if (channels == 1) {
+        for (int x = 0; x < n; x++, from += stride) to[x] = *from;
+    } else if (step == 1) {
+        for (int x = 0; x < n; x++, to += 3, from += stride) to[0] = to[1] = to[2] = *from;
+    } else {
+        for (int x = 0; x < n; x++, to += 3, from += stride)
+            to[0] = from[0], to[1] = from[1], to[2] = from[2];
+    }
+}
+
+// What write_input shows, as a picture of its own.
+static vt_status frame(vt_image *framed, const vt_image *image, const vt_augment_config *config,
+                       int left, int top, bool flip)
+{
+    const int width = config->width, height = config->height, channels = config->channels;
+    const int begin = left > 0 ? left : 0; // of the picture, the columns that are seen
+    const int end = image->width - left < width ? image->width : left + width;
+    const int blank = flip ? left + width - end : begin - left;
+    VT_TRY(vt_image_reserve(framed, width, height, channels));
+    const size_t row_bytes = (size_t)width * (size_t)channels, step = (size_t)image->channels;
+    unsigned char *to = framed->pixels;
+    if (end - begin < width || top < 0 || top + height > image->height)
+        memset(to, 0, row_bytes * (size_t)height);
+    for (int y = 0; y < height; y++, to += row_bytes) {
+        if (top + y < 0 || top + y >= image->height || end <= begin) continue;
+        size_t first = (size_t)(top + y) * (size_t)image->width + (size_t)begin;
+        copy_pixels(to + blank * channels, image->pixels + first * step, end - begin, (int)step,
+                    channels, flip);
+    }
+    return VT_OK;
+}
+
+static void train_filters(vt_filter filters[2], const vt_augment_config *config)
+{
+    switch (config->interpolation) {
+    case VT_TRAIN_FILTER_SAME: filters[0] = filters[1] = config->filter; break;
+    case VT_TRAIN_FILTER_BILINEAR: filters[0] = filters[1] = VT_FILTER_BILINEAR; break;
+    case VT_TRAIN_FILTER_BICUBIC: filters[0] = filters[1] = VT_FILTER_BICUBIC; break;
+    default: filters[0] = VT_FILTER_BILINEAR, filters[1] = VT_FILTER_BICUBIC; break;
+    }
+}
+
+// What moved pixels leave behind: the mean colour, as timm rounds it.
+static void fill_colour(unsigned char fill[3], const vt_augment_config *config)
+{
+    for (int c = 0; c < config->channels; c++)
+        fill[c] = (unsigned char)fmin(fmax(rint(255 * config->mean[c]), 0), 255);
+}
+
+static vt_status apply_calls(vt_image *image, const vt_op_call *calls, int n,
+                             const vt_augment_config *config, vt_op_scratch *scratch)
+{
+    unsigned char fill[3];
+    fill_colour(fill, config);
+    for (int i = 0; i < n; i++) VT_TRY(vt_image_apply(image, &calls[i], fill, scratch));
+    return VT_OK;
+}
+
 // By how much a training crop is shrunk while it is decoded: never below the input's size.
 static int choose_shrink(const vt_pixels *from, const int box[4], const vt_augment_config *config)
 {
@@ -168,9 +239,11 @@ static int choose_shrink(const vt_pixels *from, const int box[4], const vt_augme
     return vt_image_shrink(from->reader, across < down ? across : down);
 }
 
-// *view: the box's pixels at the input's size. No pixel beside the box has a part in it.
+// *view: the box's pixels at the input's size, by one of the filters. No pixel beside the box has a part
+// in it.
 static vt_status take_crop(const vt_image **view, const vt_pixels *from, const int box[4],
-                           const vt_augment_config *config, vt_augment_scratch *scratch)
+                           const vt_augment_config *config, const vt_filter filters[2], vt_rng *rng,
+                           vt_augment_scratch *scratch)
 {
     int shrink = choose_shrink(from, box, config), part[4];
     double corners[4]; // of the box, in the part
@@ -184,7 +257,7 @@ static vt_status take_crop(const vt_image **view, const vt_pixels *from, const i
     VT_TRY(take_pixels(view, from, part, shrink, config->channels, scratch));
     if (shrink == 1 && box[2] == config->width && box[3] == config->height) return VT_OK;
     VT_TRY(named(vt_resample(&scratch->resized, *view, corners, config->width, config->height, NULL,
-                             config->filter, &scratch->resample),
+                             vt_filter_draw(filters, rng), &scratch->resample),
                  from));
     *view = &scratch->resized;
     return VT_OK;
@@ -197,10 +270,12 @@ vt_status vt_augment_train_from(vt_real *out, const vt_pixels *from,
     int size[2];
     size_of(size, from);
     int box[4] = {0, 0, size[0], size[1]};
+    vt_filter filters[2];
+    train_filters(filters, config);
     if (config->crop == VT_CROP_RRC)
         vt_random_resized_crop(box, size[0], size[1], config->scale, config->ratio, rng);
     const vt_image *view;
-    VT_TRY(take_crop(&view, from, box, config, scratch));
+    VT_TRY(take_crop(&view, from, box, config, filters, rng, scratch));
     vt_stage_end(scratch, VT_STAGE_RESIZE);
     int left = 0, top = 0;
     if (config->crop == VT_CROP_PAD && config->pad > 0) {
@@ -208,7 +283,21 @@ vt_status vt_augment_train_from(vt_real *out, const vt_pixels *from,
         left = (int)vt_rng_below(rng, 2 * (uint32_t)config->pad + 1) - config->pad;
     }
     bool flip = vt_rng_uniform(rng) < config->flip;
+
+    vt_op_call calls[VT_MOST_OP_CALLS];
+    int n = config->aa.policy[0] ? vt_rand_augment_draw(calls, &config->aa, filters, rng)
+                                 : vt_color_jitter_draw(calls, config->color_jitter, rng);
+    if (n > 0) {
+        VT_TRY(named(frame(&scratch->framed, view, config, left, top, flip), from));
+        VT_TRY(named(apply_calls(&scratch->framed, calls, n, config, &scratch->ops), from));
+        view = &scratch->framed;
+        left = top = 0;
+        flip = false;
+    }
+    vt_stage_end(scratch, VT_STAGE_POLICY);
     write_input(out, view, config, left, top, flip);
+    if (config->erase.probability > 0)
+        vt_erase(out, config->channels, config->height, config->width, &config->erase, rng);
     vt_stage_end(scratch, VT_STAGE_NORMALISE);
     return VT_OK;
 }

@@ -63,13 +63,26 @@ static vt_status apply_text(vt_config *config, const char *path, const char *jso
     return status;
 }
 
+// The keys below `section` become what the table says.
+static vt_status reset_section(vt_config *config, const char *section)
+{
+    static const vt_config_origin origin = {"default", NULL};
+    const size_t length = strlen(section);
+    for (const vt_config_key *key = vt_config_keys; key->path; key++)
+        if (strncmp(key->path, section, length) == 0 && key->path[length] == '.')
+            VT_TRY(apply_text(config, key->path, key->fallback, &origin));
+    return VT_OK;
+}
+
 static vt_status apply_augment(vt_config *config, const vt_config_key *key, const vt_json *value,
                                const vt_config_origin *origin)
 {
     const char *name = vt_json_type_of(value) == VT_JSON_STRING ? vt_json_string(value) : "";
-    for (const vt_augment_preset *preset = vt_augment_presets; preset->name; preset++)
-        if (strcmp(preset->name, name) == 0)
-            return apply_text(config, key->path, preset->values, origin);
+    for (const vt_augment_preset *preset = vt_augment_presets; preset->name; preset++) {
+        if (strcmp(preset->name, name) != 0) continue;
+        VT_TRY(reset_section(config, key->path));
+        return apply_text(config, key->path, preset->values, origin);
+    }
     return vt_config_key_refuse(key, value, origin);
 }
 

@@ -20,6 +20,8 @@ CHOICES(pools, "token", "avg")
 CHOICES(crops, "rrc", "pad", "none")
 CHOICES(decodes, "exact", "fast")
 CHOICES(filters, "bilinear", "bicubic")
+CHOICES(train_filters, "same", "bilinear", "bicubic", "random")
+CHOICES(erase_modes, "const", "rand", "pixel")
 CHOICES(modes, "batch", "pair", "elem")
 CHOICES(grids, "pixel", "token")
 CHOICES(boxes, "exact", "official")
@@ -69,9 +71,11 @@ static const char *augments(int i)
 }
 
 const vt_augment_preset vt_augment_presets[] = {
-    {"light", "{\"crop\":\"rrc\",\"scale\":[0.08,1],\"ratio\":[0.75,1.3333333333333333],"
-              "\"flip\":0.5}"},
     {"none", "{\"crop\":\"none\",\"flip\":0}"},
+    {"light", "{}"},
+    {"deit", "{\"aa\":\"rand-m9-mstd0.5-inc1\",\"interpolation\":\"bicubic\",\"reprob\":0.25,"
+             "\"remode\":\"pixel\",\"recount\":1}"},
+    {"cifar", "{\"crop\":\"pad\",\"pad\":4,\"flip\":0.5}"},
     {NULL, NULL},
 };
 
@@ -91,6 +95,7 @@ const char *const vt_config_sections[] = {
 #define SIZE(member, low, high) VT_KEY_SIZE, AT(member), low, high
 #define PAIR(member, low, high) VT_KEY_PAIR, AT(member), low, high
 #define PIXEL(member, low, high) VT_KEY_PIXEL, AT(member), low, high
+#define POLICY(member) VT_KEY_POLICY, AT(member), 0, 0
 #define AUGMENT VT_KEY_AUGMENT, 0, 0, 0
 #define FIXED VT_KEY_FIXED, 0, 0, 0
 #define ANY INFINITY
@@ -151,7 +156,7 @@ const vt_config_key vt_config_keys[] = {
     {"data.repeated_aug", INT(data.repeated_aug, 1, 1024), SETTLED, NULL, "1",
      "copies of each image in an epoch, as DeiT's RASampler (3 there); 1: off"},
     {"data.augment", AUGMENT, 0, augments, "\"light\"",
-     "for training; an object sets single values"},
+     "for training; an object sets single values, a name all of those below"},
     {"data.augment.crop", ENUM(data.augment.crop), SETTLED, crops, "\"rrc\"",
      "random resized crop, pad and crop, or resize only"},
     {"data.augment.scale", PAIR(data.augment.scale, 0, 1), SETTLED | ABOVE | RISING, NULL,
@@ -162,6 +167,22 @@ const vt_config_key vt_config_keys[] = {
      "pad: px on each side"},
     {"data.augment.flip", REAL(data.augment.flip, 0, 1), SETTLED, NULL, "0.5",
      "probability of a horizontal flip"},
+    {"data.augment.interpolation", ENUM(data.augment.interpolation), SETTLED, train_filters,
+     "\"same\"", "same: data.interpolation; random: one of the two each time"},
+    {"data.augment.aa", POLICY(data.augment.aa), SETTLED | NULL_OK, NULL, "null",
+     "RandAugment as timm 0.4.12's: m magnitude, n operations, mstd its deviation, inc1, w0, p"},
+    {"data.augment.color_jitter", REAL(data.augment.color_jitter, 0, ANY), SETTLED, NULL, "0",
+     "brightness, contrast, saturation by factors from 1 - this to 1 + this; off where aa is on"},
+    {"data.augment.reprob", REAL(data.augment.erase.probability, 0, 1), SETTLED, NULL, "0",
+     "random erasing: probability"},
+    {"data.augment.remode", ENUM(data.augment.erase.mode), SETTLED, erase_modes, "\"pixel\"",
+     "zeros, a random colour, or noise"},
+    {"data.augment.recount", INT(data.augment.erase.count, 1, 100), SETTLED, NULL, "1",
+     "most boxes in a picture; they share the area"},
+    {"data.augment.rearea", PAIR(data.augment.erase.area, 0, 1), SETTLED | ABOVE | RISING, NULL,
+     "[0.02, 0.3333333333333333]", "share of the input's area"},
+    {"data.augment.reaspect", PAIR(data.augment.erase.aspect, 0, ANY), SETTLED | ABOVE | RISING,
+     NULL, "[0.3, 3.3333333333333335]", "a box's height / width"},
     {"data.interpolation", ENUM(data.augment.filter), SETTLED, filters, "\"bicubic\"",
      "filter of every resize (antialiased)"},
     {"data.crop_pct", REAL(data.augment.crop_pct, 0, 1), SETTLED | ABOVE, NULL, "0.875",

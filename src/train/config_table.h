@@ -16,6 +16,7 @@ typedef enum vt_key_kind {
     VT_KEY_SIZE,    // int[2] height, width: a number or both
     VT_KEY_PAIR,    // double[2]
     VT_KEY_PIXEL,   // double[3]: a number per channel, NAN where none was given
+    VT_KEY_POLICY,  // vt_rand_augment: timm's policy string
     VT_KEY_AUGMENT, // no field: the name of a set of data.augment.* values
     VT_KEY_FIXED,   // no field: this version knows the default only
 } vt_key_kind;
@@ -50,7 +51,8 @@ const vt_config_key *vt_config_key_find(const char *path); // NULL if unknown
 // The objects that hold keys, "" (the whole) and "data.augment" among them; ended by NULL.
 extern const char *const vt_config_sections[];
 
-// Sets of augmentation: name, and its values as JSON. Ended by name NULL.
+// Sets of augmentation: name, and as JSON what of data.augment.* differs from the defaults. Ended by
+// name NULL.
 typedef struct vt_augment_preset {
     const char *name, *values;
 } vt_augment_preset;

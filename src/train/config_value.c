@@ -21,6 +21,7 @@ static const char *kind_noun(vt_key_kind kind)
     case VT_KEY_SIZE: return "an integer or [height, width],";
     case VT_KEY_PAIR: return "a list of 2 numbers";
     case VT_KEY_PIXEL: return "a list of 1 to 3 numbers";
+    case VT_KEY_POLICY: return "a policy such as \"rand-m9-mstd0.5-inc1\"";
     case VT_KEY_AUGMENT: return "an object";
     case VT_KEY_MODEL:
     case VT_KEY_ENUM:
@@ -192,12 +193,22 @@ static void read_model(vt_model_config *model, const char *name)
     snprintf(model->family, sizeof model->family, "%s", family);
 }
 
+static vt_status read_policy(const vt_config_key *key, vt_rand_augment *field, const char *policy,
+                             const vt_config_origin *origin)
+{
+    char prefix[256];
+    if (vt_rand_augment_parse(field, policy) == VT_OK) return VT_OK;
+    snprintf(prefix, sizeof prefix, "%s: %s", origin->name, key->path);
+    return vt_fail_within(VT_ERR_CONFIG, prefix);
+}
+
 static void set_null(const vt_config_key *key, void *field)
 {
     switch (key->kind) {
     case VT_KEY_INT: *(int *)field = 0; break;
     case VT_KEY_REAL: *(double *)field = 0; break;
     case VT_KEY_PAIR: memset(field, 0, 2 * sizeof(double)); break;
+    case VT_KEY_POLICY: memset(field, 0, sizeof(vt_rand_augment)); break;
     default: // a text
         free(*(char **)field);
         *(char **)field = NULL;
@@ -259,6 +270,9 @@ vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const 
     case VT_KEY_PAIR: fine = read_pair(key, value, field); break;
     case VT_KEY_PIXEL: fine = read_pixel(key, value, field); break;
     case VT_KEY_FIXED: fine = is_default(key, value); break;
+    case VT_KEY_POLICY:
+        if (text) return read_policy(key, field, text, origin);
+        break;
     case VT_KEY_AUGMENT: break; // config.c's
     }
     return fine ? VT_OK : vt_config_key_refuse(key, value, origin);
@@ -325,6 +339,10 @@ vt_json *vt_config_key_write(const vt_config_key *key, const vt_config *config, 
         if (may_be_null && ((const double *)field)[1] == 0) break;
         return write_list(parent, name, field, 2);
     case VT_KEY_PIXEL: return write_pixel(parent, name, field);
+    case VT_KEY_POLICY: {
+        const char *policy = ((const vt_rand_augment *)field)->policy;
+        return write_text(parent, name, policy[0] ? policy : NULL);
+    }
     case VT_KEY_AUGMENT:
     case VT_KEY_FIXED: return write_fallback(key, parent, name);
     }

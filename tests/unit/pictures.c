@@ -24,6 +24,21 @@ vt_image picture(int channels, int width, int height)
     return image;
 }
 
+vt_image scene(int channels, int width, int height)
+{
+    vt_image image = picture(channels, width, height);
+    unsigned char *p = image.pixels;
+    for (int y = 0; y < height; y++) {
+        for (int x = 0; x < width; x++) {
+            for (int c = 0; c < channels; c++, p++) {
+                int slope = (x * (5 + c) + y * (7 - 2 * c)) / 16 % 97;
+                *p = (unsigned char)(40 + 30 * c + slope + (*p >> 5));
+            }
+        }
+    }
+    return image;
+}
+
 uint32_t picture_crc(const vt_image *image)
 {
     size_t bytes = (size_t)image->width * (size_t)image->height * (size_t)image->channels;

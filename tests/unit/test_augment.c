@@ -2,7 +2,10 @@
 // transforms against their definitions.
 #include "vitrain/data/augment.h"
 
+#include "chance.h"
 #include "pictures.h"
+
+#include "vitrain/base/arena.h"
 
 #include <limits.h>
 #include <math.h>
@@ -249,13 +252,212 @@ static void test_crop_boxes(void **state)
     }
 }
 
+// Area and aspect where no draw has to be repeated.
+static void test_crop_distribution(void **state)
+{
+    (void)state;
+    enum { DRAWS = 40000, SIDE = 20000 };
+    const double scale[2] = {0.1, 0.4}, ratio[2] = {0.75, 4.0 / 3}, whole[2] = {0, 1};
+    const double logs[2] = {log(0.75), log(4.0 / 3)};
+    static double areas[DRAWS], aspects[DRAWS], lefts[DRAWS], tops[DRAWS];
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        vt_rng rng = vt_rng_at(6, VT_STREAM_AUGMENT, 0, i);
+        int box[4];
+        vt_random_resized_crop(box, SIDE, SIDE, scale, ratio, &rng);
+        areas[i] = (double)box[2] * box[3] / ((double)SIDE * SIDE);
+        aspects[i] = log((double)box[2] / box[3]);
+        lefts[i] = box[0] / (SIDE - box[2] + 1.0);
+        tops[i] = box[1] / (SIDE - box[3] + 1.0);
+    }
+    chance_cdf(areas, DRAWS, chance_uniform, scale, "area of the crop");
+    chance_cdf(aspects, DRAWS, chance_uniform, logs, "width / height");
+    chance_cdf(lefts, DRAWS, chance_uniform, whole, "left");
+    chance_cdf(tops, DRAWS, chance_uniform, whole, "top");
+}
+
+// ---- the stages after the crop ----
+
+// Colour jitter so weak that it changes nothing takes the way through a picture of its own: the same
+// input, for every kind of crop, flip and number of channels.
+static void test_frame(void **state)
+{
+    (void)state;
+    static const int pads[] = {0, 3, 100};
+    for (int k = 0; k < 3 * 3 * 40; k++) {
+        vt_augment_config plain = base;
+        const int kind = k % 3; // grey to grey, grey to three, colour
+        plain.channels = kind == 0 ? 1 : 3;
+        plain.flip = 0.5, plain.crop = VT_CROP_PAD, plain.pad = pads[k / 3 % 3];
+        plain.height = 20;
+        vt_augment_config jittered = plain;
+        jittered.color_jitter = 1e-12;
+        vt_image from = picture(kind == 2 ? 3 : 1, k % 2 ? 32 : 21, 20);
+        vt_rng rng = vt_rng_at(9, VT_STREAM_AUGMENT, 0, (uint32_t)k), same = rng;
+        vt_image a = transformed(&from, &plain, &rng), b = transformed(&from, &jittered, &same);
+        assert_memory_equal(a.pixels, b.pixels, 32 * 20 * 3);
+        vt_image_free(&a);
+        vt_image_free(&b);
+        vt_image_free(&from);
+    }
+}
+
+// Crop, flip, operations, normalisation, erasing, one after the other by hand.
+static void test_stages(void **state)
+{
+    (void)state;
+    vt_augment_config config = base;
+    config.crop = VT_CROP_RRC, config.flip = 0.5, config.interpolation = VT_TRAIN_FILTER_RANDOM;
+    config.erase = (vt_erase_config){0.5, VT_ERASE_PIXEL, 1, {0.02, 1.0 / 3}, {0.3, 1 / 0.3}};
+    config.color_jitter = 0.4; // off: there is a policy
+    assert_int_equal(vt_rand_augment_parse(&config.aa, "rand-m9-mstd0.5-inc1"), VT_OK);
+    const vt_filter filters[2] = {VT_FILTER_BILINEAR, VT_FILTER_BICUBIC};
+    const unsigned char fill[3] = {124, 116, 104};
+    vt_augment_config cropping = base; // crop alone
+    cropping.crop = VT_CROP_RRC;
+    vt_image from = picture(3, 90, 70);
+    vt_real *input = new_input(&config), *expected = new_input(&config);
+    vt_augment_scratch scratch = {0};
+    vt_op_scratch ops = {0};
+    int changed = 0, erased = 0;
+    for (uint32_t i = 0; i < 60; i++) {
+        vt_rng rng = vt_rng_at(8, VT_STREAM_AUGMENT, 2, i), same = rng, first = rng;
+        assert_int_equal(vt_augment_train(input, &from, &config, &rng, &scratch), VT_OK);
+        int box[4];
+        vt_random_resized_crop(box, 90, 70, config.scale, config.ratio, &same);
+        cropping.filter = vt_filter_draw(filters, &same);
+        vt_image image = transformed(&from, &cropping, &first);
+        if (vt_rng_uniform(&same) < 0.5) {
+            vt_image mirrored = picture(3, 32, 32);
+            for (int p = 0; p < 32 * 32; p++)
+                memcpy(mirrored.pixels + 3 * p, image.pixels + 3 * (p / 32 * 32 + 31 - p % 32), 3);
+            vt_image_free(&image);
+            image = mirrored;
+        }
+        vt_op_call calls[VT_MOST_OP_CALLS];
+        int n = vt_rand_augment_draw(calls, &config.aa, filters, &same);
+        for (int k = 0; k < n; k++)
+            assert_int_equal(vt_image_apply(&image, &calls[k], fill, &ops), VT_OK);
+        for (int p = 0; p < 3 * 32 * 32; p++) {
+            int c = p / (32 * 32);
+            vt_real v = (vt_real)image.pixels[p % (32 * 32) * 3 + c] / 255;
+            expected[p] = (v - (vt_real)config.mean[c]) / (vt_real)config.std[c];
+        }
+        vt_rng at_erasing = same;
+        vt_erase(expected, 3, 32, 32, &config.erase, &same);
+        erased += vt_rng_uniform(&at_erasing) < 0.5;
+        changed += n > 0;
+        assert_memory_equal(input, expected, 3 * 32 * 32 * sizeof *input);
+        vt_image_free(&image);
+    }
+    assert_in_range(changed, 30, 58); // 45 on average
+    assert_in_range(erased, 15, 45);
+    vt_image_free(&from);
+    vt_augment_scratch_free(&scratch);
+    vt_op_scratch_free(&ops);
+    free(input), free(expected);
+}
+
+// Colour jitter alone does what its calls say.
+static void test_jitter(void **state)
+{
+    (void)state;
+    vt_augment_config config = base;
+    config.color_jitter = 0.4;
+    const unsigned char fill[3] = {0};
+    vt_op_scratch ops = {0};
+    for (uint32_t i = 0; i < 10; i++) {
+        vt_rng rng = vt_rng_at(8, VT_STREAM_AUGMENT, 3, i), same = rng;
+        vt_image from = scene(3, 32, 32), result = transformed(&from, &config, &rng);
+        vt_op_call calls[VT_MOST_OP_CALLS];
+        vt_rng_uniform(&same); // the flip's
+        assert_int_equal(vt_color_jitter_draw(calls, 0.4, &same), 3);
+        for (int k = 0; k < 3; k++)
+            assert_int_equal(vt_image_apply(&from, &calls[k], fill, &ops), VT_OK);
+        assert_memory_equal(result.pixels, from.pixels, 3 * 32 * 32);
+        vt_image_free(&from);
+        vt_image_free(&result);
+    }
+    vt_op_scratch_free(&ops);
+}
+
+// The colour that moved pixels leave behind is the mean's, rounded; one number for grey inputs.
+static void test_fill(void **state)
+{
+    (void)state;
+    static const unsigned char colour[3] = {124, 116, 104}, grey[3] = {128, 128, 128};
+    for (int channels = 1; channels <= 3; channels += 2) {
+        vt_augment_config config = base;
+        config.channels = channels;
+        if (channels == 1) config.mean[0] = 0.5, config.std[0] = 0.5;
+        assert_int_equal(vt_rand_augment_parse(&config.aa, "rand-m10-n16-p1"), VT_OK);
+        int found = 0;
+        for (uint32_t i = 0; i < 400; i++) {
+            vt_rng rng = vt_rng_at(8, VT_STREAM_AUGMENT, 4, i), same = rng;
+            vt_op_call calls[VT_MOST_OP_CALLS];
+            const vt_filter filters[2] = {VT_FILTER_BICUBIC, VT_FILTER_BICUBIC};
+            vt_rng_uniform(&same); // the flip's
+            int n = vt_rand_augment_draw(calls, &config.aa, filters, &same);
+            if (calls[n - 1].op != VT_OP_TRANSLATE_X) continue;
+            vt_image from = picture(channels, 32, 32), result = transformed(&from, &config, &rng);
+            int x = calls[n - 1].argument > 0 ? 31 : 0;
+            assert_memory_equal(result.pixels + 3 * x, channels == 3 ? colour : grey, 3);
+            vt_image_free(&from);
+            vt_image_free(&result);
+            found++;
+        }
+        assert_true(found > 5);
+    }
+}
+
+static size_t capacity_of(const vt_augment_scratch *s)
+{
+    return s->region.capacity + s->resized.capacity + s->framed.capacity + s->ops.spare.capacity +
+           s->ops.padded.capacity + s->resample.bytes;
+}
+
+// Memory grows to what the largest picture needs and no further.
+static void test_no_allocation_once_warm(void **state)
+{
+    (void)state;
+    vt_augment_config config = base;
+    config.flip = 0.5;
+    config.erase = (vt_erase_config){0.5, VT_ERASE_PIXEL, 2, {0.02, 1.0 / 3}, {0.3, 1 / 0.3}};
+    assert_int_equal(vt_rand_augment_parse(&config.aa, "rand-m9-mstd0.5-n4-inc1"), VT_OK);
+    vt_image from = picture(3, 64, 48);
+    vt_augment_scratch scratch = {0};
+    vt_real *input = new_input(&config);
+    size_t capacity = 0, allocations = 0;
+    for (uint32_t i = 0; i < 300; i++) {
+        vt_rng rng = vt_rng_at(8, VT_STREAM_AUGMENT, 5, i);
+        assert_int_equal(vt_augment_train(input, &from, &config, &rng, &scratch), VT_OK);
+        if (i < 100) {
+            capacity = capacity_of(&scratch);
+            allocations = vt_alloc_count();
+        }
+    }
+    assert_int_equal(capacity_of(&scratch), capacity);
+    assert_int_equal(vt_alloc_count(), allocations);
+    vt_image_free(&from);
+    vt_augment_scratch_free(&scratch);
+    free(input);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_eval),          cmocka_unit_test(test_eval_frame),
-        cmocka_unit_test(test_normalisation), cmocka_unit_test(test_channels),
-        cmocka_unit_test(test_pad_and_crop),  cmocka_unit_test(test_random_resized_crop),
+        cmocka_unit_test(test_eval),
+        cmocka_unit_test(test_eval_frame),
+        cmocka_unit_test(test_normalisation),
+        cmocka_unit_test(test_channels),
+        cmocka_unit_test(test_pad_and_crop),
+        cmocka_unit_test(test_random_resized_crop),
         cmocka_unit_test(test_crop_boxes),
+        cmocka_unit_test(test_crop_distribution),
+        cmocka_unit_test(test_frame),
+        cmocka_unit_test(test_stages),
+        cmocka_unit_test(test_jitter),
+        cmocka_unit_test(test_fill),
+        cmocka_unit_test(test_no_allocation_once_warm),
     };
     return cmocka_run_group_tests_name("augment", tests, NULL, NULL);
 }

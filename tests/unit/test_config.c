@@ -130,6 +130,42 @@ static void test_augment(void **state)
     vt_config_free(&c);
 }
 
+// A name sets all of data.augment.*, whatever came before; an object single values.
+static void test_augment_presets(void **state)
+{
+    (void)state;
+    vt_config c;
+    const char *const sets[] = {"data.augment={\"color_jitter\": 0.4, \"scale\": [0.5, 1]}",
+                                "data.augment=deit",
+                                "data.augment.recount=3",
+                                "data.augment=cifar",
+                                "data.augment=none",
+                                "data.augment=light"};
+    const char *text = "{" SMALL "}, \"data\": {\"interpolation\": \"bilinear\"}}";
+    const vt_augment_config *a = &c.data.augment;
+    load(&c, text, sets, 3);
+    assert_string_equal(a->aa.policy, "rand-m9-mstd0.5-inc1");
+    assert_true(a->aa.magnitude == 9 && a->aa.deviation == 0.5 && a->aa.increasing);
+    assert_true(a->crop == VT_CROP_RRC && a->scale[0] == 0.08 && a->flip == 0.5);
+    assert_true(a->color_jitter == 0 && a->interpolation == VT_TRAIN_FILTER_BICUBIC);
+    assert_true(a->erase.probability == 0.25 && a->erase.mode == VT_ERASE_PIXEL);
+    assert_true(a->erase.count == 3 && a->erase.area[0] == 0.02 && a->erase.area[1] == 1.0 / 3);
+    assert_true(a->erase.aspect[0] == 0.3 && a->erase.aspect[1] == 1 / 0.3);
+    assert_int_equal(a->filter, VT_FILTER_BILINEAR); // not the preset's
+    vt_config_free(&c);
+    load(&c, text, sets, 4);
+    assert_true(a->crop == VT_CROP_PAD && a->pad == 4 && a->flip == 0.5 && !a->aa.policy[0]);
+    assert_true(a->erase.probability == 0 && a->erase.count == 1);
+    vt_config_free(&c);
+    load(&c, text, sets, 5);
+    assert_true(a->crop == VT_CROP_NONE && a->flip == 0 && !a->aa.policy[0]);
+    vt_config_free(&c);
+    load(&c, text, sets, 6);
+    assert_true(a->crop == VT_CROP_RRC && a->flip == 0.5 && !a->aa.policy[0]);
+    assert_true(a->interpolation == VT_TRAIN_FILTER_SAME && a->erase.probability == 0);
+    vt_config_free(&c);
+}
+
 // One key each, as an override on a configuration that is fine: what has to be in the message.
 static void test_refused(void **state)
 {
@@ -150,8 +186,21 @@ static void test_refused(void **state)
         {"optim", VT_ERR_CONFIG, "--set optim: expected KEY=VALUE"},
         {"optim=3", VT_ERR_CONFIG, "optim: expected an object, got 3"},
         {"data.augment={\"flop\": 1}", VT_ERR_CONFIG, "unknown key \"data.augment.flop\""},
-        {"data.augment=heavy", VT_ERR_CONFIG, "expected \"light\", \"none\" or an object"},
+        {"data.augment=heavy", VT_ERR_CONFIG,
+         "expected \"none\", \"light\", \"deit\", \"cifar\" or an object"},
         {"data.augment=null", VT_ERR_CONFIG, "got null"},
+        {"data.augment.aa=rand-m9-x1", VT_ERR_CONFIG,
+         "--set: data.augment.aa: rand-m9-x1: unknown section \"x1\"; expected m, n, mstd, inc, w"},
+        {"data.augment.aa=original", VT_ERR_CONFIG, "unknown policy \"original\""},
+        {"data.augment.aa=9", VT_ERR_CONFIG,
+         "data.augment.aa: expected a policy such as \"rand-m9-mstd0.5-inc1\" or null, got 9"},
+        {"data.augment.color_jitter=-1", VT_ERR_CONFIG, "expected a number >= 0, got -1"},
+        {"data.augment.reprob=2", VT_ERR_CONFIG, "data.augment.reprob"},
+        {"data.augment.remode=noise", VT_ERR_CONFIG, "\"const\", \"rand\" or \"pixel\""},
+        {"data.augment.recount=0", VT_ERR_CONFIG, "data.augment.recount"},
+        {"data.augment.rearea=[0,0.1]", VT_ERR_CONFIG, "data.augment.rearea"},
+        {"data.augment.reaspect=[3,1]", VT_ERR_CONFIG, "data.augment.reaspect"},
+        {"data.augment.interpolation=nearest", VT_ERR_CONFIG, "\"bicubic\" or \"random\""},
         {"data.augment.scale=[0,1]", VT_ERR_CONFIG, "data.augment.scale"},
         {"data.augment.ratio=[2,1]", VT_ERR_CONFIG, "the first not above the second"},
         {"data.augment.flip=1.01", VT_ERR_CONFIG, "expected a number from 0 to 1, got 1.01"},
@@ -267,6 +316,9 @@ static void test_round_trip(void **state)
         "train.resume=never",
         "schedule.compat=deit",
         "data.interpolation=bilinear",
+        "data.augment=deit",
+        "data.augment.aa=rand-m7-n3-p0.25-w0",
+        "data.augment.interpolation=random",
     };
     vt_config a, b;
     load(&a, "{" SMALL "}}", sets, COUNT(sets));
@@ -277,6 +329,8 @@ static void test_round_trip(void **state)
     assert_true(b.optim.lr == 0.1234567890123456 && b.optim.lr_base_batch == 0);
     assert_true(b.mix.has_minmax && b.mix.mode == VT_MIX_ELEM);
     assert_true(b.data.augment.filter == VT_FILTER_BILINEAR && b.train.seed == 7);
+    assert_true(b.data.augment.aa.operations == 3 && b.data.augment.aa.weighted);
+    assert_true(b.data.augment.erase.area[1] == 1.0 / 3);
     free(once);
     free(twice);
     vt_config_free(&a);
@@ -304,6 +358,8 @@ static void test_difference(void **state)
     static const char *const fixed[][2] = {
         {"model.drop=0.5", "model.drop"},
         {"data.augment.flip=0", "data.augment.flip"},
+        {"data.augment.aa=rand", "data.augment.aa"},
+        {"data.augment=deit", "data.augment.interpolation"},
         {"mix.cutmix_minmax=[0,1]", "mix.cutmix_minmax"},
         {"data.repeated_aug=3", "data.repeated_aug"},
         {"label.rule=area", "label.rule"},
@@ -361,6 +417,8 @@ static void test_configs(void **state)
             if (vt_config_load(&c[k], path[k], NULL, 0) != VT_OK)
                 fail_msg("%s", vt_error_message());
         assert_string_equal(c[0].label_rule, "tl-align");
+        assert_string_equal(c[0].data.augment.aa.policy, "rand-m9-mstd0.5-inc1");
+        assert_true(c[0].data.augment.erase.probability == 0.25);
         assert_string_equal(c[1].label_rule, "area");
         assert_int_equal(c[0].train.batch_size * c[0].train.accumulate, 1024);
         assert_int_equal(c[0].data.repeated_aug, 3);
@@ -426,19 +484,13 @@ static void test_no_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_preset),
-        cmocka_unit_test(test_paths),
-        cmocka_unit_test(test_augment),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_refused_files),
-        cmocka_unit_test(test_grey),
-        cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_difference_of_versions),
-        cmocka_unit_test(test_difference),
-        cmocka_unit_test(test_configs),
-        cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_preset),
+        cmocka_unit_test(test_paths),           cmocka_unit_test(test_augment),
+        cmocka_unit_test(test_augment_presets), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused_files),   cmocka_unit_test(test_grey),
+        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_difference_of_versions),
+        cmocka_unit_test(test_difference),      cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_reference),       cmocka_unit_test(test_no_file),
     };
     return cmocka_run_group_tests_name("config", tests, folder_make, folder_remove);
 }

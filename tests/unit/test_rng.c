@@ -142,6 +142,38 @@ static void test_normal(void **state)
     assert_distribution(normal_cdf);
 }
 
+// The same numbers however many are asked for and wherever in the stream one begins; the two of a
+// pair, a quarter of a chunk apart, do not go together, nor do their squares.
+static void test_normals(void **state)
+{
+    (void)state;
+    enum { CHUNK = 128, PAIR = CHUNK / 4 };
+    static float all[N], few[300];
+    vt_rng rng = generator(9), same = rng, later = rng;
+    vt_rng_normals(&rng, all, N);
+    vt_rng_u32(&same);
+    same.draw = 0;
+    vt_rng_normals(&same, few, 300); // what is left of a block is dropped
+    assert_memory_equal(few, all, sizeof few);
+    assert_int_equal(same.draw, 3 * CHUNK / 4); // whole chunks, a block makes four
+    later.draw = 5 * CHUNK / 4;
+    vt_rng_normals(&later, few, CHUNK);
+    assert_memory_equal(few, all + 5 * CHUNK, CHUNK * sizeof *few);
+    double together = 0, squares = 0;
+    for (int i = 0; i < N; i++) {
+        sample[i] = all[i];
+        assert_true(fabsf(all[i]) < 6.7f);
+        if (i % (2 * PAIR) >= PAIR) continue;
+        double x = all[i], y = i + PAIR < N ? all[i + PAIR] : 0;
+        together += x * y;
+        squares += (x * x - 1) * (y * y - 1);
+    }
+    assert_true(fabs(together) < 5 * sqrt(N / 2.0));
+    assert_true(fabs(squares) < 5 * 2 * sqrt(N / 2.0)); // x^2 deviates by sqrt 2
+    assert_moments(0, 1);
+    assert_distribution(normal_cdf);
+}
+
 static double exponential_cdf(double x)
 {
     return -expm1(-x);
@@ -285,9 +317,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_known_answers), cmocka_unit_test(test_draws_are_the_counter),
         cmocka_unit_test(test_uniform),       cmocka_unit_test(test_streams_differ),
-        cmocka_unit_test(test_normal),        cmocka_unit_test(test_gamma),
-        cmocka_unit_test(test_beta),          cmocka_unit_test(test_below),
-        cmocka_unit_test(test_permutation),
+        cmocka_unit_test(test_normal),        cmocka_unit_test(test_normals),
+        cmocka_unit_test(test_gamma),         cmocka_unit_test(test_beta),
+        cmocka_unit_test(test_below),         cmocka_unit_test(test_permutation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

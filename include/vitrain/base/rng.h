@@ -5,6 +5,7 @@
 #ifndef VITRAIN_BASE_RNG_H
 #define VITRAIN_BASE_RNG_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 // What a number is used for. Values are part of the run's identity: add at the end only.
@@ -42,5 +43,9 @@ double vt_rng_normal(vt_rng *rng);                               // mean 0, devi
 double vt_rng_gamma(vt_rng *rng, double shape);                  // scale 1; shape > 0
 double vt_rng_beta(vt_rng *rng, double a, double b);             // a, b > 0; as numpy.random.beta
 void vt_rng_permutation(vt_rng *rng, uint32_t n, uint32_t *out); // (n) out: 0 .. n-1 shuffled
+
+// Many at once, in float: (n) out, each mean 0, deviation 1, at most 6.7 from 0. Begins at the next
+// block and takes whole chunks of them; the first numbers do not depend on how many are asked for.
+void vt_rng_normals(vt_rng *rng, float *out, size_t n);
 
 #endif

@@ -1,11 +1,14 @@
-// From a decoded picture to the network's input: crop and resize, flip, to (channels, height,
-// width) real numbers, (v / 255 - mean) / std. Random numbers come from the rng given, so the
-// result is a function of (picture, config, rng's place).
+// From a decoded picture to the network's input, in timm's order: crop and resize, flip, RandAugment
+// or colour jitter, to (channels, height, width) real numbers, (v / 255 - mean) / std, random
+// erasing. Random numbers come from the rng given, so the result is a function of (picture, config,
+// rng's place).
 #ifndef VITRAIN_DATA_AUGMENT_H
 #define VITRAIN_DATA_AUGMENT_H
 
 #include "vitrain/base/real.h"
 #include "vitrain/base/rng.h"
+#include "vitrain/data/augment_erase.h"
+#include "vitrain/data/augment_rand.h"
 #include "vitrain/data/resample.h"
 
 typedef enum vt_crop {
@@ -20,6 +23,13 @@ typedef enum vt_decode {
                     // 2 (4, 8) while a JPEG is decoded; the rest is left to the filter
 } vt_decode;
 
+typedef enum vt_train_filter {
+    VT_TRAIN_FILTER_SAME, // as in evaluation
+    VT_TRAIN_FILTER_BILINEAR,
+    VT_TRAIN_FILTER_BICUBIC,
+    VT_TRAIN_FILTER_RANDOM, // one of the two each time
+} vt_train_filter;
+
 typedef struct vt_augment_config {
     int channels, height, width; // of the network's input; channels 1 or 3
     // training
@@ -28,6 +38,10 @@ typedef struct vt_augment_config {
     int pad;                   // pad: px on each side
     double flip;               // probability of a horizontal flip
     vt_decode decode;
+    vt_train_filter interpolation;
+    vt_rand_augment aa;
+    double color_jitter; // vt_color_jitter_draw's strength; nothing where there is a policy
+    vt_erase_config erase;
     // evaluation: both sides of the input divided by crop_pct and rounded down are the frame; the
     // picture is resized, its aspect kept, to the smallest size that fills the frame, then cropped
     // in the middle. For a square input that is: resize the shorter side to floor(side / crop_pct).
@@ -50,8 +64,9 @@ extern const char *const vt_stage_names[VT_STAGES];
 
 // A worker's memory for the steps between, and its clock.
 typedef struct vt_augment_scratch {
-    vt_image decoded, region, resized;
+    vt_image decoded, region, resized, framed;
     vt_resample_scratch resample;
+    vt_op_scratch ops;
     double since_s;            // when the stage at hand began
     double stage_s[VT_STAGES]; // time spent so far
 } vt_augment_scratch;
