@@ -99,8 +99,8 @@ quickstart: setup ## set up, build, train a small ViT on Fashion-MNIST and evalu
 	@$(MAKE) --no-print-directory -j$$(nproc) config=release all
 	@scripts/quickstart.sh
 
-bench-torch: $(PROGRAM) ## training steps beside PyTorch's, in turn: a table (ROUNDS=3)
-	@$(PYTHON) scripts/bench_torch.py --against $(PROGRAM) --rounds $(or $(ROUNDS),3)
+bench-torch: $(PROGRAM) ## training steps beside PyTorch's, in turn: a table (ROUNDS=3, PRECISION=both)
+	@$(PYTHON) scripts/bench_torch.py --against $(PROGRAM) --rounds $(or $(ROUNDS),3) $(if $(PRECISION),--precision $(PRECISION))
 
 install: $(PROGRAM) ## into PREFIX/bin
 	install -D -m 755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/vitrain

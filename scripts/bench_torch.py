@@ -3,7 +3,7 @@
 
     scripts/bench_torch.py --config C [--batch N] [--precision fp32|bf16] [--rule area|tl-align]
                            [--classes N] [--steps N] [--threads N]    one JSON line
-    scripts/bench_torch.py --against VITRAIN [--rounds N] [--model NAME]
+    scripts/bench_torch.py --against VITRAIN [--rounds N] [--model NAME] [--precision P]
                            both in turn, N times, and a table of medians in Markdown
 
 A ViT as timm 0.4.12 computes it, CutMix on whole patches, soft-target cross-entropy, AdamW; bf16 is
@@ -193,7 +193,7 @@ def measure(args, name, rule):
                     f"model.num_classes={classes}", "--set", f"train.threads={args.threads}"],
         "torch": [sys.executable, __file__, "--threads", str(args.threads), "--classes", str(classes)],
     }
-    runs = {(program, precision): [] for precision in PRECISIONS for program in programs}
+    runs = {(program, precision): [] for precision in args.precisions for program in programs}
     refused = set()
     for _ in range(args.rounds):
         for case in runs:
@@ -212,9 +212,9 @@ def compare(args):
           "precision | nominal share of peak | memory, GiB |\n|---|---|---|---|---|---|---|---|---|")
     for name, rule in ((n, r) for n in MODELS for r in RULES if (args.model or "") in n):
         runs = measure(args, name, rule)
-        faster = max((runs["torch", p] for p in PRECISIONS),
+        faster = max((runs["torch", p] for p in args.precisions),
                      key=lambda r: statistics.median(rates(r) or [0]))
-        for precision in PRECISIONS:
+        for precision in args.precisions:
             ours, theirs = runs["vitrain", precision], runs["torch", precision]
             share = (f"{100 * statistics.median(r['nominal_fraction'] for r in ours):.0f}%"
                      if ours else "-")
@@ -227,7 +227,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--precision", choices=PRECISIONS, default="fp32")
+    parser.add_argument("--precision", choices=PRECISIONS, help="fp32; of the comparison: both")
     parser.add_argument("--rule", choices=RULES, default="tl-align")
     parser.add_argument("--classes", type=int, help="instead of the configuration's")
     parser.add_argument("--steps", type=int, default=0, help="0: five seconds' worth")
@@ -236,6 +236,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", help="of the comparison: part of a name")
     args = parser.parse_args()
+    args.precisions = (args.precision,) if args.precision else PRECISIONS
+    args.precision = args.precision or "fp32"
     if args.against:
         compare(args)
     elif args.config:

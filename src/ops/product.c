@@ -164,6 +164,8 @@ const char *vt_bf16_missing(void)
 {
 #if defined VT_DOUBLE
     return "this is the double build";
+#elif defined VT_BF16_IN_C
+    return NULL;
 #elif defined __AVX512BF16__
     return __builtin_cpu_supports("avx512bf16") ? NULL : "this processor has no AVX512-BF16";
 #else
@@ -175,6 +177,8 @@ const char *vt_product_describe(void)
 {
 #if defined __AVX512BF16__
     return "AVX-512 and AVX512-BF16 tiles";
+#elif defined VT_BF16_IN_C
+    return "fp32 tiles, bf16 in plain C";
 #elif defined __AVX512F__
     return "AVX-512 tiles";
 #elif defined __FMA__

@@ -140,6 +140,28 @@ static vt_status describe_config(vt_run *run)
     return VT_OK;
 }
 
+// A run that goes on keeps the precision that "auto" chose for it, whatever this machine would choose. A
+// state that cannot be read is left to whoever resumes it, and says so.
+static void keep_precision(vt_run *run)
+{
+    vt_train_config *t = &run->config->train;
+    const char *path = strcmp(t->resume, "auto") ? t->resume : run->last;
+    char *text = NULL;
+    vt_json *old = NULL;
+    if (t->precision != VT_PRECISION_AUTO || !strcmp(t->resume, "never") || !vt_file_exists(path))
+        return;
+    if (vt_checkpoint_config(path, &text) == VT_OK &&
+        vt_json_parse(&old, text, strlen(text), path) == VT_OK) {
+        const vt_json *train = vt_json_get(old, "train");
+        const vt_json *precision = train ? vt_json_get(train, "precision") : NULL;
+        if (precision && vt_json_type_of(precision) == VT_JSON_STRING)
+            t->precision =
+                !strcmp(vt_json_string(precision), "bf16") ? VT_PRECISION_BF16 : VT_PRECISION_FP32;
+    }
+    vt_json_destroy(old);
+    free(text);
+}
+
 vt_status vt_run_open(vt_run *run, vt_config *config)
 {
     *run = (vt_run){.config = config};
@@ -148,9 +170,10 @@ vt_status vt_run_open(vt_run *run, vt_config *config)
     vt_gemm_setup();
     VT_TRY(open_sources(run));
     VT_TRY(open_loaders(run));
+    VT_TRY(name_files(run));
+    keep_precision(run);
     VT_TRY(vt_run_plan(run));
     VT_TRY(describe_config(run));
-    VT_TRY(name_files(run));
     vt_log(VT_LOG_INFO, "%s: %.2f M parameters, %.2f GFLOP an image; %lld training images, %lld %s",
            config->model.name, (double)run->model->params.total / 1e6,
            run->model->ops->train_flops(run->model) / 1e9, (long long)run->train->count,

@@ -103,7 +103,8 @@ void vt_product(vt_rows y, vt_left x, const vt_panels *b, const vt_real *bias, v
 int vt_share(int n, int multiple, int part, int parts);
 
 // Why bf16 is not to be had at speed in this build, or NULL if it is. (The operations work all the
-// same, on any processor: that is what the tests use.)
+// same, on any processor: that is what the tests use. `make CFLAGS=-DVT_BF16_IN_C` trains with them,
+// slowly: to see what bf16 does to a run.)
 const char *vt_bf16_missing(void);
 const char *vt_product_describe(void); // "AVX-512 tiles": what this build uses; for people
 
