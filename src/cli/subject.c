@@ -107,7 +107,7 @@ static vt_status load_weights(vt_subject *subject, const vt_st_file *file)
 
 static vt_status read_precision(vt_elem *type, const char *name)
 {
-    vt_config wish = {.model = {.num_heads = 1}}; // of an even width
+    vt_config wish = {0};
     if (!name) return VT_OK;
     VT_REQUIRE(!strcmp(name, "fp32") || !strcmp(name, "bf16"), VT_ERR_USAGE,
                "--precision: expected fp32 or bf16, got \"%s\"", name);

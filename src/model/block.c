@@ -71,20 +71,13 @@ vt_panels vt_chunk_panels(const char *place, vt_elem type, const vt_chunks *chun
     return vt_panels_at((char *)place + (size_t)index * bytes, type, k, n, left);
 }
 
-// The parts of timm's four linear layers that are products of their own.
-typedef struct linear_view {
-    size_t w, b; // offsets
-    bool has_bias;
-    int I, O;
-} linear_view;
-
-static linear_view view_of(const vt_block_param *p, vt_block_linear which)
+// timm's linear layers, of qkv the part that is a product of its own.
+static vt_linear_param view_of(const vt_block_param *p, vt_block_linear which)
 {
     const vt_linear_param *l[VT_BLOCK_LINEARS] = {&p->qkv, &p->qkv, &p->proj, &p->fc1, &p->fc2};
-    const vt_linear_param *own = l[which];
-    linear_view view = {own->w, own->b, own->has_bias, own->I, own->O};
+    vt_linear_param view = *l[which];
     if (which > VT_BLOCK_KV) return view;
-    const size_t C = (size_t)own->I;
+    const size_t C = (size_t)view.I;
     view.O = (int)(which == VT_BLOCK_Q ? C : 2 * C);
     view.w += which == VT_BLOCK_Q ? 0 : C * C;
     view.b += which == VT_BLOCK_Q ? 0 : C;
@@ -174,7 +167,7 @@ void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt
                              .drop = s->attn_drop > 0 ? &drop : NULL};
     scratch->normed = take_typed(arena, s->type, images, T, s->C);
     scratch->asking = take_typed(arena, s->type, images, T, s->C);
-    scratch->act = take_typed(arena, s->type, images, T, s->F);
+    scratch->act = take_typed(arena, s->type, images, T, s->F > s->C ? s->F : s->C);
     scratch->branch = take(arena, images, T, s->C);
     scratch->attention = vt_arena_take(arena, vt_attention_scratch_bytes(&at), 1);
     place_kept(&scratch->chunk, arena, s, images, training && recompute == VT_RECOMPUTE_BLOCK);
@@ -234,7 +227,7 @@ void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param
         const vt_panels *panels = backward ? &packed->backward[which] : &packed->forward[which];
         const int count = vt_panels_count(panels);
         if (task < count) {
-            const linear_view l = view_of(p, which);
+            const vt_linear_param l = view_of(p, which);
             vt_panels_pack(panels, task, 0, weights + l.w, VT_REAL, l.I, backward ? VT_N : VT_T,
                            panels->k);
             return;
@@ -269,7 +262,7 @@ typedef struct span {
 } span;
 
 // The part of a span that lies in one image, beginning at its row `at`: (image, first row in it, rows).
-typedef struct part {
+typedef struct image_part {
     int image, token, rows;
 } image_part;
 
@@ -324,7 +317,7 @@ static void residual_backward(void *dbranch, vt_elem type, const vt_real *dx, co
     }
 }
 
-// The span `i` of `spans` that the MLP takes a chunk in.
+// How many spans the MLP takes a chunk in, and one of them.
 static int mlp_spans(const vt_chunk *chunk)
 {
     return (chunk->count * chunk->R + MLP_ROWS - 1) / MLP_ROWS;
@@ -365,7 +358,7 @@ static void linear(const work *w, void *y, vt_elem type, const void *x, vt_block
                    int M)
 {
     const vt_elem stored = w->shape->type;
-    const linear_view l = view_of(w->param, which);
+    const vt_linear_param l = view_of(w->param, which);
     vt_product((vt_rows){y, type, l.O}, vt_left_rows(x, stored, l.I), &w->packed->forward[which],
                l.has_bias ? w->weights + l.b : NULL, VT_SET, M);
 }
@@ -375,7 +368,7 @@ static void linear_input(const work *w, void *dx, vt_elem type, const void *dy,
                          vt_block_linear which, vt_into into, int M)
 {
     const vt_elem stored = w->shape->type;
-    const linear_view l = view_of(w->param, which);
+    const vt_linear_param l = view_of(w->param, which);
     vt_product((vt_rows){dx, type, l.I}, vt_left_rows(dy, stored, l.O), &w->packed->backward[which],
                NULL, into, M);
 }
@@ -690,11 +683,12 @@ static const struct {
     int parts;
 } gradient_order[VT_BLOCK_LINEARS] = {
     {VT_BLOCK_FC2, 2}, {VT_BLOCK_FC1, 2}, {VT_BLOCK_KV, 1}, {VT_BLOCK_Q, 1}, {VT_BLOCK_PROJ, 1}};
-enum { PARTS = 7 };
 
 int vt_block_gradient_tasks(int threads)
 {
-    return PARTS * threads + 1;
+    int tasks = 1;
+    for (int i = 0; i < VT_BLOCK_LINEARS; i++) tasks += gradient_order[i].parts * threads;
+    return tasks;
 }
 
 static void norm_gradients(vt_real *slab, const vt_block_param *p, const vt_block_shape *s,
@@ -716,7 +710,7 @@ void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inpu
         const vt_block_linear which = gradient_order[i].linear;
         const int parts = gradient_order[i].parts * threads;
         if (task < parts) {
-            const linear_view l = view_of(p, which);
+            const vt_linear_param l = view_of(p, which);
             vt_linear_gradient(slab + l.w, l.has_bias ? slab + l.b : NULL, g->dy[which], x[which],
                                s->type, l.I, l.O, task, parts, chunks,
                                which == VT_BLOCK_KV ? s->T : R);

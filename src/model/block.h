@@ -69,7 +69,7 @@ typedef struct vt_block_saved {
 // A thread's memory for one chunk of G images. Its fields are used for whatever has that shape.
 typedef struct vt_block_scratch {
     void *normed, *asking; // (G,T,C)
-    void *act, *dact;      // (G,T,F)
+    void *act, *dact;      // (G,T,F); act, which lends itself to q's gradient, at least (G,T,C)
     void *dkv;             // (G,T,2C)
     vt_real *branch;       // (G,T,C)
     void *attention;       // of vt_attention_*

@@ -61,6 +61,15 @@ vt_status vt_model_config_check(const vt_model_config *c)
     return VT_OK;
 }
 
+bool vt_model_takes_bf16(const vt_model_config *c)
+{
+    const int widths[] = {c->embed_dim / c->num_heads, (int)(c->embed_dim * c->mlp_ratio),
+                          c->in_chans * c->patch_size * c->patch_size};
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        if (widths[i] % 2) return false;
+    return true;
+}
+
 char *vt_model_config_text(const vt_model_config *c)
 {
     vt_json *root = vt_json_new_object();

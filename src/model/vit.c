@@ -119,14 +119,6 @@ static vt_chunks chunks_of(const vit *v, int B)
     return (vt_chunks){B, images, (B + images - 1) / images, v->planned.rows};
 }
 
-static vt_status check_type(const vt_block_shape *s, vt_elem type)
-{
-    VT_REQUIRE(type == VT_REAL || (s->C / s->H % 2 == 0 && s->F % 2 == 0), VT_ERR_CONFIG,
-               "train.precision: bf16 takes even widths, got %d for a head and %d for the MLP",
-               s->C / s->H, s->F);
-    return VT_OK;
-}
-
 static void place_threads(vit *v, vt_arena *arena, const vt_placement *placement)
 {
     const size_t patches = (size_t)v->planned.images * (size_t)v->N * (size_t)v->patch_values;
@@ -161,12 +153,14 @@ static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *pla
     vit *v = model->state;
     vt_block_shape *s = &v->shape;
     const int B = placement->max_batch;
-    VT_TRY(check_type(s, placement->type));
+    VT_REQUIRE(placement->type == VT_REAL || vt_model_takes_bf16(&model->config), VT_ERR_CONFIG,
+               "train.precision: bf16 takes even widths of a head, the MLP and a patch");
     if (v->threads != vt_threads()) {
         free(v->thread);
-        v->threads = vt_threads();
-        v->thread = vt_alloc((size_t)v->threads, sizeof *v->thread);
+        v->threads = 0;
+        v->thread = vt_alloc((size_t)vt_threads(), sizeof *v->thread);
         if (!v->thread) return VT_ERR_MEMORY;
+        v->threads = vt_threads();
     }
     v->placement = *placement;
     s->type = placement->type;
@@ -492,7 +486,10 @@ static void backward(vt_model *model, const vt_real *weights, vt_real *grads, co
     vit *v = model->state;
     const int depth = model->config.depth, threads = v->threads;
     const vt_chunks chunks = chunks_of(v, pass->B);
-    const int packs = vt_block_pack_tasks(&v->packed, true),
+    // Only whole blocks that are computed again read what is packed for the forward pass.
+    const int skipped =
+        v->placement.recompute == VT_RECOMPUTE_BLOCK ? 0 : vt_block_pack_tasks(&v->packed, false);
+    const int packs = vt_block_pack_tasks(&v->packed, true) - skipped,
               tasks = vt_block_gradient_tasks(threads);
     assert(v->placement.training && pass->training && vt_threads() == threads);
     backward_head(model, weights, grads, pass, (const vt_real *const[]){dlogits, dlogits_dist});
@@ -500,7 +497,7 @@ static void backward(vt_model *model, const vt_real *weights, vt_real *grads, co
     {
 #pragma omp for schedule(dynamic, 4)
         for (int i = 0; i < packs; i++)
-            vt_block_pack(i, &v->packed, &v->blocks[depth - 1], weights);
+            vt_block_pack(skipped + i, &v->packed, &v->blocks[depth - 1], weights);
         for (int l = depth - 1; l >= 0; l--) {
 #pragma omp for schedule(dynamic)
             for (int i = 0; i < chunks.count; i++) {
@@ -515,7 +512,7 @@ static void backward(vt_model *model, const vt_real *weights, vt_real *grads, co
                     vt_block_gradient(i, threads, grads, &v->saved[l].inputs, &v->grads,
                                       &v->blocks[l], &v->shape, &chunks, rows_of(model, pass, l));
                 else
-                    vt_block_pack(i - tasks, &v->packed, &v->blocks[l - 1], weights);
+                    vt_block_pack(skipped + i - tasks, &v->packed, &v->blocks[l - 1], weights);
             }
         }
 #pragma omp for schedule(static)
@@ -622,6 +619,7 @@ static int products(const vt_model *model, vt_product_info *out, int B)
     const double all = (double)B * depth * s->T, asking = (double)B * ((depth - 1) * s->T + few);
     product_list l = {out, 0};
     list_linear(&l, "embed", v->embed.I, v->embed.O, (double)B * v->N, v->N, B, 1, false, threads);
+    l.rows[1].k = c.images * v->N, l.rows[1].calls = c.count * threads; // by chunks
     list_linear(&l, "q", s->C, s->C, asking, m, calls, times, true, threads);
     list_linear(&l, "kv", s->C, 2 * s->C, all, m, calls, times, true, threads);
     list_linear(&l, "proj", s->C, s->C, asking, m, calls, times, true, threads);

@@ -175,7 +175,7 @@ const char *vt_bf16_missing(void)
 
 const char *vt_product_describe(void)
 {
-#if defined __AVX512BF16__
+#if defined __AVX512BF16__ && !defined VT_DOUBLE
     return "AVX-512 and AVX512-BF16 tiles";
 #elif defined VT_BF16_IN_C
     return "fp32 tiles, bf16 in plain C";

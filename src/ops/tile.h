@@ -41,7 +41,7 @@ typedef vt_real vt_vec __attribute__((vector_size(VT_VECTOR_BYTES)));
 typedef vt_real vt_vec_loose
     __attribute__((vector_size(VT_VECTOR_BYTES), aligned(sizeof(vt_real))));
 #ifndef VT_DOUBLE
-typedef uint32_t vt_vec_pair __attribute__((vector_size(VT_VECTOR_BYTES)));
+typedef uint32_t vt_vec_pair __attribute__((vector_size(VT_VECTOR_BYTES), may_alias));
 #endif
 
 // c: (rows, vectors x VT_LANES) = start + left right. start: the tile's first values, rows ld_start

@@ -253,10 +253,9 @@ vt_status vt_precision_settle(vt_config *config)
     const char *missing = vt_bf16_missing();
     VT_REQUIRE(*p != VT_PRECISION_BF16 || !missing, VT_ERR_UNSUPPORTED,
                "train.precision: bf16 is not to be had: %s; \"fp32\" and \"auto\" work", missing);
-    const vt_model_config *m = &config->model;
-    const bool even =
-        m->embed_dim / m->num_heads % 2 == 0 && (int)(m->embed_dim * m->mlp_ratio) % 2 == 0;
-    if (*p == VT_PRECISION_AUTO) *p = missing || !even ? VT_PRECISION_FP32 : VT_PRECISION_BF16;
+    if (*p == VT_PRECISION_AUTO)
+        *p =
+            missing || !vt_model_takes_bf16(&config->model) ? VT_PRECISION_FP32 : VT_PRECISION_BF16;
     return VT_OK;
 }
 

@@ -149,15 +149,19 @@ static void bf16_is_near(void **state)
 static void bf16_wants_even_widths(void **state)
 {
     (void)state;
-    vt_model_config config = SHAPE;
-    config.embed_dim = 15;
-    vt_model *model;
-    vt_arena arena = {0};
-    VT_ASSERT_OK(vt_model_create(&model, &config));
-    const vt_placement placement = {.max_batch = 2, .type = VT_BFLOAT};
-    assert_int_equal(model->ops->place(model, &arena, &placement), VT_ERR_CONFIG);
-    assert_non_null(strstr(vt_error_message(), "even"));
-    vt_model_destroy(model);
+    for (int kind = 0; kind < 3; kind++) {
+        vt_model_config config = SHAPE;
+        if (kind == 0) config.embed_dim = 15;
+        if (kind == 1) config.mlp_ratio = 2.625; // 63
+        if (kind == 2) config.image_height = config.image_width = 25, config.patch_size = 5;
+        vt_model *model;
+        vt_arena arena = {0};
+        VT_ASSERT_OK(vt_model_create(&model, &config));
+        const vt_placement placement = {.max_batch = 2, .type = VT_BFLOAT};
+        assert_int_equal(model->ops->place(model, &arena, &placement), VT_ERR_CONFIG);
+        assert_non_null(strstr(vt_error_message(), "even"));
+        vt_model_destroy(model);
+    }
 }
 #endif
 

@@ -146,6 +146,7 @@ static void average_pool_without_qkv_bias(void **state)
     config.pool = VT_POOL_AVG;
     config.qkv_bias = false;
     check_model(config, "tl-align", true, false);
+    config.mlp_ratio = 0.5; // narrower than the tokens
     check_model(config, "tl-align", true, true);
 }
 

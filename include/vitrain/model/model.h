@@ -42,6 +42,10 @@ const vt_model_preset *vt_model_preset_find(const char *name); // NULL if unknow
 // divide, heads that do not divide the width, `avg` with `distilled` ...
 vt_status vt_model_config_check(const vt_model_config *config);
 
+// Whether activations can be stored as bf16, whose products take numbers in pairs: a head, the MLP and a
+// patch have even widths.
+bool vt_model_takes_bf16(const vt_model_config *config);
+
 // ---- attention hooks ----
 
 // One head's attention map of one image: a row per query.

@@ -79,7 +79,7 @@ void vt_config_free(vt_config *config); // takes a zeroed one
 vt_json *vt_config_json(const vt_config *config);
 
 // Settles train.precision: auto becomes bf16 where the processor computes it in hardware and the model
-// has even widths, else fp32. VT_ERR_UNSUPPORTED: bf16 is asked for and not to be had, with the reason.
+// takes it, else fp32. VT_ERR_UNSUPPORTED: bf16 is asked for and not to be had, with the reason.
 vt_status vt_precision_settle(vt_config *config);
 const char *vt_precision_name(vt_precision precision); // "bf16"
 static inline vt_elem vt_precision_type(vt_precision precision)
