@@ -28,7 +28,6 @@ END
 }
 optional() {
     cat <<END
-libdnnl-dev            header_there dnnl.h
 gnuplot-nox            command_there gnuplot
 END
 }

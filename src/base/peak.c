@@ -6,24 +6,16 @@
 #include "vitrain/base/arena.h"
 #include "vitrain/base/real.h"
 #include "vitrain/base/threads.h"
+#include "vitrain/base/vector.h"
 
 #include <stdlib.h>
 #ifdef __AVX512BF16__
 #include <immintrin.h>
 #endif
 
-// The widest vector, and chains: latency 4 to 6 on 2 to 4 units, with registers left for two operands.
-#if defined __AVX512F__
-enum { VECTOR_BYTES = 64, CHAINS = 16 };
-#elif defined __AVX__
-enum { VECTOR_BYTES = 32, CHAINS = 12 };
-#elif defined __aarch64__
-enum { VECTOR_BYTES = 16, CHAINS = 16 };
-#else
-enum { VECTOR_BYTES = 16, CHAINS = 12 };
-#endif
-enum { LANES = VECTOR_BYTES / sizeof(vt_real) };
-typedef vt_real vector __attribute__((vector_size(VECTOR_BYTES)));
+// Latency 4 to 6 on 2 to 4 units, with registers left for two operands.
+enum { CHAINS = VT_VECTOR_REGISTERS == 32 ? 16 : 12, LANES = VT_VECTOR_BYTES / sizeof(vt_real) };
+typedef vt_real vector __attribute__((vector_size(VT_VECTOR_BYTES)));
 
 enum { TRIALS = 10 };
 static const double TRIAL_S = 0.04; // long against starting the threads

@@ -181,7 +181,7 @@ VT_INLINE void add_column_sums(vt_real *sums, const vt_panels *p, int first, int
         const char *panel = (const char *)p->data + (size_t)c * steps * UNIT;
         const int left = first + count - c, columns = left < p->width ? left : p->width;
         vt_real sum[VT_PANEL + VT_TILE_ROWS] = {0}; // either is the wider one
-        if (width == VT_TILE_ROWS) // known to the compiler
+        if (width == VT_TILE_ROWS)                  // known to the compiler
             sum_panel(sum, panel, steps, VT_TILE_ROWS, type);
         else
             sum_panel(sum, panel, steps, p->width, type);

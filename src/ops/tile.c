@@ -80,7 +80,7 @@ static inline vt_vec multiply_add(vt_vec sum, vt_real a, vt_vec b)
 #define FOUR_ROWS(kind, form) \
     ROW(kind, form, 1), ROW(kind, form, 2), ROW(kind, form, 3), ROW(kind, form, 4)
 
-#if defined __AVX512F__ || defined __aarch64__
+#if VT_VECTOR_REGISTERS == 32
 #define ALL_TILES(kind, unit, vector, dot) \
     FOUR_TILES(kind, unit, vector, dot) FOUR_MORE(kind, unit, vector, dot)
 #define TABLE(kind, form)                                                                  \

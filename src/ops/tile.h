@@ -13,6 +13,7 @@
 #ifndef OPS_TILE_H
 #define OPS_TILE_H
 
+#include "vitrain/base/vector.h"
 #include "vitrain/ops/ops.h"
 
 #include <string.h>
@@ -22,17 +23,9 @@
 
 // Rows x vectors of accumulators, the right operand's vectors and one broadcast fill the registers:
 // 4 x 3 of 16, 8 x 3 of 32.
-#if defined __AVX512F__
-enum { VT_VECTOR_BYTES = 64, VT_TILE_ROWS = 8 };
-#elif defined __AVX__
-enum { VT_VECTOR_BYTES = 32, VT_TILE_ROWS = 4 };
-#elif defined __aarch64__
-enum { VT_VECTOR_BYTES = 16, VT_TILE_ROWS = 8 };
-#else
-enum { VT_VECTOR_BYTES = 16, VT_TILE_ROWS = 4 };
-#endif
 enum {
     VT_LANES = VT_VECTOR_BYTES / sizeof(vt_real),
+    VT_TILE_ROWS = VT_VECTOR_REGISTERS / 4,
     VT_TILE_VECTORS = 3,
     VT_PANEL = VT_TILE_VECTORS * VT_LANES
 };

@@ -55,12 +55,6 @@ static void blas(const operands *o)
             p->n, p->k);
 }
 
-static int ascending(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 // GFLOP/s of all threads at once: the median of a few repeats, each so many calls that it can be timed.
 static double gflops_of(const operands *threads, void (*call)(const operands *o))
 {
@@ -79,8 +73,7 @@ static double gflops_of(const operands *threads, void (*call)(const operands *o)
         if (r >= 0) rates[r] = 2e-9 * p->m * p->n * p->k * calls * vt_threads() / s;
         r++;
     }
-    qsort(rates, REPEATS, sizeof *rates, ascending);
-    return rates[REPEATS / 2];
+    return vt_spread_of(rates, REPEATS).median;
 }
 
 static vt_status measure(vt_bench_gemm_row *row, vt_elem type)

@@ -144,12 +144,17 @@ static int ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-// Of one column. sorted: (n) scratch.
-static vt_spread spread_of(const double *times, int n, int column, double *sorted)
+vt_spread vt_spread_of(double *values, int n)
 {
-    for (int i = 0; i < n; i++) sorted[i] = times[(size_t)i * COLUMNS + (size_t)column];
-    qsort(sorted, (size_t)n, sizeof *sorted, ascending);
-    return (vt_spread){sorted[0], (sorted[n / 2] + sorted[(n - 1) / 2]) / 2, sorted[n - 1]};
+    qsort(values, (size_t)n, sizeof *values, ascending);
+    return (vt_spread){values[0], (values[n / 2] + values[(n - 1) / 2]) / 2, values[n - 1]};
+}
+
+// Of one column. scratch: (n)
+static vt_spread spread_of(const double *times, int n, int column, double *scratch)
+{
+    for (int i = 0; i < n; i++) scratch[i] = times[(size_t)i * COLUMNS + (size_t)column];
+    return vt_spread_of(scratch, n);
 }
 
 static void conclude(vt_bench_step_result *r, const bench *b, const double *times, double *sorted)

@@ -29,20 +29,25 @@ static inline double vt_normal_cdf(double x, double *density)
 
 #else
 
-// exp(x): 2^n times a polynomial on [-ln2/2, ln2/2] (least squares at Chebyshev nodes, relative
-// error 4e-9 before rounding). 0 below -87.3 (so -inf gives 0), inf above 88.7; NaN stays NaN.
+// exp(r) on [-ln2/2, ln2/2] (least squares at Chebyshev nodes, relative error 4e-9 before rounding).
+static inline float vt_exp_part(float r)
+{
+    float p = 0.00139465265f;
+    p = p * r + 0.00836921576f;
+    p = p * r + 0.0416662619f;
+    p = p * r + 0.166665152f;
+    p = p * r + 0.5f;
+    return p * r * r + r + 1;
+}
+
+// exp(x), as 2^n exp(r). 0 below -87.3 (so -inf gives 0), inf above 88.7; NaN stays NaN.
 static inline float vt_exp(float x)
 {
     float bounded = x < -87.3f ? -87.3f : x > 88.8f ? 88.8f : x;
     float n = rintf(bounded * 1.44269504f);
     float r = bounded - n * 0.693359375f; // ln 2 in two parts: the first product is exact
     r += n * 2.12194440e-4f;
-    float p = 0.00139465265f;
-    p = p * r + 0.00836921576f;
-    p = p * r + 0.0416662619f;
-    p = p * r + 0.166665152f;
-    p = p * r + 0.5f;
-    p = p * r * r + r + 1;
+    float p = vt_exp_part(r);
     // 2^n in two factors, because 2^128 is no float
     int32_t whole = x == x ? (int32_t)n : 0, half = whole >> 1;
     uint32_t bits_a = (uint32_t)(half + 127) << 23, bits_b = (uint32_t)(whole - half + 127) << 23;
@@ -61,12 +66,7 @@ static inline float vt_exp_falling(float x)
     float t = bounded * 1.44269504f + magic, n = t - magic;
     float r = bounded - n * 0.693359375f;
     r += n * 2.12194440e-4f;
-    float p = 0.00139465265f;
-    p = p * r + 0.00836921576f;
-    p = p * r + 0.0416662619f;
-    p = p * r + 0.166665152f;
-    p = p * r + 0.5f;
-    p = p * r * r + r + 1;
+    float p = vt_exp_part(r);
     uint32_t bits, shift;
     memcpy(&bits, &p, 4);
     memcpy(&shift, &t, 4);

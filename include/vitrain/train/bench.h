@@ -16,6 +16,7 @@ double vt_bench_peak(const vt_config *config);
 typedef struct vt_spread {
     double low, median, high;
 } vt_spread;
+vt_spread vt_spread_of(double *values, int n); // values: (n), sorted on return
 
 typedef struct vt_bench_step_result {
     int steps;                         // measured, after the warm-up
