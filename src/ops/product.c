@@ -1,15 +1,14 @@
-// Products of rows with panels. A block of rows, a part of k long, and a group of panels fit the
-// second-level cache together; a tile's rows stay in the first while the group passes by. See tile.h for
-// the innermost loop.
+// Products of rows with panels. A block of rows and a part of a panel fit the second-level cache
+// together; a tile's rows are read from there, the panel passes by. See tile.h for the innermost loop.
 #include "bf16.h"
 #include "tile.h"
 
 #include <assert.h>
 
-// 80 to 320 KB of rows, and 150 KB of panels where vectors have 32 bytes. Tried with a DeiT-S step, one
-// thread: 208 rows, groups of 1, 4 or 8 panels: up to 3% slower; 64 rows and all of k: 2% slower; 192
-// or 256 steps: 5 to 8% slower, for tiles then come back twice as often.
-enum { BLOCK_STEPS = 768, BLOCK_ROWS = 104, GROUP_COLUMNS = 2 * VT_PANEL, STRIP_ROWS = 32 };
+// 80 to 320 KB of rows, and 75 KB of a panel where vectors have 32 bytes. Tried with a DeiT-S step, two
+// threads: 152 or 208 rows, 384 or 512 steps: the same within the noise; two panels at a time: 2%
+// slower; 192 or 256 steps: 5 to 8%, for tiles then come back twice as often.
+enum { BLOCK_STEPS = 768, BLOCK_ROWS = 104, STRIP_ROWS = 32 };
 
 vt_left vt_left_rows(const void *x, vt_elem type, int ld)
 {
@@ -38,21 +37,23 @@ static const vt_tile_table *tiles_of(const vt_left *x)
     return x->by_column ? &vt_tiles_real_columns : &vt_tiles_real_rows;
 }
 
-// Some rows by a group of panels, over a part of k.
+// Some rows by a panel, over a part of k.
 typedef struct tile_block {
-    const vt_tile_table *tiles;
+    vt_tile_fn *const *tiles; // [rows - 1][vectors - 1]
     const vt_left *x;
-    const vt_panels *panels;
-    int row, rows;
-    int column, columns;
+    int row, rows, columns;
     size_t first, steps; // of k
+    const char *panel;   // its part
+    const char *next;    // the next panel's, to be fetched meanwhile; NULL after the last
 } tile_block;
 
-static void prefetch(const vt_real *c, size_t ldc, int rows, int columns)
+// Rows that are read, or written for the first time in a while, are fetched while others are
+// multiplied: 2% of a step.
+static void fetch_rows(const vt_real *c, size_t ldc, int rows)
 {
     const int line = 64 / sizeof *c;
     for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns + line; j += line) // rows need not begin with a cache line
+        for (int j = 0; j < VT_PANEL + line; j += line) // rows need not begin with a cache line
             __builtin_prefetch(c + (size_t)i * ldc + (size_t)j, 1);
 }
 
@@ -61,24 +62,23 @@ static void compute(const tile_block *b, vt_real *c, size_t ldc, const vt_real *
                     size_t ld_start)
 {
     const vt_left *x = b->x;
-    const size_t unit = sizeof(vt_real), all = vt_panels_steps(b->panels->type, b->panels->k);
-    const char *panels =
-        (const char *)b->panels->data + ((size_t)b->column * all + b->first * VT_PANEL) * unit;
-    const char *left = (const char *)x->data + b->first * (x->by_column ? x->ld : 1) * unit +
+    const char *left = (const char *)x->data +
+                       b->first * (x->by_column ? x->ld : 1) * sizeof(vt_real) +
                        (size_t)b->row * x->row_bytes;
+    // The first row of tiles would wait for a panel that comes from afar: so the next one is fetched bit
+    // by bit, 2% of a step.
+    const size_t bytes = b->next ? b->steps * VT_PANEL * sizeof(vt_real) : 0,
+                 each = bytes / ((size_t)(b->rows + VT_TILE_ROWS - 1) / VT_TILE_ROWS) + 1;
+    const char *next = b->next, *end = next + bytes;
     for (int i = 0; i < b->rows; i += VT_TILE_ROWS) {
         const int below = b->rows - i, rows = below < VT_TILE_ROWS ? below : VT_TILE_ROWS;
         const size_t row = (size_t)i;
-        // Rows that are read, or written for the first time in a while, are fetched while others are
-        // multiplied: 2% of a step.
-        prefetch(c + row * ldc, ldc, rows, b->columns);
-        for (int j = 0; j < b->columns; j += VT_PANEL) {
-            const int columns = b->columns - j, vectors = (columns + VT_LANES - 1) / VT_LANES;
-            const size_t column = (size_t)j;
-            (*b->tiles)[rows - 1][vectors < VT_TILE_VECTORS ? vectors - 1 : VT_TILE_VECTORS - 1](
-                c + row * ldc + column, ldc, start ? start + row * ld_start + column : NULL,
-                ld_start, left + row * x->row_bytes, x->ld, panels + column * all * unit, b->steps);
-        }
+        fetch_rows(c + row * ldc, ldc, rows);
+        for (size_t at = 0; at < each && next < end; at += 64, next += 64)
+            __builtin_prefetch(next, 0, 2);
+        b->tiles[(rows - 1) * VT_TILE_VECTORS](
+            c + row * ldc, ldc, start ? start + row * ld_start : NULL, ld_start,
+            left + row * x->row_bytes, x->ld, b->panel, b->steps);
     }
 }
 
@@ -87,7 +87,7 @@ VT_INLINE void put(void *y, size_t ldy, const vt_real *strip, int rows, int colu
 {
     for (int i = 0; i < rows; i++) {
         char *row = (char *)y + (size_t)i * ldy * vt_elem_size(type);
-        const vt_real *from = strip + (size_t)i * GROUP_COLUMNS;
+        const vt_real *from = strip + (size_t)i * VT_PANEL;
         if (add)
             for (int c = 0; c < columns; c++)
                 vt_put(row, type, (size_t)c, vt_get(row, type, (size_t)c) + from[c]);
@@ -99,28 +99,29 @@ VT_INLINE void put(void *y, size_t ldy, const vt_real *strip, int rows, int colu
 // By way of a strip: for columns that are not whole vectors, and to round.
 static void compute_strips(tile_block b, const vt_rows *y, char *out, const vt_real *bias, bool add)
 {
-    vt_real strip[STRIP_ROWS * GROUP_COLUMNS] __attribute__((aligned(VT_VECTOR_BYTES)));
+    vt_real strip[STRIP_ROWS * VT_PANEL] __attribute__((aligned(VT_VECTOR_BYTES)));
     const size_t row = (size_t)y->ld * vt_elem_size(y->type);
     for (int end = b.row + b.rows; b.row < end; b.row += STRIP_ROWS) {
         b.rows = end - b.row < STRIP_ROWS ? end - b.row : STRIP_ROWS;
-        compute(&b, strip, GROUP_COLUMNS, bias, 0);
+        compute(&b, strip, VT_PANEL, bias, 0);
         VT_FOR_TYPE(put, y->type, out, (size_t)y->ld, strip, b.rows, b.columns, add);
         out += STRIP_ROWS * row;
     }
 }
 
-static void compute_block(const tile_block *b, const vt_rows *y, const vt_real *bias, vt_into into)
+// column: the panel's first.
+static void compute_block(const tile_block *b, const vt_rows *y, int column, const vt_real *bias,
+                          vt_into into)
 {
     const bool add = into == VT_ADD || b->first > 0;
     const bool whole = b->columns % VT_LANES == 0 || into == VT_SET_PADDED;
-    char *out = (char *)y->data +
-                ((size_t)b->row * (size_t)y->ld + (size_t)b->column) * vt_elem_size(y->type);
-    vt_real padded[GROUP_COLUMNS]; // vectors of bias may reach beyond its end
+    char *out =
+        (char *)y->data + ((size_t)b->row * (size_t)y->ld + (size_t)column) * vt_elem_size(y->type);
+    vt_real padded[VT_PANEL]; // vectors of bias may reach beyond its end
     if (add || !bias) {
         bias = NULL;
     } else {
-        for (int c = 0; c < GROUP_COLUMNS; c++)
-            padded[c] = c < b->columns ? bias[b->column + c] : 0;
+        for (int c = 0; c < VT_PANEL; c++) padded[c] = c < b->columns ? bias[column + c] : 0;
         bias = padded;
     }
     if (y->type != VT_REAL || !whole)
@@ -138,17 +139,21 @@ void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bi
     const int blocks = (m + BLOCK_ROWS - 1) / BLOCK_ROWS;
     // A sum that is rounded is rounded once.
     const int parts = y.type == VT_REAL ? (steps + BLOCK_STEPS - 1) / BLOCK_STEPS : 1;
-    tile_block b = {.tiles = tiles_of(&x), .x = &x, .panels = panels};
+    const size_t panel = (size_t)steps * VT_PANEL * sizeof(vt_real);
+    tile_block b = {.x = &x};
     for (int i = 0; i < blocks; i++) {
         b.row = vt_share(m, VT_TILE_ROWS, i, blocks);
         b.rows = vt_share(m, VT_TILE_ROWS, i + 1, blocks) - b.row;
         for (int part = 0; part < parts; part++) {
             b.first = (size_t)vt_share(steps, 1, part, parts);
             b.steps = (size_t)vt_share(steps, 1, part + 1, parts) - b.first;
-            for (b.column = 0; b.column < panels->n; b.column += GROUP_COLUMNS) {
-                const int left = panels->n - b.column;
-                b.columns = left < GROUP_COLUMNS ? left : GROUP_COLUMNS;
-                compute_block(&b, &y, bias, into);
+            b.panel = (const char *)panels->data + b.first * VT_PANEL * sizeof(vt_real);
+            for (int column = 0; column < panels->n; column += VT_PANEL, b.panel += panel) {
+                const int left = panels->n - column;
+                b.columns = left < VT_PANEL ? left : VT_PANEL;
+                b.next = left > VT_PANEL ? b.panel + panel : NULL;
+                b.tiles = &(*tiles_of(&x))[0][(b.columns + VT_LANES - 1) / VT_LANES - 1];
+                compute_block(&b, &y, column, bias, into);
             }
         }
     }
