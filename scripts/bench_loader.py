@@ -5,9 +5,10 @@
 
 Both on one core, in turn, N times; prints a table in Markdown of median images per second, the range, and
 the median ratio, each round against its neighbour in time. C's data.train is an image folder; both
-programs go through its files in a shuffled order. The pipelines are those of timm 0.4.12 without policy:
-random resized crop (bicubic) and flip for training, resize and centre crop for evaluation, to normalised
-float tensors.
+programs go through its files in a shuffled order. The pipelines are those of timm 0.4.12: random resized
+crop (bicubic) and flip for training, with DeiT's augmentation between (RandAugment m9-mstd0.5-inc1) and
+behind (a quarter of the pictures erased with noise) or without, and resize and centre crop for evaluation,
+to normalised float tensors.
 """
 
 import argparse
@@ -24,6 +25,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
+
+import golden_augment
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
 MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
@@ -54,12 +57,50 @@ def draw_box(width, height, scale=(0.08, 1), ratio=(3 / 4, 4 / 3)):
     return left, top, left + w, top + h
 
 
-def train(path):
+def crop_and_flip(path):
     image = decode(path)
     image = image.crop(draw_box(*image.size)).resize((SIDE, SIDE), Image.BICUBIC)
-    if random.random() < 0.5:
-        image = image.transpose(Image.FLIP_LEFT_RIGHT)
-    return to_input(image)
+    return image.transpose(Image.FLIP_LEFT_RIGHT) if random.random() < 0.5 else image
+
+
+def train(path):
+    return to_input(crop_and_flip(path))
+
+
+def strength(name, level):
+    """An operation's argument, of the increasing kind; level: 0 to 1."""
+    sign = random.choice((-1, 1))
+    if name in ("Color", "Contrast", "Brightness", "Sharpness"):
+        return 1 + sign * 0.9 * level
+    spans = {"Rotate": 30, "ShearX": 0.3, "ShearY": 0.3, "TranslateX": 0.45, "TranslateY": 0.45}
+    if name in spans:
+        return sign * spans[name] * level
+    return {"Posterize": 4 - int(4 * level), "Solarize": 256 - int(256 * level),
+            "SolarizeAdd": int(110 * level)}.get(name, 0)
+
+
+def erase(pixels):
+    """A box of 2% to a third of the pixels becomes noise."""
+    for _ in range(10):
+        area = SIDE * SIDE * random.uniform(0.02, 1 / 3)
+        aspect = math.exp(random.uniform(math.log(0.3), math.log(1 / 0.3)))
+        h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if h < SIDE and w < SIDE:
+            top, left = random.randint(0, SIDE - h), random.randint(0, SIDE - w)
+            pixels[:, top:top + h, left:left + w] = torch.empty(3, h, w).normal_()
+            return
+
+
+def train_deit(path):
+    image = crop_and_flip(path)
+    for name in random.choices(list(golden_augment.ARGUMENTS), k=2):
+        if random.random() < 0.5:
+            level = min(10, max(0, random.gauss(9, 0.5))) / 10
+            image = golden_augment.apply(name, image, strength(name, level))
+    pixels = to_input(image)
+    if random.random() < 0.25:
+        erase(pixels)
+    return pixels
 
 
 def evaluate(path):
@@ -121,14 +162,18 @@ def main():
     torch.set_num_threads(1)
     random.seed(0)
     files = training_files(args)
-    rows = {"crop + flip": [], "crop + flip, data.decode=fast": [], "evaluation": []}
+    pipelines = (  # row, ours, theirs
+        ("crop + flip", ("train", "light", "exact"), train),
+        ("DeiT's augmentation", ("train", "deit", "exact"), train_deit),
+        ("crop + flip, data.decode=fast", ("train", "light", "fast"), train),
+        ("DeiT's augmentation, data.decode=fast", ("train", "deit", "fast"), train_deit),
+        ("evaluation", ("eval", "light", "exact"), evaluate),
+    )
+    rows = {name: [] for name, _, _ in pipelines}
     for _ in range(args.rounds):
-        exact = vitrain(args, "data.val=null", "data.decode=exact")
-        theirs = {make: rate(make, files, args.seconds) for make in (train, evaluate)}
-        fast = vitrain(args, "data.val=null", "data.decode=fast")
-        rows["crop + flip"].append((exact["train"]["images_per_s"], theirs[train]))
-        rows["crop + flip, data.decode=fast"].append((fast["train"]["images_per_s"], theirs[train]))
-        rows["evaluation"].append((exact["eval"]["images_per_s"], theirs[evaluate]))
+        for name, (part, augment, how), make in pipelines:
+            answer = vitrain(args, "data.val=null", f"data.augment={augment}", f"data.decode={how}")
+            rows[name].append((answer[part]["images_per_s"], rate(make, files, args.seconds)))
     print("| pipeline | vitrain, images/s | Pillow, images/s | ratio |\n|---|---|---|---|")
     for name, pairs in rows.items():
         ours, theirs = zip(*pairs)
