@@ -36,6 +36,7 @@ typedef enum vt_dtype {
 } vt_dtype;
 
 const char *vt_dtype_name(vt_dtype dtype);
+size_t vt_dtype_bytes(vt_dtype dtype); // of an element
 
 // ---- reading ----
 
@@ -60,12 +61,18 @@ const vt_st_tensor *vt_st_find(const vt_st_file *file, const char *name); // NUL
 const char *vt_st_metadata(const vt_st_file *file, const char *key);      // NULL if absent
 
 // Tensor `name`, which must have this dtype and shape; VT_ERR_SHAPE with file, name, expected and
-// got otherwise. vt_st_get_real reads F32 (also into double under config=double). out: (product of
+// got otherwise. vt_st_get_real reads F32, F16, BF16 and F64. out: (product of
 // shape). -1 in shape: any size there, returned through `shape`.
 vt_status vt_st_get(const vt_st_file *file, const char *name, vt_dtype dtype, int ndim,
                     int64_t *shape, const vt_st_tensor **out);
 vt_status vt_st_get_real(const vt_st_file *file, const char *name, int ndim, const int64_t *shape,
                          vt_real *out);
+void vt_st_reals(const vt_st_tensor *tensor, vt_real *out); // of those types; out: (count)
+
+// The same view of tensors that another format keeps: names and data are owner's, which `release`
+// frees on vt_st_close (and the caller after an error). VT_ERR_FORMAT if a name is there twice.
+vt_status vt_st_assemble(vt_st_file **out, const char *path, const vt_st_tensor *tensors,
+                         size_t count, void *owner, void (*release)(void *owner));
 
 // ---- writing ----
 
