@@ -326,14 +326,14 @@ static float bf16_value(uint16_t upper)
     return value;
 }
 
-static bool is_floating(vt_dtype dtype)
+bool vt_dtype_is_floating(vt_dtype dtype)
 {
     return dtype == VT_F32 || dtype == VT_F16 || dtype == VT_BF16 || dtype == VT_F64;
 }
 
 void vt_st_reals(const vt_st_tensor *tensor, vt_real *out)
 {
-    assert(is_floating(tensor->dtype));
+    assert(vt_dtype_is_floating(tensor->dtype));
     for (size_t i = 0; i < tensor->count; i++) { // the file need not be aligned
         float single;
         double wide;
@@ -361,7 +361,7 @@ vt_status vt_st_get_real(const vt_st_file *file, const char *name, int ndim, con
     const vt_st_tensor *tensor = vt_st_find(file, name);
     assert(ndim <= VT_ST_MAX_DIMS);
     for (int i = 0; i < ndim; i++) wanted[i] = shape[i];
-    const vt_dtype dtype = tensor && is_floating(tensor->dtype) ? tensor->dtype : VT_F32;
+    const vt_dtype dtype = tensor && vt_dtype_is_floating(tensor->dtype) ? tensor->dtype : VT_F32;
     VT_TRY(vt_st_get(file, name, dtype, ndim, wanted, &tensor));
     vt_st_reals(tensor, out);
     return VT_OK;

@@ -10,6 +10,7 @@
 #include "vitrain/io/file.h"
 #include "vitrain/io/runlog.h"
 #include "vitrain/io/weights.h"
+#include "vitrain/model/finetune.h"
 #include "vitrain/train/ema.h"
 #include "vitrain/train/schedule.h"
 
@@ -355,7 +356,7 @@ static vt_status load_init(const vt_run *run, const char *path)
 {
     vt_st_file *file = NULL;
     VT_TRY(vt_weights_open(&file, path));
-    vt_status status = vt_params_load(&run->model->params, run->state.weights, file, "");
+    vt_status status = vt_finetune_load(run->model, run->state.weights, file);
     vt_st_close(file);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "vitrain/base/real.h"
 #include "vitrain/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,7 +37,8 @@ typedef enum vt_dtype {
 } vt_dtype;
 
 const char *vt_dtype_name(vt_dtype dtype);
-size_t vt_dtype_bytes(vt_dtype dtype); // of an element
+size_t vt_dtype_bytes(vt_dtype dtype);     // of an element
+bool vt_dtype_is_floating(vt_dtype dtype); // F32, F16, BF16 or F64
 
 // ---- reading ----
 
