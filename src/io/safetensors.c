@@ -273,6 +273,14 @@ const char *vt_st_metadata(const vt_st_file *file, const char *key)
     return value ? vt_json_string(value) : NULL;
 }
 
+bool vt_st_metadata_at(const vt_st_file *file, size_t index, vt_st_meta *out)
+{
+    const vt_json *node = file->metadata ? vt_json_first(file->metadata) : NULL;
+    for (; node && index > 0; index--) node = vt_json_next(node);
+    if (node) *out = (vt_st_meta){vt_json_key(node), vt_json_string(node)};
+    return node != NULL;
+}
+
 enum { SHAPE_TEXT_BYTES = 32 + 24 * VT_ST_MAX_DIMS };
 
 // "F32 [3, *]"

@@ -91,6 +91,9 @@ typedef struct vt_st_meta {
     const char *key, *value;
 } vt_st_meta;
 
+// Member `index` of a read file's metadata; false if there are not so many.
+bool vt_st_metadata_at(const vt_st_file *file, size_t index, vt_st_meta *out);
+
 // Writes all entries in the given order, atomically (vt_atomic_file).
 vt_status vt_st_write(const char *path, const vt_st_entry *entries, size_t n_entries,
                       const vt_st_meta *metadata, size_t n_metadata);
