@@ -37,6 +37,8 @@ static const vt_option options[] = {
     {"decoded", VT_OPTION_VALUE, VT_FIELD(decoded), "SIDE",
      "pixels instead of files, the shorter side resized to SIDE px"},
     {"check", VT_OPTION_FLAG, VT_FIELD(check), "", "write nothing: name what is damaged in a pack"},
+    {"dtype", VT_OPTION_VALUE, VT_FIELD(dtype), "T", "f32, f16 or bf16, of floating tensors"},
+    {"shard-size", VT_OPTION_VALUE, VT_FIELD(shard_size), "BYTES", "most bytes of a file"},
     {"set", VT_OPTION_SET, 0, "KEY=VALUE", "override a configuration key; may be repeated"},
     {"dry-run", VT_OPTION_FLAG, VT_FIELD(dry_run), "",
      "configuration, memory plan, time estimate, a picture of the first batch; train nothing"},

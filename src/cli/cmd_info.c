@@ -2,6 +2,7 @@
 #include "commands.h"
 
 #include "vitrain/base/threads.h"
+#include "vitrain/io/weights.h"
 #include "vitrain/ops/ops.h"
 
 #include <stdio.h>
@@ -78,6 +79,30 @@ static void print_model(const vt_subject *subject, const vt_memory_plan *memory)
     vt_print_memory(memory);
 }
 
+static void print_tensors(const vt_st_file *file)
+{
+    printf("\n%zu tensors\n", vt_st_count(file));
+    for (size_t i = 0; i < vt_st_count(file); i++) {
+        const vt_st_tensor *t = vt_st_at(file, i);
+        printf("  %-40s %-5s", t->name, vt_dtype_name(t->dtype));
+        for (int d = 0; d < t->ndim; d++) printf("%s%lld", d ? " x " : " ", (long long)t->shape[d]);
+        putchar('\n');
+    }
+}
+
+static void json_tensors(vt_json *root, const vt_st_file *file)
+{
+    vt_json *list = vt_json_add_array(root, "tensors");
+    for (size_t i = 0; i < vt_st_count(file); i++) {
+        const vt_st_tensor *t = vt_st_at(file, i);
+        vt_json *entry = vt_json_add_object(list, NULL);
+        vt_json_add_string(entry, "name", t->name);
+        vt_json_add_string(entry, "dtype", vt_dtype_name(t->dtype));
+        vt_json *shape = vt_json_add_array(entry, "shape");
+        for (int d = 0; d < t->ndim; d++) vt_json_add_number(shape, NULL, (double)t->shape[d]);
+    }
+}
+
 static vt_json *json_machine(const vt_cpu *cpu)
 {
     vt_json *root = vt_json_new_object();
@@ -100,7 +125,8 @@ static void json_model(vt_json *root, const vt_subject *subject, const vt_memory
     vt_json_memory(root, memory);
 }
 
-static vt_status answer(const vt_subject *subject, bool json)
+// file: of weights, or NULL
+static vt_status answer(const vt_subject *subject, const vt_st_file *file, bool json)
 {
     vt_memory_plan memory = {0};
     if (subject->model) VT_TRY(vt_plan_memory(&subject->config, &memory));
@@ -109,30 +135,36 @@ static vt_status answer(const vt_subject *subject, bool json)
     if (json) {
         vt_json *root = json_machine(&cpu);
         if (subject->model) json_model(root, subject, &memory);
+        if (file) json_tensors(root, file);
         return vt_answer_json(root);
     }
     print_machine(&cpu);
     if (subject->model) print_model(subject, &memory);
+    if (file) print_tensors(file);
     return VT_OK;
 }
 
 static vt_status run(const vt_args *args)
 {
     vt_subject subject = {0};
+    vt_st_file *file = NULL;
     const char *weights = args->n_operands > 0 ? args->operands[0] : NULL;
-    if (weights || args->config || args->n_sets > 0)
-        VT_TRY(vt_subject_load(&subject, args, weights));
-    else
-        vt_threads_set(0);
-    vt_status status = answer(&subject, args->json);
+    if (weights) VT_TRY(vt_weights_open(&file, weights));
+    vt_threads_set(0);
+    // Weights that do not say what model they are for are a list of tensors.
+    const bool model =
+        args->config || args->n_sets > 0 || (file && vt_st_metadata(file, VT_MODEL_METADATA));
+    vt_status status = model ? vt_subject_load(&subject, args, weights) : VT_OK;
+    if (status == VT_OK) status = answer(&subject, file, args->json);
     vt_subject_free(&subject);
+    vt_st_close(file);
     return status;
 }
 
 const vt_command vt_cmd_info = {
     .name = "info",
     .operands = "[WEIGHTS]",
-    .summary = "this machine and, of a configuration or weights, the size, work and memory",
+    .summary = "this machine; of a configuration or weights the size, work, memory and tensors",
     .takes = "config set json quiet",
     .needs = "",
     .max_operands = 1,

@@ -5,6 +5,7 @@
 #include "vitrain/base/log.h"
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
+#include "vitrain/io/weights.h"
 #include "vitrain/train/checkpoint.h"
 
 #include <stdio.h>
@@ -123,7 +124,7 @@ vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *
     vt_st_file *file = NULL;
     vt_status status = VT_OK;
     VT_TRY(read_precision(&subject->type, args->precision));
-    if (weights_path) VT_TRY_OR_FAIL(status, vt_st_open(&file, weights_path));
+    if (weights_path) VT_TRY_OR_FAIL(status, vt_weights_open(&file, weights_path));
     VT_TRY_OR_FAIL(status, configure(&subject->config, args, file));
     vt_threads_set(subject->config.train.threads);
     VT_TRY_OR_FAIL(status, vt_model_create(&subject->model, &subject->config.model));

@@ -177,17 +177,6 @@ static vt_status labels_path(char **out, const char *images)
                    *out);
 }
 
-// "0", "1" ... up to the largest label.
-static vt_status number_classes(vt_classes *classes, int count)
-{
-    classes->names = calloc((size_t)count, sizeof *classes->names);
-    for (int i = 0; classes->names && i < count; i++, classes->count++) {
-        if (asprintf(&classes->names[i], "%d", i) < 0) break;
-    }
-    VT_REQUIRE(classes->count == count, VT_ERR_MEMORY, "out of memory for %d classes", count);
-    return VT_OK;
-}
-
 static vt_status take_labels(vt_source *source, const unsigned char *labels, const char *path,
                              const vt_classes *classes)
 {
@@ -202,7 +191,7 @@ static vt_status take_labels(vt_source *source, const unsigned char *labels, con
                    classes->count, labels[i]);
     }
     if (classes) return vt_classes_copy(&source->classes, classes);
-    return number_classes(&source->classes, largest + 1);
+    return vt_classes_number(&source->classes, largest + 1);
 }
 
 static vt_status load_labels(vt_source *source, const char *images, const vt_classes *classes)

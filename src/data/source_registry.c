@@ -9,9 +9,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
-// The first one that recognises a path takes it: IDX files by their name, so packs come before.
-const vt_source_ops *const vt_sources[] = {&vt_source_packed, &vt_source_folder, &vt_source_idx,
-                                           NULL};
+// The first one that recognises a path takes it: IDX files by their name, so packs come before,
+// and CIFAR before any folder.
+const vt_source_ops *const vt_sources[] = {&vt_source_packed, &vt_source_cifar, &vt_source_folder,
+                                           &vt_source_idx, NULL};
 
 static vt_status find_ops(const vt_source_ops **out, const char *path, const char *format)
 {
@@ -28,7 +29,8 @@ static vt_status find_ops(const vt_source_ops **out, const char *path, const cha
     if (!any)
         return vt_fail(VT_ERR_CONFIG, "data.format: expected one of %s, got \"%s\"", known, format);
     return vt_fail(VT_ERR_FORMAT,
-                   "%s: expected a folder of class folders, a pack or an IDX file of images", path);
+                   "%s: expected a folder of class folders, a pack, CIFAR or an IDX file of images",
+                   path);
 }
 
 vt_status vt_source_open(vt_source **out, const char *path, const char *format,
@@ -92,6 +94,16 @@ vt_status vt_classes_copy(vt_classes *out, const vt_classes *from)
         vt_classes_free(out);
         return vt_fail(VT_ERR_MEMORY, "out of memory for %d classes", from->count);
     }
+    return VT_OK;
+}
+
+vt_status vt_classes_number(vt_classes *classes, int count)
+{
+    classes->names = calloc((size_t)count, sizeof *classes->names);
+    for (int i = 0; classes->names && i < count; i++, classes->count++) {
+        if (asprintf(&classes->names[i], "%d", i) < 0) break;
+    }
+    VT_REQUIRE(classes->count == count, VT_ERR_MEMORY, "out of memory for %d classes", count);
     return VT_OK;
 }
 

@@ -6,6 +6,7 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -167,6 +168,34 @@ vt_status vt_file_write(const char *path, const void *data, size_t bytes)
 }
 
 // ---- folders and paths ----
+
+vt_status vt_file_map(unsigned char **map, size_t *bytes, const char *path)
+{
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    VT_REQUIRE(fd >= 0, VT_ERR_IO, "cannot open: %s", strerror(errno));
+    vt_status status = VT_OK;
+    *map = NULL;
+    *bytes = 0;
+    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+        status = vt_fail(VT_ERR_IO, "not a regular file");
+    } else if (info.st_size > 0) {
+        void *at = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (at == MAP_FAILED) {
+            status = vt_fail(VT_ERR_IO, "cannot map: %s", strerror(errno));
+        } else {
+            *map = at;
+            *bytes = (size_t)info.st_size;
+        }
+    }
+    close(fd);
+    return status;
+}
+
+void vt_file_unmap(unsigned char *map, size_t bytes)
+{
+    if (map) munmap(map, bytes);
+}
 
 bool vt_file_exists(const char *path)
 {

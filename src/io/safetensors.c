@@ -6,15 +6,10 @@
 #include "vitrain/io/json.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "tensors are used and written as they are");
@@ -31,6 +26,8 @@ struct vt_st_file {
     size_t count;
     vt_st_tensor *tensors;        // (count), by offset
     const vt_st_tensor **by_name; // (count)
+    void *owner;                  // of an assembled file: what keeps the bytes
+    void (*release)(void *owner);
 };
 
 static const struct {
@@ -49,7 +46,7 @@ const char *vt_dtype_name(vt_dtype dtype)
     return dtypes[dtype].name;
 }
 
-static size_t dtype_bytes(vt_dtype dtype)
+size_t vt_dtype_bytes(vt_dtype dtype)
 {
     return dtypes[dtype].bytes;
 }
@@ -58,26 +55,10 @@ static size_t dtype_bytes(vt_dtype dtype)
 
 static vt_status map_file(vt_st_file *file)
 {
-    struct stat info;
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    VT_REQUIRE(fd >= 0, VT_ERR_IO, "cannot open: %s", strerror(errno));
-    vt_status status = VT_OK;
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        status = vt_fail(VT_ERR_IO, "not a regular file");
-    } else if (info.st_size < LENGTH_BYTES) {
-        status =
-            vt_fail(VT_ERR_FORMAT, "%lld bytes are no safetensors file", (long long)info.st_size);
-    } else {
-        void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED) {
-            status = vt_fail(VT_ERR_IO, "cannot map: %s", strerror(errno));
-        } else {
-            file->map = map;
-            file->bytes = (size_t)info.st_size;
-        }
-    }
-    close(fd);
-    return status;
+    VT_TRY(vt_file_map(&file->map, &file->bytes, file->path));
+    VT_REQUIRE(file->bytes >= LENGTH_BYTES, VT_ERR_FORMAT, "%zu bytes are no safetensors file",
+               file->bytes);
+    return VT_OK;
 }
 
 // The array `key` of a tensor's entry as whole numbers; their count, or -1 if it is not that.
@@ -118,7 +99,7 @@ static vt_status read_entry(vt_st_tensor *tensor, const vt_json *entry, const un
     for (int i = 0; i < tensor->ndim; i++) {
         fits = fits && vt_size_mul(tensor->count, (size_t)tensor->shape[i], &tensor->count);
     }
-    fits = fits && vt_size_mul(tensor->count, dtype_bytes(tensor->dtype), &tensor->bytes);
+    fits = fits && vt_size_mul(tensor->count, vt_dtype_bytes(tensor->dtype), &tensor->bytes);
     VT_REQUIRE(fits, VT_ERR_FORMAT, "tensor %s: its shape exceeds the address space", name);
 
     int64_t offsets[2];
@@ -222,12 +203,44 @@ vt_status vt_st_open(vt_st_file **out, const char *path)
 void vt_st_close(vt_st_file *file)
 {
     if (!file) return;
-    if (file->map) munmap(file->map, file->bytes);
+    vt_file_unmap(file->map, file->bytes);
+    if (file->release) file->release(file->owner);
     vt_json_destroy(file->header);
     free(file->tensors);
     free(file->by_name);
     free(file->path);
     free(file);
+}
+
+vt_status vt_st_assemble(vt_st_file **out, const char *path, const vt_st_tensor *tensors,
+                         size_t count, void *owner, void (*release)(void *owner))
+{
+    vt_st_file *file = calloc(1, sizeof *file);
+    VT_REQUIRE(file, VT_ERR_MEMORY, "%s: out of memory", path);
+    file->path = strdup(path);
+    file->tensors = calloc(count + 1, sizeof *file->tensors);
+    file->by_name = calloc(count + 1, sizeof *file->by_name);
+    vt_status status = VT_OK;
+    if (!file->path || !file->tensors || !file->by_name) {
+        status = vt_fail(VT_ERR_MEMORY, "%s: out of memory", path);
+    } else {
+        if (count) memcpy(file->tensors, tensors, count * sizeof *tensors);
+        file->count = count;
+        for (size_t i = 0; i < count; i++) file->by_name[i] = &file->tensors[i];
+        qsort(file->by_name, count, sizeof *file->by_name, by_name);
+    }
+    for (size_t i = 1; i < count && status == VT_OK; i++)
+        if (by_name(&file->by_name[i - 1], &file->by_name[i]) == 0)
+            status = vt_fail(VT_ERR_FORMAT, "%s: tensor %s: is there twice", path,
+                             file->by_name[i]->name);
+    if (status != VT_OK) {
+        vt_st_close(file);
+        return status;
+    }
+    file->owner = owner;
+    file->release = release;
+    *out = file;
+    return VT_OK;
 }
 
 const char *vt_st_path(const vt_st_file *file)
@@ -258,6 +271,14 @@ const char *vt_st_metadata(const vt_st_file *file, const char *key)
 {
     const vt_json *value = file->metadata ? vt_json_get(file->metadata, key) : NULL;
     return value ? vt_json_string(value) : NULL;
+}
+
+bool vt_st_metadata_at(const vt_st_file *file, size_t index, vt_st_meta *out)
+{
+    const vt_json *node = file->metadata ? vt_json_first(file->metadata) : NULL;
+    for (; node && index > 0; index--) node = vt_json_next(node);
+    if (node) *out = (vt_st_meta){vt_json_key(node), vt_json_string(node)};
+    return node != NULL;
 }
 
 enum { SHAPE_TEXT_BYTES = 32 + 24 * VT_ST_MAX_DIMS };
@@ -294,19 +315,63 @@ vt_status vt_st_get(const vt_st_file *file, const char *name, vt_dtype dtype, in
     return VT_OK;
 }
 
+static float half_value(uint16_t half)
+{
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31,
+                   fraction = half & 0x3ff;
+    if (exponent == 0) return (sign ? -1.0f : 1.0f) * (float)fraction * 0x1p-24f;
+    const uint32_t bits = sign | (exponent == 31 ? 255 : exponent + 112) << 23 | fraction << 13;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float bf16_value(uint16_t upper)
+{
+    const uint32_t bits = (uint32_t)upper << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+bool vt_dtype_is_floating(vt_dtype dtype)
+{
+    return dtype == VT_F32 || dtype == VT_F16 || dtype == VT_BF16 || dtype == VT_F64;
+}
+
+void vt_st_reals(const vt_st_tensor *tensor, vt_real *out)
+{
+    assert(vt_dtype_is_floating(tensor->dtype));
+    for (size_t i = 0; i < tensor->count; i++) { // the file need not be aligned
+        float single;
+        double wide;
+        uint16_t narrow;
+        switch (tensor->dtype) {
+        case VT_F32:
+            memcpy(&single, tensor->data + i * sizeof single, sizeof single);
+            out[i] = (vt_real)single;
+            break;
+        case VT_F64:
+            memcpy(&wide, tensor->data + i * sizeof wide, sizeof wide);
+            out[i] = (vt_real)wide;
+            break;
+        default:
+            memcpy(&narrow, tensor->data + i * sizeof narrow, sizeof narrow);
+            out[i] = (vt_real)(tensor->dtype == VT_F16 ? half_value(narrow) : bf16_value(narrow));
+        }
+    }
+}
+
 vt_status vt_st_get_real(const vt_st_file *file, const char *name, int ndim, const int64_t *shape,
                          vt_real *out)
 {
     int64_t wanted[VT_ST_MAX_DIMS];
-    const vt_st_tensor *tensor;
+    const vt_st_tensor *tensor = vt_st_find(file, name);
     assert(ndim <= VT_ST_MAX_DIMS);
     for (int i = 0; i < ndim; i++) wanted[i] = shape[i];
-    VT_TRY(vt_st_get(file, name, VT_F32, ndim, wanted, &tensor));
-    for (size_t i = 0; i < tensor->count; i++) {
-        float value; // the file need not be aligned
-        memcpy(&value, tensor->data + i * sizeof value, sizeof value);
-        out[i] = (vt_real)value;
-    }
+    const vt_dtype dtype = tensor && vt_dtype_is_floating(tensor->dtype) ? tensor->dtype : VT_F32;
+    VT_TRY(vt_st_get(file, name, dtype, ndim, wanted, &tensor));
+    vt_st_reals(tensor, out);
     return VT_OK;
 }
 
@@ -339,7 +404,7 @@ static char *make_header(const vt_st_entry *entries, size_t n_entries, const vt_
         for (int d = 0; d < e->ndim; d++) vt_json_add_number(shape, NULL, (double)e->shape[d]);
         vt_json *offsets = vt_json_add_array(entry, "data_offsets");
         vt_json_add_number(offsets, NULL, (double)end);
-        end += count_of(e) * dtype_bytes(e->dtype);
+        end += count_of(e) * vt_dtype_bytes(e->dtype);
         vt_json_add_number(offsets, NULL, (double)end);
     }
     char *text = vt_json_text(root, false);
@@ -375,7 +440,7 @@ static void write_all(FILE *stream, const char *header, const vt_st_entry *entri
         if (e->dtype == VT_F32) {
             write_real(stream, e->data, count);
         } else {
-            fwrite(e->data, dtype_bytes(e->dtype), count, stream);
+            fwrite(e->data, vt_dtype_bytes(e->dtype), count, stream);
         }
     }
 }

@@ -102,25 +102,72 @@ static bool is_state(const char *name)
     return !strncmp(name, "optim.", 6) || !strncmp(name, "ema.", 4);
 }
 
-vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_file *file,
-                         const char *prefix)
+// What does not fit, for one message: all of it, as far as a message goes.
+typedef struct report {
+    char text[1600];
+    size_t length;
+    int more; // that had no room
+} report;
+
+static void note(report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(report *r, const char *format, ...)
+{
+    const size_t room = sizeof r->text - r->length;
+    va_list args;
+    va_start(args, format);
+    const int n = vsnprintf(r->text + r->length, room, format, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < room) {
+        r->length += (size_t)n;
+    } else {
+        r->text[r->length] = '\0';
+        r->more++;
+    }
+}
+
+static void note_unexpected(report *r, const vt_params *params, const vt_st_file *file)
+{
+    for (size_t i = 0; i < vt_st_count(file); i++) {
+        const char *found = vt_st_at(file, i)->name;
+        if (!is_state(found) && vt_params_find(params, found) < 0)
+            note(r, "; tensor %.96s: the model has no such tensor", found);
+    }
+}
+
+// A row from its tensor: as it is, else as `adapt` makes it; else it is noted.
+static void load_row(const vt_param *row, vt_real *slab, const vt_st_file *file, const char *prefix,
+                     const vt_adapter *adapter, report *r)
 {
     char name[VT_ENTRY_NAME_BYTES];
-    for (int i = 0; i < params->count; i++) {
-        const vt_param *row = &params->rows[i];
-        snprintf(name, sizeof name, "%s%s", prefix, row->name);
-        VT_TRY(vt_st_get_real(file, name, row->ndim, row->shape, slab + row->offset));
-    }
-    for (size_t i = 0; i < vt_st_count(file) && !*prefix; i++) {
-        const char *found = vt_st_at(file, i)->name;
-        VT_REQUIRE(is_state(found) || vt_params_find(params, found) >= 0, VT_ERR_SHAPE,
-                   "%s: tensor %s: the model has no such tensor", vt_st_path(file), found);
-    }
+    snprintf(name, sizeof name, "%s%s", prefix, row->name);
+    if (vt_st_get_real(file, name, row->ndim, row->shape, slab + row->offset) == VT_OK) return;
+    const vt_st_tensor *tensor = vt_st_find(file, name);
+    if (tensor && adapter && adapter->adapt(adapter->self, row, tensor, slab + row->offset)) return;
+    // The message begins with the file's path, which the report gives once.
+    note(r, "; %s", vt_error_message() + strlen(vt_st_path(file)) + 2);
+}
+
+vt_status vt_params_load_adapted(const vt_params *params, vt_real *slab, const vt_st_file *file,
+                                 const char *prefix, const vt_adapter *adapter)
+{
+    report r = {.length = 0};
+    for (int i = 0; i < params->count; i++)
+        load_row(&params->rows[i], slab, file, prefix, adapter, &r);
+    if (!*prefix) note_unexpected(&r, params, file);
+    char more[32] = "";
+    if (r.more) snprintf(more, sizeof more, "; and %d more", r.more);
+    VT_REQUIRE(r.length == 0, VT_ERR_SHAPE, "%s: %s%s", vt_st_path(file), r.text + 2, more);
     const vt_param *bad = vt_params_first_bad(params, slab);
     VT_REQUIRE(!bad, VT_ERR_NUMERIC,
                "%s: tensor %s%s: expected finite numbers, got NaN or infinity", vt_st_path(file),
                prefix, bad->name);
     return VT_OK;
+}
+
+vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_file *file,
+                         const char *prefix)
+{
+    return vt_params_load_adapted(params, slab, file, prefix, NULL);
 }
 
 void vt_params_entries(const vt_params *params, const vt_real *slab, const char *prefix,

@@ -269,7 +269,7 @@ const vt_config_key vt_config_keys[] = {
     {"train.threads", INT(train.threads, 0, 4096), 0, NULL, "0",
      "0: as many as there are processors"},
     {"train.init", PATH(train.init), NULL_OK, NULL, "null",
-     "weights to start from (safetensors)"},
+     "weights to start from: safetensors, their index, or .pth"},
     {"train.freeze", FIXED, 0, NULL, "[]",
      "tensors that stay as they are: not yet"},
     {"train.log_every", INT(train.log_every, 1, ANY), 0, NULL, "50",

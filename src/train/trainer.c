@@ -9,6 +9,8 @@
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
 #include "vitrain/io/runlog.h"
+#include "vitrain/io/weights.h"
+#include "vitrain/model/finetune.h"
 #include "vitrain/train/ema.h"
 #include "vitrain/train/schedule.h"
 
@@ -353,8 +355,8 @@ static vt_status resume(vt_run *run, const char *path)
 static vt_status load_init(const vt_run *run, const char *path)
 {
     vt_st_file *file = NULL;
-    VT_TRY(vt_st_open(&file, path));
-    vt_status status = vt_params_load(&run->model->params, run->state.weights, file, "");
+    VT_TRY(vt_weights_open(&file, path));
+    vt_status status = vt_finetune_load(run->model, run->state.weights, file);
     vt_st_close(file);
     return status;
 }

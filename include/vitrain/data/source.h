@@ -21,7 +21,8 @@ typedef struct vt_classes {
 vt_status vt_classes_read(vt_classes *out, const char *path);
 int vt_classes_find(const vt_classes *classes, const char *name); // -1 if absent
 vt_status vt_classes_copy(vt_classes *out, const vt_classes *from);
-void vt_classes_free(vt_classes *classes); // takes a zeroed one
+vt_status vt_classes_number(vt_classes *out, int count); // "0", "1" ...
+void vt_classes_free(vt_classes *classes);               // takes a zeroed one
 // VT_ERR_DATA: `where` has class `name`, which is not one of `classes`.
 vt_status vt_classes_refuse(const char *where, const char *name, const vt_classes *classes);
 
@@ -67,6 +68,6 @@ vt_status vt_source_classes(vt_classes *out, const char *path, const char *forma
 
 // The registry, ended by NULL.
 extern const vt_source_ops *const vt_sources[];
-extern const vt_source_ops vt_source_folder, vt_source_idx, vt_source_packed;
+extern const vt_source_ops vt_source_folder, vt_source_idx, vt_source_packed, vt_source_cifar;
 
 #endif

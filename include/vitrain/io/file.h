@@ -21,6 +21,10 @@ typedef struct vt_file_buffer {
 vt_status vt_file_load(vt_file_buffer *buffer, const char *path, size_t max_bytes);
 void vt_file_buffer_free(vt_file_buffer *buffer); // takes a zeroed one
 
+// Maps a regular file for reading; messages do not name it. An empty file is NULL and 0 bytes.
+vt_status vt_file_map(unsigned char **map, size_t *bytes, const char *path);
+void vt_file_unmap(unsigned char *map, size_t bytes); // takes NULL
+
 // Writing through a temporary file beside `path`: begin, write to the stream, then commit (flush,
 // fsync, rename, fsync of the folder) or abandon. commit reports any write error of the stream, and
 // leaves the old file in place then.

@@ -8,6 +8,7 @@
 #include "vitrain/base/real.h"
 #include "vitrain/base/status.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,6 +37,8 @@ typedef enum vt_dtype {
 } vt_dtype;
 
 const char *vt_dtype_name(vt_dtype dtype);
+size_t vt_dtype_bytes(vt_dtype dtype);     // of an element
+bool vt_dtype_is_floating(vt_dtype dtype); // F32, F16, BF16 or F64
 
 // ---- reading ----
 
@@ -60,12 +63,18 @@ const vt_st_tensor *vt_st_find(const vt_st_file *file, const char *name); // NUL
 const char *vt_st_metadata(const vt_st_file *file, const char *key);      // NULL if absent
 
 // Tensor `name`, which must have this dtype and shape; VT_ERR_SHAPE with file, name, expected and
-// got otherwise. vt_st_get_real reads F32 (also into double under config=double). out: (product of
+// got otherwise. vt_st_get_real reads F32, F16, BF16 and F64. out: (product of
 // shape). -1 in shape: any size there, returned through `shape`.
 vt_status vt_st_get(const vt_st_file *file, const char *name, vt_dtype dtype, int ndim,
                     int64_t *shape, const vt_st_tensor **out);
 vt_status vt_st_get_real(const vt_st_file *file, const char *name, int ndim, const int64_t *shape,
                          vt_real *out);
+void vt_st_reals(const vt_st_tensor *tensor, vt_real *out); // of those types; out: (count)
+
+// The same view of tensors that another format keeps: names and data are owner's, which `release`
+// frees on vt_st_close (and the caller after an error). VT_ERR_FORMAT if a name is there twice.
+vt_status vt_st_assemble(vt_st_file **out, const char *path, const vt_st_tensor *tensors,
+                         size_t count, void *owner, void (*release)(void *owner));
 
 // ---- writing ----
 
@@ -81,6 +90,9 @@ typedef struct vt_st_entry {
 typedef struct vt_st_meta {
     const char *key, *value;
 } vt_st_meta;
+
+// Member `index` of a read file's metadata; false if there are not so many.
+bool vt_st_metadata_at(const vt_st_file *file, size_t index, vt_st_meta *out);
 
 // Writes all entries in the given order, atomically (vt_atomic_file).
 vt_status vt_st_write(const char *path, const vt_st_entry *entries, size_t n_entries,

@@ -52,12 +52,22 @@ int vt_params_find(const vt_params *params, const char *name); // row, -1 if abs
 // timm 0.4.12's initialization; a tensor's numbers depend on (seed, its row) only.
 void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed);
 
-// Fills a slab from a file, `prefix` (may be "") before each name. Each tensor must be there as F32
-// in its shape (VT_ERR_SHAPE: file, tensor, expected, got) and finite (VT_ERR_NUMERIC). With an
-// empty prefix, a tensor in the file that is neither in the table nor begins with "optim." or
-// "ema." is refused too.
+// Fills a slab from a file, `prefix` (may be "") before each name. Each tensor must be there as F32,
+// F16, BF16 or F64 in its shape and finite (VT_ERR_NUMERIC). With an empty prefix, a tensor in the
+// file that is neither in the table nor begins with "optim." or "ema." is refused too. VT_ERR_SHAPE
+// names all tensors that are missing, unexpected or of another shape.
 vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_file *file,
                          const char *prefix);
+
+// The same where a tensor of another shape may be made to fit: adapt says whether it has filled
+// out: (row->count).
+typedef struct vt_adapter {
+    void *self;
+    bool (*adapt)(void *self, const vt_param *row, const vt_st_tensor *tensor, vt_real *out);
+} vt_adapter;
+
+vt_status vt_params_load_adapted(const vt_params *params, vt_real *slab, const vt_st_file *file,
+                                 const char *prefix, const vt_adapter *adapter);
 
 // Entries that write a slab under prefix + name. entries: (count) out; names: (count) out, holds
 // the prefixed names for as long as the entries are used.

@@ -1,0 +1,25 @@
+// Weights from outside, whatever they are kept in, behind one view (vt_st_file).
+#ifndef VITRAIN_IO_WEIGHTS_H
+#define VITRAIN_IO_WEIGHTS_H
+
+#include "vitrain/io/safetensors.h"
+
+// Opens, by what the file holds: a safetensors file; the index of a sharded one
+// (*.safetensors.index.json), whose shards lie beside it; or a checkpoint of torch.save in a zip
+// archive (PyTorch 1.6 and later), a state_dict or a dict with one under "model" or "state_dict".
+// VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_UNSUPPORTED, VT_ERR_MEMORY.
+vt_status vt_weights_open(vt_st_file **out, const char *path);
+
+// The last of these by itself. Nothing of the pickle is executed; entries must be uncompressed,
+// apart from each other and of the right checksum.
+vt_status vt_pth_open(vt_st_file **out, const char *path);
+
+// Writes all tensors of a file as safetensors, with its metadata, atomically. dtype: F32, F16 or
+// BF16 for the floating ones (to the nearest; VT_ERR_NUMERIC if a finite number would become
+// infinite), or NULL: each as it is. shard_bytes > 0: weights of more bytes are split into shards
+// of at most that many (or one tensor), PATH-00001-of-0000N.safetensors, and an index is written;
+// path must end in .safetensors then (VT_ERR_USAGE).
+vt_status vt_weights_write(const char *path, const vt_st_file *file, const vt_dtype *dtype,
+                           size_t shard_bytes);
+
+#endif

@@ -1,0 +1,70 @@
+// vitrain convert: weights of any kind that is read, as safetensors.
+#include "commands.h"
+
+#include "vitrain/io/weights.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    vt_dtype dtype;
+} dtypes[] = {{"f32", VT_F32}, {"f16", VT_F16}, {"bf16", VT_BF16}};
+
+// *out: NULL if none is asked for.
+static vt_status read_dtype(const vt_dtype **out, const char *name)
+{
+    *out = NULL;
+    for (size_t i = 0; name && i < sizeof dtypes / sizeof *dtypes; i++)
+        if (!strcmp(name, dtypes[i].name)) *out = &dtypes[i].dtype;
+    VT_REQUIRE(!name || *out, VT_ERR_USAGE, "--dtype: expected f32, f16 or bf16, got \"%s\"", name);
+    return VT_OK;
+}
+
+static vt_status read_shard_size(size_t *out, const char *text)
+{
+    *out = 0;
+    if (!text) return VT_OK;
+    char *end;
+    errno = 0;
+    const unsigned long long value = strtoull(text, &end, 10);
+    VT_REQUIRE(text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && value > 0,
+               VT_ERR_USAGE, "--shard-size: expected a number of bytes, got \"%s\"", text);
+    *out = (size_t)value;
+    return VT_OK;
+}
+
+static vt_status run(const vt_args *args)
+{
+    const vt_dtype *dtype;
+    size_t shard_bytes;
+    vt_st_file *file;
+    VT_TRY(read_dtype(&dtype, args->dtype));
+    VT_TRY(read_shard_size(&shard_bytes, args->shard_size));
+    VT_TRY(vt_weights_open(&file, args->operands[0]));
+    vt_status status = vt_weights_write(args->operands[1], file, dtype, shard_bytes);
+    vt_st_close(file);
+    return status;
+}
+
+static void help(void)
+{
+    puts("\nWEIGHTS is a safetensors file, the index of a sharded one, or a .pth checkpoint of\n"
+         "PyTorch's. Without --dtype every tensor keeps its type; integers always do. With\n"
+         "--shard-size, weights that are larger become OUT-00001-of-N.safetensors ... and an\n"
+         "index, OUT.safetensors.index.json.");
+}
+
+const vt_command vt_cmd_convert = {
+    .name = "convert",
+    .operands = "WEIGHTS OUT",
+    .summary = "weights (safetensors, sharded, .pth) as safetensors, in another type or in shards",
+    .takes = "dtype shard-size quiet",
+    .needs = "",
+    .min_operands = 2,
+    .max_operands = 2,
+    .run = run,
+    .help = help,
+};

@@ -1,0 +1,110 @@
+// Which format a file of weights has, and sharded safetensors as one.
+#include "vitrain/io/weights.h"
+
+#include "vitrain/io/file.h"
+#include "vitrain/io/json.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_INDEX_BYTES = 100000000 };
+
+// ---- shards ----
+
+typedef struct shards {
+    vt_json *index;
+    vt_st_file **files; // (count)
+    const char **names; // (count) as the index writes them
+    size_t count;
+    vt_st_tensor *tensors; // (n_tensors)
+    size_t n_tensors;
+} shards;
+
+static void release(void *self)
+{
+    shards *s = self;
+    for (size_t i = 0; i < s->count; i++) vt_st_close(s->files[i]);
+    free(s->files);
+    free(s->names);
+    free(s->tensors);
+    vt_json_destroy(s->index);
+    free(s);
+}
+
+// The shard of this name, opened when it is first met.
+static vt_status get_shard(shards *s, const char *folder, const char *name, vt_st_file **out)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        *out = s->files[i];
+        if (strcmp(s->names[i], name) == 0) return VT_OK;
+    }
+    VT_REQUIRE(!strchr(name, '/'), VT_ERR_FORMAT, "shard %s: expected a name without a folder",
+               name);
+    char *path = vt_path_join(folder, name);
+    VT_REQUIRE(path, VT_ERR_MEMORY, "out of memory");
+    vt_status status = vt_st_open(out, path);
+    free(path);
+    VT_TRY(status);
+    s->files[s->count] = *out;
+    s->names[s->count++] = name;
+    return VT_OK;
+}
+
+static vt_status read_map(shards *s, const char *folder, const vt_json *map)
+{
+    VT_REQUIRE(map && vt_json_type_of(map) == VT_JSON_OBJECT, VT_ERR_FORMAT,
+               "weight_map: expected an object");
+    const size_t n = (size_t)vt_json_size(map);
+    s->files = calloc(n + 1, sizeof *s->files);
+    s->names = calloc(n + 1, sizeof *s->names);
+    s->tensors = calloc(n + 1, sizeof *s->tensors);
+    VT_REQUIRE(s->files && s->names && s->tensors, VT_ERR_MEMORY, "out of memory");
+    for (const vt_json *v = vt_json_first(map); v; v = vt_json_next(v)) {
+        const char *name = vt_json_key(v);
+        VT_REQUIRE(vt_json_type_of(v) == VT_JSON_STRING, VT_ERR_FORMAT,
+                   "weight_map: %s: expected a file's name", name);
+        vt_st_file *file;
+        VT_TRY(get_shard(s, folder, vt_json_string(v), &file));
+        const vt_st_tensor *tensor = vt_st_find(file, name);
+        VT_REQUIRE(tensor, VT_ERR_FORMAT, "tensor %s: is not in %s", name, vt_st_path(file));
+        s->tensors[s->n_tensors++] = *tensor;
+    }
+    return VT_OK;
+}
+
+static vt_status open_index(vt_st_file **out, const char *path)
+{
+    shards *s = calloc(1, sizeof *s);
+    char *folder = vt_path_folder(path);
+    vt_status status = s && folder ? vt_json_read(&s->index, path, MAX_INDEX_BYTES)
+                                   : vt_fail(VT_ERR_MEMORY, "%s: out of memory", path);
+    if (status == VT_ERR_CONFIG) status = VT_ERR_FORMAT; // that code is for what people write
+    if (status == VT_OK) {
+        const bool object = vt_json_type_of(s->index) == VT_JSON_OBJECT;
+        status = read_map(s, folder, object ? vt_json_get(s->index, "weight_map") : NULL);
+        if (status != VT_OK) status = vt_fail_within(status, path);
+    }
+    if (status == VT_OK) status = vt_st_assemble(out, path, s->tensors, s->n_tensors, s, release);
+    if (status != VT_OK && s) release(s);
+    free(folder);
+    return status;
+}
+
+// ---- which one ----
+
+vt_status vt_weights_open(vt_st_file **out, const char *path)
+{
+    unsigned char *map, head[9] = {0};
+    size_t bytes;
+    vt_status status = vt_file_map(&map, &bytes, path);
+    if (status != VT_OK) return vt_fail_within(status, path);
+    if (map) memcpy(head, map, bytes < sizeof head ? bytes : sizeof head);
+    vt_file_unmap(map, bytes);
+    if (memcmp(head, "PK\3\4", 4) == 0) return vt_pth_open(out, path);
+    VT_REQUIRE(head[0] != 0x80 || head[2] == 0 || head[8] == '{', VT_ERR_UNSUPPORTED,
+               "%s: a pickle outside a zip archive: save it again with PyTorch 1.6 or later", path);
+    // A header of this length would be gigabytes.
+    const bool json = head[0] == '{' && (head[1] == '"' || strchr(" \n\r\t", head[1]));
+    return json ? open_index(out, path) : vt_st_open(out, path);
+}

@@ -1,0 +1,117 @@
+// Weights written in other types and in shards, and read back.
+#include "folder.h"
+#include "numcheck.h"
+
+#include "vitrain/io/file.h"
+#include "vitrain/io/weights.h"
+
+#include <string.h>
+
+static vt_st_file *opened(const char *path)
+{
+    vt_st_file *file;
+    VT_ASSERT_OK(vt_weights_open(&file, path));
+    return file;
+}
+
+// Two tensors of four numbers and whole numbers, which keep their type.
+static vt_st_file *example(const vt_real a[4], const vt_real b[4])
+{
+    static const int64_t whole[] = {1, -1};
+    const vt_st_entry entries[] = {
+        {"a", VT_F32, 1, {4}, a}, {"b", VT_F32, 2, {2, 2}, b}, {"n", VT_I64, 1, {2}, whole}};
+    const vt_st_meta meta = {"vitrain.model", "{}"};
+    const char *path = in_folder("in.safetensors");
+    VT_ASSERT_OK(vt_st_write(path, entries, 3, &meta, 1));
+    return opened(path);
+}
+
+static void check_bits(vt_dtype dtype, const vt_real values[4], const uint16_t expected[4])
+{
+    vt_st_file *in = example(values, values);
+    const char *path = in_folder("out.safetensors");
+    VT_ASSERT_OK(vt_weights_write(path, in, &dtype, 0));
+    vt_st_file *out = opened(path);
+    const vt_st_tensor *t = vt_st_find(out, "b");
+    assert_int_equal(t->dtype, dtype);
+    assert_memory_equal(t->data, expected, 8);
+    assert_int_equal(vt_st_find(out, "n")->dtype, VT_I64);
+    assert_memory_equal(vt_st_find(out, "n")->data, ((int64_t[]){1, -1}), 16);
+    assert_string_equal(vt_st_metadata(out, "vitrain.model"), "{}");
+    vt_st_close(in);
+    vt_st_close(out);
+}
+
+// The bits are those that numpy (half) and torch (bfloat16) give.
+static void rounds_to_the_nearest(void **state)
+{
+    (void)state;
+    check_bits(VT_F16, (vt_real[]){1, 65504, 2049, (vt_real)-0.1},
+               (uint16_t[]){0x3c00, 0x7bff, 0x6800, 0xae66});
+    check_bits(VT_F16, (vt_real[]){0x1p-24f, 0x1.8p-24f, 2047.75, -0.0f},
+               (uint16_t[]){0x0001, 0x0002, 0x6800, 0x8000});
+    check_bits(VT_BF16, (vt_real[]){1, 1 + 0x1p-8f, 1 + 0x3p-8f, (vt_real)-0.1},
+               (uint16_t[]){0x3f80, 0x3f80, 0x3f82, 0xbdcd});
+}
+
+static void every_half_survives(void **state)
+{
+    (void)state;
+    const vt_dtype half = VT_F16;
+    const vt_real values[] = {0x1p-14f, 0x1.ff8p-15f, (vt_real)-1.5, 0x3p-24f};
+    vt_st_file *in = example(values, values);
+    const char *path = in_folder("out.safetensors");
+    VT_ASSERT_OK(vt_weights_write(path, in, &half, 0));
+    vt_st_file *out = opened(path);
+    vt_real got[4];
+    VT_ASSERT_OK(vt_st_get_real(out, "a", 1, (int64_t[]){4}, got));
+    assert_memory_equal(got, values, sizeof got);
+    vt_st_close(in);
+    vt_st_close(out);
+}
+
+static void refuses_what_has_no_room(void **state)
+{
+    (void)state;
+    const vt_dtype half = VT_F16;
+    vt_st_file *in = example((vt_real[]){1, 2, 3, 4}, (vt_real[]){1, 65520, 3, 4});
+    const char *path = in_folder("none.safetensors");
+    assert_int_equal(vt_weights_write(path, in, &half, 0), VT_ERR_NUMERIC);
+    assert_non_null(strstr(vt_error_message(), "tensor b: 65520 is beyond the range of F16"));
+    assert_false(vt_file_exists(path));
+    assert_int_equal(vt_weights_write(in_folder("none"), in, NULL, 16), VT_ERR_USAGE);
+    vt_st_close(in);
+}
+
+static void splits_into_shards(void **state)
+{
+    (void)state;
+    const vt_real a[] = {1, 2, 3, 4}, b[] = {5, 6, 7, 8};
+    vt_st_file *in = example(a, b);
+    vt_real got[4];
+    VT_ASSERT_OK(vt_weights_write(in_folder("many.safetensors"), in, NULL, 32));
+    assert_true(vt_file_exists(in_folder("many-00002-of-00002.safetensors")));
+    assert_false(vt_file_exists(in_folder("many.safetensors")));
+    vt_st_file *out = opened(in_folder("many.safetensors.index.json"));
+    assert_int_equal(vt_st_count(out), 3);
+    VT_ASSERT_OK(vt_st_get_real(out, "a", 1, (int64_t[]){4}, got));
+    assert_memory_equal(got, a, sizeof a);
+    VT_ASSERT_OK(vt_st_get_real(out, "b", 2, (int64_t[]){2, 2}, got));
+    assert_memory_equal(got, b, sizeof b);
+    vt_st_close(out);
+    VT_ASSERT_OK(vt_weights_write(in_folder("one.safetensors"), in, NULL, 48)); // all of it
+    assert_true(vt_file_exists(in_folder("one.safetensors")));
+    assert_false(vt_file_exists(in_folder("one.safetensors.index.json")));
+    vt_st_close(in);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rounds_to_the_nearest),
+        cmocka_unit_test(every_half_survives),
+        cmocka_unit_test(refuses_what_has_no_room),
+        cmocka_unit_test(splits_into_shards),
+    };
+    return cmocka_run_group_tests(tests, folder_make, folder_remove);
+}
