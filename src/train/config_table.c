@@ -238,6 +238,8 @@ const vt_config_key vt_config_keys[] = {
      "SGD: Nesterov's momentum"},
     {"optim.weight_decay", REAL(optim.weight_decay, 0, ANY), SETTLED, NULL, "0.05",
      "not on biases, norms, tokens and position embeddings"},
+    {"optim.layer_decay", REAL(optim.layer_decay, 0, 1), SETTLED | ABOVE, NULL, "1",
+     "for fine-tuning: a layer's rate is this times the next one's; 1: the same for all"},
     {"optim.clip_norm", REAL(optim.clip_norm, 0, ANY), SETTLED | ABOVE | NULL_OK, NULL, "null",
      "largest norm of the gradient; null: no clipping"},
 

@@ -208,16 +208,51 @@ static void test_clip_scale(void **state)
     assert_true(vt_clip_scale(5, 1) == 1 / (5 + 1e-6));
 }
 
+// Two blocks: embeddings are layer 0, the blocks 1 and 2, norm and head 3.
+static void test_layer_decay(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        double scale;
+    } cases[] = {{"cls_token", 0.125},
+                 {"pos_embed", 0.125},
+                 {"patch_embed.proj.weight", 0.125},
+                 {"blocks.0.norm1.bias", 0.25},
+                 {"blocks.1.mlp.fc2.weight", 0.5},
+                 {"norm.weight", 1},
+                 {"head.weight", 1}};
+    enum { N = sizeof cases / sizeof *cases };
+    vt_params tensors = {0};
+    size_t offset;
+    for (int i = 0; i < N; i++)
+        assert_int_equal(vt_params_add(&tensors, &offset, VT_INIT_ONES, true, 1, (int64_t[]){1},
+                                       "%s", cases[i].name),
+                         VT_OK);
+    for (int i = 0; i < N; i++) {
+        assert_near(vt_layer_scale(&tensors, i, 0.5), cases[i].scale);
+        assert_near(vt_layer_scale(&tensors, i, 1), 1);
+    }
+    // SGD without momentum moves each by lr x scale x gradient.
+    const vt_optim_config sgd = {.layer_decay = 0.5};
+    vt_real *w = calloc(tensors.slab_count, sizeof *w), *g = calloc(tensors.slab_count, sizeof *g);
+    vt_real *buffer = calloc(tensors.slab_count, sizeof *buffer), *slabs[2] = {buffer, NULL};
+    for (size_t i = 0; i < tensors.slab_count; i++) g[i] = 1;
+    vt_optim_step(vt_optim_find("sgd"), &tensors, w, g, slabs, 0.5, 1, 1, &sgd);
+    for (int i = 0; i < N; i++) assert_near(w[tensors.rows[i].offset], -0.5 * cases[i].scale);
+    free(w);
+    free(g);
+    free(buffer);
+    vt_params_free(&tensors);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_adamw),
-        cmocka_unit_test(test_sgd),
-        cmocka_unit_test(test_nesterov),
-        cmocka_unit_test(test_find),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_grad_norm),
-        cmocka_unit_test(test_step_covers_table),
+        cmocka_unit_test(test_layer_decay), cmocka_unit_test(test_adamw),
+        cmocka_unit_test(test_sgd),         cmocka_unit_test(test_nesterov),
+        cmocka_unit_test(test_find),        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_grad_norm),   cmocka_unit_test(test_step_covers_table),
         cmocka_unit_test(test_clip_scale),
     };
     return cmocka_run_group_tests_name("optim", tests, NULL, NULL);

@@ -26,6 +26,7 @@ typedef struct vt_optim_config {
     double lr;
     double lr_base_batch; // 0: null, lr is not scaled
     double betas[2], eps, momentum, weight_decay;
+    double layer_decay; // 0 and 1: none
     bool nesterov;
     double clip_norm; // 0: null, no clipping
 } vt_optim_config;
