@@ -27,7 +27,7 @@ static const vt_option options[] = {
     {"classes", VT_OPTION_VALUE, VT_FIELD(classes), "FILE", "class names, line number = label"},
     {"batch", VT_OPTION_VALUE, VT_FIELD(batch), "N", "images of a step: train.batch_size"},
     {"precision", VT_OPTION_VALUE, VT_FIELD(precision), "P", "fp32 or bf16"},
-    {"rule", VT_OPTION_VALUE, VT_FIELD(rule), "RULE", "area or tl-align: label.rule"},
+    {"rule", VT_OPTION_VALUE, VT_FIELD(rule), "RULE", "area, tl-align or transmix: label.rule"},
     {"recompute", VT_OPTION_VALUE, VT_FIELD(recompute), "R", "train.recompute"},
     {"steps", VT_OPTION_VALUE, VT_FIELD(steps), "N", "steps to measure (five seconds' worth)"},
     {"train", VT_OPTION_FLAG, VT_FIELD(train), "", "as for training, not as for evaluation"},

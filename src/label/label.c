@@ -30,6 +30,11 @@ vt_status vt_label_init(vt_label *label, const char *rule, const vt_token_layout
 {
     for (const vt_label_ops *const *ops = vt_label_rules; *ops; ops++)
         if (strcmp((*ops)->name, rule) == 0) {
+            VT_REQUIRE(
+                !(*ops)->class_token || layout->pool == VT_POOL_TOKEN, VT_ERR_CONFIG,
+                "label.rule: %s follows the class token, which model.pool = \"avg\" does not "
+                "read; expected model.pool = \"token\"",
+                rule);
             *label = (vt_label){.ops = *ops, .layout = *layout};
             return VT_OK;
         }

@@ -395,6 +395,70 @@ static void a_window_of_padding_changes_nothing(void **state)
     vt_arena_release(&b.arena);
 }
 
+// ---- TransMix ----
+
+// The formula as it is written, in double, from the last layer's maps. row: of the head's token.
+static double naive_transmix(const batch *b, int i, int row)
+{
+    const int T = b->layout.tokens, prefix = b->layout.prefix;
+    double own = 0, other = 0;
+    for (int t = 0; t < N; t++) {
+        double a = 0, m = b->plan.share[i * N + t];
+        for (int h = 0; h < H; h++)
+            a += (double)all_maps[LAYERS - 1][i][(h * T + row) * T + prefix + t] / H;
+        own += m * a;
+        other += (1 - m) * a;
+    }
+    return 1 - ((1 - (double)b->plan.lambda[i]) + other / (own + other)) / 2;
+}
+
+static void transmix_is_its_formula(void **state)
+{
+    (void)state;
+    vt_rng rng = vt_rng_at(43, VT_STREAM_SYNTHETIC, 0, 0);
+    int cut = 0;
+    for (uint32_t n = 0; n < 60; n++) {
+        const bool distilled = n % 2;
+        const vt_mix_config config = {.cutmix = 1,
+                                      .mixup = 0.8,
+                                      .prob = 1,
+                                      .switch_prob = 0.5,
+                                      .mode = (vt_mix_mode)(n % 3),
+                                      .grid = n % 4 < 2 ? VT_MIX_TOKEN : VT_MIX_PIXEL,
+                                      .correct_lam = true};
+        batch b;
+        setup(&b, "transmix", layout_of(VT_POOL_TOKEN, distilled));
+        vt_rng draws = vt_rng_at(47, VT_STREAM_MIX, 0, n);
+        vt_mix_draw(&b.plan, B, &config, &shape, &draws);
+        fill_maps(b.layout.tokens, 2, &rng);
+        vt_real share[B], share_dist[B];
+        assert_int_equal(run(&b, share, distilled ? share_dist : NULL), b.plan.mixed);
+        for (int i = 0; b.plan.mixed && i < B; i++) {
+            const vt_mixer *mixer = b.plan.cuts[i].mixer;
+            if (!mixer || !mixer->cuts) { // Mixup, and the middle of an odd batch
+                assert_true(share[i] == b.plan.lambda[i]);
+                if (distilled) assert_true(share_dist[i] == b.plan.lambda[i]);
+                continue;
+            }
+            cut++;
+            assert_true(fabs((double)share[i] - naive_transmix(&b, i, 0)) <= TOLERANCE);
+            if (distilled)
+                assert_true(fabs((double)share_dist[i] - naive_transmix(&b, i, 1)) <= TOLERANCE);
+        }
+        vt_arena_release(&b.arena);
+    }
+    assert_true(cut > 50);
+}
+
+static void transmix_wants_a_class_token(void **state)
+{
+    (void)state;
+    vt_label label;
+    vt_token_layout layout = layout_of(VT_POOL_AVG, false);
+    assert_int_equal(vt_label_init(&label, "transmix", &layout), VT_ERR_CONFIG);
+    assert_non_null(strstr(vt_error_message(), "model.pool"));
+}
+
 // ---- the rest of the room ----
 
 static void area_is_lambda(void **state)
@@ -472,6 +536,8 @@ int main(void)
         cmocka_unit_test(shares_stay_within_bounds),
         cmocka_unit_test(windows_move_their_own_tokens),
         cmocka_unit_test(a_window_of_padding_changes_nothing),
+        cmocka_unit_test(transmix_is_its_formula),
+        cmocka_unit_test(transmix_wants_a_class_token),
         cmocka_unit_test(area_is_lambda),
         cmocka_unit_test(unmixed_batches_need_no_attention),
         cmocka_unit_test(target_by_hand),

@@ -16,6 +16,7 @@ typedef struct vt_label vt_label;
 
 typedef struct vt_label_ops {
     const char *name; // label.rule
+    bool class_token; // has a meaning only where the head reads the class token
     // Memory of the rule for up to B samples; NULL if it has none.
     void (*place)(vt_label *label, vt_arena *arena, int B);
     // A new batch; NULL if there is nothing to begin.
@@ -34,7 +35,8 @@ struct vt_label {
     vt_real *tokens;         // what the rule keeps per sample and token, if anything
 };
 
-// VT_ERR_CONFIG for an unknown rule (names the nearest one).
+// VT_ERR_CONFIG for an unknown rule (names the nearest one), or one that wants a class token where the
+// head pools (VT_POOL_AVG).
 vt_status vt_label_init(vt_label *label, const char *rule, const vt_token_layout *layout);
 void vt_label_place(vt_label *label, vt_arena *arena, int B);
 
