@@ -66,6 +66,8 @@ static void gather(vt_real *restrict moved, const vt_real *restrict d, const vt_
     }
 }
 
+enum { KEYS = 64 }; // at a time
+
 // Attention within a window: the tokens listed move. Padding has no share, so rows of A are
 // restricted to real keys and renormalised: mass is the part of a row, all heads, that is real.
 //
@@ -74,13 +76,25 @@ static void gather_listed(vt_real *restrict moved, vt_real *restrict mass,
                           const vt_real *restrict d, const vt_attn_view *view)
 {
     const int32_t *tokens = view->tokens;
-    for (int i = 0; i < view->R; i++) {
-        if (tokens[i] < 0) continue;
-        const vt_real *row = view->map + (size_t)i * (size_t)view->ld;
-        for (int j = 0; j < view->T; j++) {
-            if (tokens[j] < 0) continue;
-            moved[tokens[i]] += row[j] * d[tokens[j]];
-            mass[tokens[i]] += row[j];
+    for (int first = 0; first < view->T; first += KEYS) {
+        const int left = view->T - first, n = left < KEYS ? left : KEYS;
+        vt_real share[KEYS], real[KEYS];
+        for (int j = 0; j < n; j++) {
+            const int32_t t = tokens[first + j];
+            share[j] = t < 0 ? 0 : d[t];
+            real[j] = t < 0 ? 0 : 1;
+        }
+        for (int i = 0; i < view->R; i++) {
+            if (tokens[i] < 0) continue;
+            const vt_real *row = view->map + (size_t)i * (size_t)view->ld + first;
+            vt_real sum = 0, seen = 0;
+#pragma omp simd reduction(+ : sum, seen)
+            for (int j = 0; j < n; j++) {
+                sum += row[j] * share[j];
+                seen += row[j] * real[j];
+            }
+            moved[tokens[i]] += sum;
+            mass[tokens[i]] += seen;
         }
     }
 }

@@ -239,7 +239,7 @@ static void test_refused(void **state)
         {"model.name=swin", VT_ERR_CONFIG, "model.depth: \"swin\" takes no such key"},
         {"model.window_size=7", VT_ERR_CONFIG, "model.window_size: \"vit\" takes no such key"},
         {"model.depths=[2,2]", VT_ERR_CONFIG, "model.depths: \"vit\" takes no such key"},
-        {"model.depths=[2,0]", VT_ERR_CONFIG, "expected a list of integers >= 1, got [2,0]"},
+        {"model.depths=[2,0]", VT_ERR_CONFIG, "expected a list of integers >= 1, got [2, 0]"},
         {"model.depths=[]", VT_ERR_CONFIG, "model.depths"},
         {"model.depths=[1,1,1,1,1,1,1,1,1]", VT_ERR_CONFIG, "model.depths"},
         {"model.num_heads=[2,4]", VT_ERR_CONFIG, "model.num_heads: expected one number"},
