@@ -55,6 +55,22 @@ static bool takes_bf16(const vt_model_config *c)
 
 // ---- tensors ----
 
+// Before timm 0.9 a stage ended with the merging that now begins the next one, and the head was called so;
+// indices and masks were among the tensors.
+static bool rename_tensor(char *out, const char *name, const vt_st_file *file)
+{
+    const bool old = !vt_st_find(file, "head.fc.weight");
+    int stage, length = 0;
+    if (strstr(name, "relative_position_index") || strstr(name, "attn_mask")) return false;
+    if (old && sscanf(name, "layers.%3d.downsample.%n", &stage, &length) == 1 && length > 0)
+        snprintf(out, VT_ENTRY_NAME_BYTES, "layers.%d.downsample.%s", stage + 1, name + length);
+    else if (old && !strncmp(name, "head.", 5))
+        snprintf(out, VT_ENTRY_NAME_BYTES, "head.fc.%s", name + 5);
+    else
+        snprintf(out, VT_ENTRY_NAME_BYTES, "%s", name);
+    return true;
+}
+
 static int smaller(int a, int b)
 {
     return a < b ? a : b;
@@ -116,6 +132,7 @@ static vt_status declare(vt_model *model)
     const vt_model_config *c = &model->config;
     vt_params *t = &model->params;
     int h = c->image_height / c->patch_size, w = c->image_width / c->patch_size, layer = 0;
+    t->rename = rename_tensor;
     VT_TRY(vt_embed_declare(&v->embed, t, c));
     VT_TRY(
         vt_norm_declare(t, &v->embed_norm_w, &v->embed_norm_b, c->embed_dim, "patch_embed.norm"));
