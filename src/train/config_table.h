@@ -29,7 +29,8 @@ enum {
     VT_KEY_APART = 16,   // nor equal
     VT_KEY_CWD = 32,     // a path relative to the working directory, wherever it was given
     VT_KEY_SHAPE = 64,   // int: has to come from the preset or the configuration
-    VT_KEY_SETTLED = 128 // a resumed run may not change it
+    VT_KEY_SETTLED = 128, // a resumed run may not change it
+    VT_KEY_RESULT = 256   // it may, but then does not arrive where it would have
 };
 
 typedef struct vt_config_key {
