@@ -20,6 +20,7 @@ typedef struct reader {
     char *folder;                  // that holds the definition
     const vt_json *root;           // the definition
     vt_config_layer base;          // a file's content, or what the definition holds
+    vt_json *common;               // the set of all arms
     char *base_path, *base_folder; // where it is from
     vt_config_layer *overrides;    // (n_overrides) --set
     int n_overrides;
@@ -144,9 +145,8 @@ static vt_status add_arm(const reader *r, const char *name, vt_experiment_arm **
     return VT_OK;
 }
 
-// Puts the keys of `set` over those that the arm has.
-static vt_status add_set(const reader *r, vt_experiment_arm *arm, const char *where,
-                         const vt_json *set)
+// Puts the keys of `set` over those of `all`.
+static vt_status add_set(const reader *r, vt_json *all, const char *where, const vt_json *set)
 {
     static const char *const ours[] = {"output", "train.seed", "train.resume", NULL};
     if (vt_json_type_of(set) != VT_JSON_OBJECT) return refuse(r, where, "an object", set);
@@ -158,9 +158,9 @@ static vt_status add_set(const reader *r, vt_experiment_arm *arm, const char *wh
                                 !key[length] && vt_json_type_of(item) == VT_JSON_OBJECT &&
                                 vt_json_get(item, ours[i] + length + 1);
             VT_REQUIRE(strcmp(key, ours[i]) != 0 && !inside, VT_ERR_CONFIG,
-                       "%s: %s: %s is not for an arm to set", r->path, where, ours[i]);
+                       "%s: %s: %s is for the experiment to set", r->path, where, ours[i]);
         }
-        if (!vt_json_put_copy(arm->set, key, item)) return out_of_memory(r);
+        if (!vt_json_put_copy(all, key, item)) return out_of_memory(r);
     }
     return VT_OK;
 }
@@ -178,7 +178,7 @@ static vt_status read_arms(const reader *r, const vt_json *arms)
             return refuse(r, where, "an object {\"set\": {...}, \"seeds\": ...}", item);
         VT_TRY(only_keys(r, item, where, keys));
         const vt_json *set = vt_json_get(item, "set"), *seeds = vt_json_get(item, "seeds");
-        if (set) VT_TRY(add_set(r, arm, where, set));
+        if (set) VT_TRY(add_set(r, arm->set, where, set));
         VT_TRY(read_seeds(r, where, seeds ? seeds : vt_json_get(r->root, "seeds"), arm));
     }
     return VT_OK;
@@ -204,10 +204,10 @@ static vt_status add_value(const reader *r, vt_experiment_arm *arm, const vt_jso
 {
     char where[MAX_NAME + 32];
     snprintf(where, sizeof where, "grid: %.*s", MAX_NAME, vt_json_key(axis));
-    if (vt_json_type_of(axis) == VT_JSON_OBJECT) return add_set(r, arm, where, value);
+    if (vt_json_type_of(axis) == VT_JSON_OBJECT) return add_set(r, arm->set, where, value);
     vt_json *set = vt_json_new_object();
     vt_json_put_copy(set, vt_json_key(axis), value);
-    vt_status status = set ? add_set(r, arm, where, set) : out_of_memory(r);
+    vt_status status = set ? add_set(r, arm->set, where, set) : out_of_memory(r);
     vt_json_destroy(set);
     return status;
 }
@@ -312,22 +312,31 @@ static vt_status check_arm(const reader *r, const vt_experiment_arm *arm)
     return VT_OK;
 }
 
-// The base, --set and the arm's own values, one over the other.
+static int add_layers(vt_config_layer *layers, const vt_json *set, const char *origin,
+                      const char *folder)
+{
+    int n = 0;
+    for (const vt_json *item = vt_json_first(set); item; item = vt_json_next(item))
+        layers[n++] = (vt_config_layer){.key = (char *)vt_json_key(item),
+                                        .value = (vt_json *)item, // is only read
+                                        .origin = origin,
+                                        .folder = folder};
+    return n;
+}
+
+// The base, the definition's set, --set and the arm's own values, one over the other.
 static vt_status resolve(const reader *r, vt_experiment_arm *arm)
 {
-    const int below = 1 + r->n_overrides;
     char origin[512];
     snprintf(origin, sizeof origin, "%.380s: arm \"%s\"", r->path, arm->name);
-    vt_config_layer *layers = calloc((size_t)(below + vt_json_size(arm->set)), sizeof *layers);
+    const int most = 1 + vt_json_size(r->common) + r->n_overrides + vt_json_size(arm->set);
+    vt_config_layer *layers = calloc((size_t)most, sizeof *layers);
     if (!layers) return out_of_memory(r);
     int n = 0;
     layers[n++] = r->base;
+    n += add_layers(layers + n, r->common, r->path, r->folder);
     for (int i = 0; i < r->n_overrides; i++) layers[n++] = r->overrides[i];
-    for (const vt_json *item = vt_json_first(arm->set); item; item = vt_json_next(item))
-        layers[n++] = (vt_config_layer){.key = (char *)vt_json_key(item),
-                                        .value = (vt_json *)item,
-                                        .origin = origin,
-                                        .folder = r->folder};
+    n += add_layers(layers + n, arm->set, origin, r->folder);
     vt_status status = vt_config_build(&arm->config, layers, n, r->base_path);
     free(layers);
     if (status == VT_OK) status = check_arm(r, arm);
@@ -422,10 +431,11 @@ static vt_status name_output(const reader *r, const char *given)
 static vt_status read_definition(reader *r, const char *output, const char *const *overrides,
                                  int n_overrides)
 {
-    static const char *const keys[] = {"title", "base",     "arms",   "grid",
+    static const char *const keys[] = {"title", "base",     "set",    "arms", "grid",
                                        "seeds", "baseline", "output", NULL};
     vt_experiment *e = r->e;
-    const vt_json *arms = vt_json_get(r->root, "arms"), *grid = vt_json_get(r->root, "grid");
+    const vt_json *arms = vt_json_get(r->root, "arms"), *grid = vt_json_get(r->root, "grid"),
+                  *set = vt_json_get(r->root, "set");
     if (vt_json_type_of(r->root) != VT_JSON_OBJECT)
         return refuse(r, "the definition", "an object", r->root);
     VT_TRY(only_keys(r, r->root, "", keys));
@@ -433,7 +443,9 @@ static vt_status read_definition(reader *r, const char *output, const char *cons
     VT_TRY(read_base(r));
     VT_TRY(read_overrides(r, overrides, n_overrides));
     e->arms = calloc(VT_EXPERIMENT_MAX_ARMS, sizeof *e->arms);
-    if (!e->arms) return out_of_memory(r);
+    r->common = vt_json_new_object();
+    if (!e->arms || !r->common) return out_of_memory(r);
+    if (set) VT_TRY(add_set(r, r->common, "set", set));
     if (arms) VT_TRY(read_arms(r, arms));
     if (grid) VT_TRY(read_grid(r, grid));
     VT_REQUIRE(e->n_arms > 0, VT_ERR_CONFIG, "%s: expected arms, a grid or both, got neither",
@@ -454,6 +466,7 @@ vt_status vt_experiment_load(vt_experiment *e, const char *path, const char *out
         r.folder ? read_definition(&r, output, overrides, n_overrides) : out_of_memory(&r);
     for (int i = 0; i < r.n_overrides; i++) vt_config_layer_free(&r.overrides[i]);
     vt_config_layer_free(&r.base);
+    vt_json_destroy(r.common);
     free(r.overrides);
     free(r.base_path);
     free(r.base_folder);

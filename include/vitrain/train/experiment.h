@@ -6,6 +6,7 @@
 //     {
 //       "title": "...",                        optional; the table's heading
 //       "base": "deit_t.json",                 a configuration: a file, or one written here
+//       "set": {"train.epochs": 100},          of all arms; optional
 //       "arms": {                              in the order of the table
 //         "CutMix": {"set": {"label.rule": "area"}, "seeds": 5},
 //         "TL-Align": {"set": {"label.rule": "tl-align"}, "seeds": 5},
@@ -22,8 +23,8 @@
 //     }
 //
 // A set holds configuration keys as --set takes them ("mix.prob": 0) or sections ("mix": {"prob": 0}).
-// Values come in layers, each over the one before: the base, the command line's --set, the arm. Paths
-// are relative to the file that they are written in, those of --set and `output` to the working
+// Values come in layers, each over the one before: the base, `set`, the command line's --set, the arm.
+// Paths are relative to the file that they are written in, those of --set and `output` to the working
 // directory. A grid's arms are called after their values: "label.rule=area mixer=cutmix". Not to be set:
 // output, train.seed and train.resume, which the experiment sets.
 //
