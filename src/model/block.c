@@ -8,7 +8,6 @@
 
 #include "vitrain/base/rng.h"
 
-#include <stdio.h>
 #include <string.h>
 
 // Dropout's sites in a block; site 0 of the model is the one after the position embedding.
@@ -16,225 +15,6 @@ enum { SITE_ATTN, SITE_PROJ, SITE_ACT, SITE_FC2, SITES };
 
 // Rows that the MLP takes at a time: as many as a product likes to have.
 enum { MLP_ROWS = 208, ROW_MULTIPLE = 8 };
-
-vt_status vt_linear_declare(vt_params *params, vt_linear_param *param, vt_init init, bool bias,
-                            int I, int O, const char *prefix)
-{
-    *param = (vt_linear_param){.has_bias = bias, .I = I, .O = O};
-    VT_TRY(vt_params_add(params, &param->w, init, true, 2, (int64_t[]){O, I}, "%s.weight", prefix));
-    if (bias)
-        VT_TRY(vt_params_add(params, &param->b, VT_INIT_ZEROS, false, 1, (int64_t[]){O}, "%s.bias",
-                             prefix));
-    return VT_OK;
-}
-
-static vt_status declare_norm(vt_params *params, size_t *w, size_t *b, int C, int layer, int which)
-{
-    VT_TRY(vt_params_add(params, w, VT_INIT_ONES, false, 1, (int64_t[]){C},
-                         "blocks.%d.norm%d.weight", layer, which));
-    return vt_params_add(params, b, VT_INIT_ZEROS, false, 1, (int64_t[]){C},
-                         "blocks.%d.norm%d.bias", layer, which);
-}
-
-static vt_status declare_linear(vt_params *params, vt_linear_param *param, bool bias, int I, int O,
-                                int layer, const char *name)
-{
-    char prefix[48];
-    snprintf(prefix, sizeof prefix, "blocks.%d.%s", layer, name);
-    return vt_linear_declare(params, param, VT_INIT_TRUNC_NORMAL_02, bias, I, O, prefix);
-}
-
-vt_status vt_block_declare(vt_params *params, vt_block_param *p, const vt_block_shape *s,
-                           bool qkv_bias, int layer)
-{
-    VT_TRY(declare_norm(params, &p->norm1_w, &p->norm1_b, s->C, layer, 1));
-    VT_TRY(declare_linear(params, &p->qkv, qkv_bias, s->C, 3 * s->C, layer, "attn.qkv"));
-    VT_TRY(declare_linear(params, &p->proj, true, s->C, s->C, layer, "attn.proj"));
-    VT_TRY(declare_norm(params, &p->norm2_w, &p->norm2_b, s->C, layer, 2));
-    VT_TRY(declare_linear(params, &p->fc1, true, s->C, s->F, layer, "mlp.fc1"));
-    return declare_linear(params, &p->fc2, true, s->F, s->C, layer, "mlp.fc2");
-}
-
-// ---- memory ----
-
-char *vt_chunk_panels_place(vt_arena *arena, vt_elem type, const vt_chunks *chunks, int n,
-                            bool left)
-{
-    return vt_arena_take(arena, (size_t)chunks->count,
-                         vt_panels_bytes(type, chunks->rows, n, left));
-}
-
-vt_panels vt_chunk_panels(const char *place, vt_elem type, const vt_chunks *chunks, int index,
-                          int k, int n, bool left)
-{
-    const size_t bytes = vt_panels_bytes(type, chunks->rows, n, left);
-    return vt_panels_at((char *)place + (size_t)index * bytes, type, k, n, left);
-}
-
-// timm's linear layers, of qkv the part that is a product of its own.
-static vt_linear_param view_of(const vt_block_param *p, vt_block_linear which)
-{
-    const vt_linear_param *l[VT_BLOCK_LINEARS] = {&p->qkv, &p->qkv, &p->proj, &p->fc1, &p->fc2};
-    vt_linear_param view = *l[which];
-    if (which > VT_BLOCK_KV) return view;
-    const size_t C = (size_t)view.I;
-    view.O = (int)(which == VT_BLOCK_Q ? C : 2 * C);
-    view.w += which == VT_BLOCK_Q ? 0 : C * C;
-    view.b += which == VT_BLOCK_Q ? 0 : C;
-    return view;
-}
-
-static void sizes_of(int *I, int *O, const vt_block_shape *s, vt_block_linear which)
-{
-    const int inputs[VT_BLOCK_LINEARS] = {s->C, s->C, s->C, s->C, s->F};
-    const int outputs[VT_BLOCK_LINEARS] = {s->C, 2 * s->C, s->C, s->F, s->C};
-    *I = inputs[which];
-    *O = outputs[which];
-}
-
-void vt_block_packed_place(vt_block_packed *packed, vt_arena *arena, const vt_block_shape *s,
-                           bool backward)
-{
-    for (int i = 0; i < VT_BLOCK_LINEARS; i++) {
-        int I, O;
-        sizes_of(&I, &O, s, i);
-        const size_t f = vt_panels_bytes(s->type, I, O, false),
-                     b = backward ? vt_panels_bytes(s->type, O, I, false) : 0;
-        packed->forward[i] = vt_panels_at(vt_arena_take(arena, f, 1), s->type, I, O, false);
-        packed->backward[i] = vt_panels_at(vt_arena_take(arena, b, 1), s->type, O, I, false);
-    }
-}
-
-// images x a x b numbers
-static vt_real *take(vt_arena *arena, int images, size_t a, int b)
-{
-    return VT_ARENA_TAKE(arena, vt_real, (size_t)images * a * (size_t)b);
-}
-
-static void *take_typed(vt_arena *arena, vt_elem type, int images, size_t a, int b)
-{
-    return vt_arena_take(arena, (size_t)images * a * (size_t)b, vt_elem_size(type));
-}
-
-static void place_kept(vt_block_saved *saved, vt_arena *arena, const vt_block_shape *s, int images,
-                       bool maps)
-{
-    const size_t T = (size_t)s->T;
-    saved->mean1 = take(arena, images, T, 1);
-    saved->rstd1 = take(arena, images, T, 1);
-    saved->q = take_typed(arena, s->type, images, T, s->C);
-    saved->kv = take_typed(arena, s->type, images, T, 2 * s->C);
-    saved->maps = maps ? take_typed(arena, s->type, images * s->H, T, vt_map_ld(s->T)) : NULL;
-    saved->mid = take(arena, images, T, s->C);
-    saved->mean2 = take(arena, images, T, 1);
-    saved->rstd2 = take(arena, images, T, 1);
-    saved->hidden = take_typed(arena, s->type, images, T, s->F);
-}
-
-void vt_block_saved_place(vt_block_saved *saved, int depth, vt_arena *arena,
-                          const vt_block_shape *s, vt_recompute recompute, const vt_chunks *chunks)
-{
-    const vt_elem type = s->type;
-    for (int l = 0; l < depth; l++) {
-        vt_block_inputs *inputs = &saved[l].inputs, *shared = &saved[0].inputs;
-        saved[l].x = take(arena, chunks->B, (size_t)s->T, s->C);
-        if (recompute != VT_RECOMPUTE_BLOCK) place_kept(&saved[l], arena, s, chunks->B, true);
-        if (l == 0 || recompute == VT_RECOMPUTE_NONE) {
-            inputs->normed1 = vt_chunk_panels_place(arena, type, chunks, s->C, false);
-            inputs->normed2 = vt_chunk_panels_place(arena, type, chunks, s->C, false);
-            inputs->act = vt_chunk_panels_place(arena, type, chunks, s->F, false);
-        } else {
-            *inputs = *shared;
-        }
-        inputs->y = l == 0 || recompute != VT_RECOMPUTE_BLOCK
-                        ? vt_chunk_panels_place(arena, type, chunks, s->C, false)
-                        : shared->y;
-        inputs->asking =
-            l == 0 ? vt_chunk_panels_place(arena, type, chunks, s->C, false) : shared->asking;
-    }
-}
-
-void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt_block_shape *s,
-                            int images, bool training, vt_recompute recompute)
-{
-    const size_t T = (size_t)s->T;
-    const vt_dropout drop;
-    const vt_attention at = {.T = s->T,
-                             .R = s->T,
-                             .H = s->H,
-                             .D = s->C / s->H,
-                             .type = s->type,
-                             .drop = s->attn_drop > 0 ? &drop : NULL};
-    scratch->normed = take_typed(arena, s->type, images, T, s->C);
-    scratch->asking = take_typed(arena, s->type, images, T, s->C);
-    scratch->act = take_typed(arena, s->type, images, T, s->F > s->C ? s->F : s->C);
-    scratch->branch = take(arena, images, T, s->C);
-    scratch->attention = vt_arena_take(arena, vt_attention_scratch_bytes(&at), 1);
-    place_kept(&scratch->chunk, arena, s, images, training && recompute == VT_RECOMPUTE_BLOCK);
-    scratch->chunk.inputs = (vt_block_inputs){0};
-    if (!training) return;
-    scratch->dact = take_typed(arena, s->type, images, T, s->F);
-    scratch->dkv = take_typed(arena, s->type, images, T, 2 * s->C);
-}
-
-void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_shape *s,
-                          const vt_chunks *chunks)
-{
-    for (int i = 0; i < VT_BLOCK_LINEARS; i++) {
-        int I, O;
-        sizes_of(&I, &O, s, i);
-        grads->dy[i] = vt_chunk_panels_place(arena, s->type, chunks, O, true);
-    }
-    grads->norms = take(arena, chunks->count, 4, s->C);
-}
-
-vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *s,
-                                 const vt_chunk *chunk)
-{
-    const size_t first = (size_t)chunk->first, T = (size_t)s->T, C = (size_t)s->C, t = first * T,
-                 r = first * (size_t)chunk->R, F = (size_t)s->F;
-    return (vt_block_saved){
-        .x = saved->x + t * C,
-        .mean1 = saved->mean1 + t,
-        .rstd1 = saved->rstd1 + t,
-        .q = vt_at(saved->q, s->type, r * C),
-        .kv = vt_at(saved->kv, s->type, t * 2 * C),
-        .maps = vt_at(saved->maps, s->type, r * (size_t)s->H * (size_t)vt_map_ld(s->T)),
-        .mid = saved->mid + r * C,
-        .mean2 = saved->mean2 + r,
-        .rstd2 = saved->rstd2 + r,
-        .hidden = vt_at(saved->hidden, s->type, r * F),
-        .inputs = saved->inputs};
-}
-
-// ---- packing ----
-
-int vt_block_pack_tasks(const vt_block_packed *packed, bool backward)
-{
-    int tasks = 0;
-    for (int i = 0; i < VT_BLOCK_LINEARS; i++)
-        tasks += vt_panels_count(&packed->forward[i]) +
-                 (backward ? vt_panels_count(&packed->backward[i]) : 0);
-    return tasks;
-}
-
-void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param *p,
-                   const vt_real *weights)
-{
-    for (int i = 0; i < 2 * VT_BLOCK_LINEARS; i++) {
-        const bool backward = i >= VT_BLOCK_LINEARS;
-        const vt_block_linear which = i % VT_BLOCK_LINEARS;
-        const vt_panels *panels = backward ? &packed->backward[which] : &packed->forward[which];
-        const int count = vt_panels_count(panels);
-        if (task < count) {
-            const vt_linear_param l = view_of(p, which);
-            vt_panels_pack(panels, task, 0, weights + l.w, VT_REAL, l.I, backward ? VT_N : VT_T,
-                           panels->k);
-            return;
-        }
-        task -= count;
-    }
-}
 
 // ---- a chunk's rows ----
 
@@ -358,7 +138,7 @@ static void linear(const work *w, void *y, vt_elem type, const void *x, vt_block
                    int M)
 {
     const vt_elem stored = w->shape->type;
-    const vt_linear_param l = view_of(w->param, which);
+    const vt_linear_param l = vt_block_linear_at(w->param, which);
     vt_product((vt_rows){y, type, l.O}, vt_left_rows(x, stored, l.I), &w->packed->forward[which],
                l.has_bias ? w->weights + l.b : NULL, VT_SET, M);
 }
@@ -368,7 +148,7 @@ static void linear_input(const work *w, void *dx, vt_elem type, const void *dy,
                          vt_block_linear which, vt_into into, int M)
 {
     const vt_elem stored = w->shape->type;
-    const vt_linear_param l = view_of(w->param, which);
+    const vt_linear_param l = vt_block_linear_at(w->param, which);
     vt_product((vt_rows){dx, type, l.I}, vt_left_rows(dy, stored, l.O), &w->packed->backward[which],
                NULL, into, M);
 }
@@ -655,68 +435,4 @@ void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
         backward_mlp(&w, dout, g, norms, again, &rows);
     }
     backward_attention(&w, dx, dout, g, norms, again);
-}
-
-// ---- weight gradients ----
-
-void vt_linear_gradient(vt_real *dw, vt_real *db, const char *dy, const char *x, vt_elem type,
-                        int I, int O, int part, int parts, const vt_chunks *chunks, int rows)
-{
-    const int multiple = vt_panel_width(true), first = vt_share(O, multiple, part, parts),
-              count = vt_share(O, multiple, part + 1, parts) - first;
-    if (count <= 0) return;
-    for (int i = 0; i < chunks->count; i++) {
-        const int left = chunks->B - i * chunks->images,
-                  k = (left < chunks->images ? left : chunks->images) * rows;
-        const vt_panels a = vt_chunk_panels(dy, type, chunks, i, k, O, true),
-                        b = vt_chunk_panels(x, type, chunks, i, k, I, false);
-        vt_product((vt_rows){dw + (size_t)first * (size_t)I, VT_REAL, I}, vt_left_panels(&a, first),
-                   &b, NULL, VT_ADD, count);
-        if (db) vt_panels_column_sums(db, &a, first, count);
-    }
-}
-
-// Tasks: the layers' output rows, in so many parts for each thread; the largest first. Each part reads the
-// whole of its layer's inputs. Last, the norms.
-static const struct {
-    vt_block_linear linear;
-    int parts;
-} gradient_order[VT_BLOCK_LINEARS] = {
-    {VT_BLOCK_FC2, 2}, {VT_BLOCK_FC1, 2}, {VT_BLOCK_KV, 1}, {VT_BLOCK_Q, 1}, {VT_BLOCK_PROJ, 1}};
-
-int vt_block_gradient_tasks(int threads)
-{
-    int tasks = 1;
-    for (int i = 0; i < VT_BLOCK_LINEARS; i++) tasks += gradient_order[i].parts * threads;
-    return tasks;
-}
-
-static void norm_gradients(vt_real *slab, const vt_block_param *p, const vt_block_shape *s,
-                           const vt_block_grads *g, int chunks)
-{
-    const size_t to[4] = {p->norm1_w, p->norm1_b, p->norm2_w, p->norm2_b}, C = (size_t)s->C;
-    for (int chunk = 0; chunk < chunks; chunk++)
-        for (int k = 0; k < 4; k++)
-            vt_add(slab + to[k], g->norms + ((size_t)chunk * 4 + (size_t)k) * C, C);
-}
-
-void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inputs *inputs,
-                       const vt_block_grads *g, const vt_block_param *p, const vt_block_shape *s,
-                       const vt_chunks *chunks, int R)
-{
-    const char *x[VT_BLOCK_LINEARS] = {R < s->T ? inputs->asking : inputs->normed1, inputs->normed1,
-                                       inputs->y, inputs->normed2, inputs->act};
-    for (int i = 0; i < VT_BLOCK_LINEARS; i++) {
-        const vt_block_linear which = gradient_order[i].linear;
-        const int parts = gradient_order[i].parts * threads;
-        if (task < parts) {
-            const vt_linear_param l = view_of(p, which);
-            vt_linear_gradient(slab + l.w, l.has_bias ? slab + l.b : NULL, g->dy[which], x[which],
-                               s->type, l.I, l.O, task, parts, chunks,
-                               which == VT_BLOCK_KV ? s->T : R);
-            return;
-        }
-        task -= parts;
-    }
-    norm_gradients(slab, p, s, g, chunks->count);
 }

@@ -97,12 +97,34 @@ typedef struct vt_chunk {
     const vt_pass *pass;
 } vt_chunk;
 
+// ---- tensors (block_weights.c) ----
+
 vt_status vt_block_declare(vt_params *params, vt_block_param *param, const vt_block_shape *shape,
                            bool qkv_bias, int layer);
 vt_status vt_linear_declare(vt_params *params, vt_linear_param *param, vt_init init, bool bias,
                             int I, int O, const char *prefix);
 
-// ---- memory ----
+// One of the products' layers; of qkv the part that is meant.
+vt_linear_param vt_block_linear_at(const vt_block_param *param, vt_block_linear which);
+
+// Packing is divided into tasks 0 .. vt_block_pack_tasks() - 1, in any order and on any thread:
+// first the forward ones.
+int vt_block_pack_tasks(const vt_block_packed *packed, bool backward);
+void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param *param,
+                   const vt_real *weights);
+
+// The block's weight gradients are independent tasks likewise, once all chunks are done.
+int vt_block_gradient_tasks(int threads);
+void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inputs *inputs,
+                       const vt_block_grads *grads, const vt_block_param *param,
+                       const vt_block_shape *shape, const vt_chunks *chunks, int R);
+
+// Rows `part` of `parts` of dW += dyt x and db += column sums of dy, from the panels of all chunks;
+// rows: of an image. dw: (O,I); db: (O) or NULL.
+void vt_linear_gradient(vt_real *dw, vt_real *db, const char *dy, const char *x, vt_elem type,
+                        int I, int O, int part, int parts, const vt_chunks *chunks, int rows);
+
+// ---- memory (block_memory.c) ----
 
 // Panels of (k,n) for each chunk.
 char *vt_chunk_panels_place(vt_arena *arena, vt_elem type, const vt_chunks *chunks, int n,
@@ -111,28 +133,23 @@ char *vt_chunk_panels_place(vt_arena *arena, vt_elem type, const vt_chunks *chun
 vt_panels vt_chunk_panels(const char *place, vt_elem type, const vt_chunks *chunks, int index,
                           int k, int n, bool left);
 
-void vt_block_packed_place(vt_block_packed *packed, vt_arena *arena, const vt_block_shape *shape,
-                           bool backward);
+// Room for one block at a time: any that is shaped as `param`.
+void vt_block_packed_place(vt_block_packed *packed, vt_arena *arena, const vt_block_param *param,
+                           vt_elem type, bool backward);
 // saved: (depth), with what `recompute` keeps for each block; what it computes again is shared.
 void vt_block_saved_place(vt_block_saved *saved, int depth, vt_arena *arena,
                           const vt_block_shape *shape, vt_recompute recompute,
                           const vt_chunks *chunks);
 void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt_block_shape *shape,
                             int images, bool training, vt_recompute recompute);
-void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_shape *shape,
-                          const vt_chunks *chunks);
+void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_param *param,
+                          vt_elem type, const vt_chunks *chunks);
 
 // What one chunk sees of the batch's.
 vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *shape,
                                  const vt_chunk *chunk);
 
-// ---- the passes ----
-
-// Packing is divided into tasks 0 .. vt_block_pack_tasks() - 1, in any order and on any thread:
-// first the forward ones.
-int vt_block_pack_tasks(const vt_block_packed *packed, bool backward);
-void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param *param,
-                   const vt_real *weights);
+// ---- the passes (block.c) ----
 
 // out: (count,R,C), the block's output for the chunk's images; may be saved->x if R = T and nothing is
 // kept; NULL if nobody needs it. saved: the chunk's; saved->x holds the input.
@@ -149,16 +166,5 @@ void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
                        const vt_block_shape *shape, const vt_real *weights,
                        const vt_block_grads *grads, const vt_block_scratch *scratch,
                        const vt_chunk *chunk, bool again);
-
-// The block's weight gradients are independent tasks likewise, once all chunks are done.
-int vt_block_gradient_tasks(int threads);
-void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inputs *inputs,
-                       const vt_block_grads *grads, const vt_block_param *param,
-                       const vt_block_shape *shape, const vt_chunks *chunks, int R);
-
-// Rows `part` of `parts` of dW += dyt x and db += column sums of dy, from the panels of all chunks;
-// rows: of an image. dw: (O,I); db: (O) or NULL.
-void vt_linear_gradient(vt_real *dw, vt_real *db, const char *dy, const char *x, vt_elem type,
-                        int I, int O, int part, int parts, const vt_chunks *chunks, int rows);
 
 #endif

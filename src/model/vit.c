@@ -138,7 +138,7 @@ static void place_training(vit *v, vt_arena *arena, const vt_placement *placemen
     const vt_block_shape *s = &v->shape;
     const size_t B = (size_t)placement->max_batch, TC = (size_t)s->T * (size_t)s->C;
     vt_block_saved_place(v->saved, depth, arena, s, placement->recompute, &v->planned);
-    vt_block_grads_place(&v->grads, arena, s, &v->planned);
+    vt_block_grads_place(&v->grads, arena, &v->blocks[0], s->type, &v->planned);
     v->x = v->saved[0].x;
     v->dx = VT_ARENA_TAKE(arena, vt_real, B * TC);
     v->dlast = VT_ARENA_TAKE(arena, vt_real, B * (size_t)v->prefix * (size_t)s->C);
@@ -173,7 +173,7 @@ static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *pla
     v->embed_weights = vt_panels_at(
         vt_arena_take(arena, vt_panels_bytes(s->type, v->embed.I, v->embed.O, false), 1), s->type,
         v->embed.I, v->embed.O, false);
-    vt_block_packed_place(&v->packed, arena, s, placement->training);
+    vt_block_packed_place(&v->packed, arena, &v->blocks[0], s->type, placement->training);
     place_threads(v, arena, placement);
     const size_t TC = (size_t)s->T * (size_t)s->C, stats = (size_t)v->heads * (size_t)B,
                  features = stats * (size_t)s->C;
