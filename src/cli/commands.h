@@ -36,9 +36,10 @@ const volatile sig_atomic_t *vt_catch_signals(void);
 
 // Starts this program again with other words, its stdin empty, its stdout and stderr appended to the
 // file `messages`, which starts anew. It is in a process group of its own, so that a terminal's SIGINT
-// does not reach it, and gets SIGTERM should this process end before it. passive: threads that wait
-// sleep (OMP_WAIT_POLICY), unless the user says otherwise. arguments: ended by NULL, without the name.
-vt_status vt_spawn(pid_t *child, const char *const *arguments, const char *messages, bool passive);
+// does not reach it, and gets SIGTERM should this process end before it. Its OpenMP threads sleep
+// while they wait, unless OMP_WAIT_POLICY says otherwise. arguments: ended by NULL, without the program's
+// name.
+vt_status vt_spawn(pid_t *child, const char *const *arguments, const char *messages);
 // The same, waited for; its stdout is left in *out, malloc'd. VT_ERR_IO with its last message if it
 // fails.
 vt_status vt_spawn_and_read(char **out, const char *const *arguments);

@@ -37,6 +37,9 @@ static vt_status start(pid_t *child, const char *const *arguments, int out, int 
     }
     const int none = open("/dev/null", O_RDONLY | O_CLOEXEC);
     VT_REQUIRE(none >= 0, VT_ERR_IO, "/dev/null: %s", strerror(errno));
+    // Threads that spin while they wait take the processors from those that decode pictures: one run with
+    // two data workers on two cores was 1.5 times as fast without.
+    setenv("OMP_WAIT_POLICY", "passive", 0);
     const pid_t parent = getpid();
     *child = fork();
     if (*child == 0) become_child(parent, argv, (const int[]){none, out, err});
@@ -47,11 +50,10 @@ static vt_status start(pid_t *child, const char *const *arguments, int out, int 
     return status;
 }
 
-vt_status vt_spawn(pid_t *child, const char *const *arguments, const char *messages, bool passive)
+vt_status vt_spawn(pid_t *child, const char *const *arguments, const char *messages)
 {
     const int fd = open(messages, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0666);
     VT_REQUIRE(fd >= 0, VT_ERR_IO, "%s: cannot write: %s", messages, strerror(errno));
-    if (passive) setenv("OMP_WAIT_POLICY", "passive", 0);
     vt_status status = start(child, arguments, fd, fd);
     close(fd);
     return status;

@@ -30,14 +30,17 @@
 //
 // The same seed gives every arm the same initial weights (where shapes agree), order of samples,
 // augmentation and, where mixers agree, boxes: the random numbers are functions of (seed, epoch, sample).
-// So arms are compared in pairs, by seed.
+// So arms are compared in pairs, by seed. A run that was stopped and goes on arrives at the same bits as
+// one that was not, with the same number of threads; the last bits of sums depend on that, and so on how
+// many runs share the processors.
 //
 // The output folder:
 //
 //     experiment.json             everything known so far (below)
 //     table.md                    the table
-//     ARM/config.json             the arm's configuration, resolved; ARM is the arm's name, with '-' in
-//                                 place of what is not fit for a file's name
+//     ARM/config.json             the arm's configuration, resolved, as of its first seed; ARM is the
+//                                 arm's name, with '-' in place of what is not fit for a file's name
+//     ARM/dry_run.json, first_batch.png          left by a dry run, for some arms
 //     ARM/seedS/                  the run's folder, as `vitrain train` leaves it, and messages.txt: what
 //                                 the last attempt at it said
 //
