@@ -12,7 +12,6 @@
 
 static vt_status print_results(const vt_experiment *e, bool json)
 {
-    VT_TRY(vt_experiment_write(e));
     if (json) return vt_answer_json(vt_experiment_json(e));
     char *table = vt_experiment_table(e);
     VT_REQUIRE(table, VT_ERR_MEMORY, "out of memory");
@@ -204,6 +203,7 @@ static vt_status run(const vt_args *args)
     vt_status status;
     if (args->dry_run || args->table) {
         status = vt_experiment_look(&e);
+        if (status == VT_OK && args->table) status = vt_session_write(&e);
         if (status == VT_OK)
             status = args->dry_run ? plan(&e, jobs, args->json) : print_results(&e, args->json);
     } else {

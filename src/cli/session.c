@@ -275,31 +275,48 @@ static vt_status run_all(session *s)
 
 // ---- one session at a time ----
 
-// The lock is inherited by the runs, so that it also holds while one of them outlives a killed session
-// (to write its checkpoint).
-static vt_status lock(int *fd, const vt_experiment *e)
+// Opens the lock's file and tries once: *fd is -1 if another has the lock.
+static vt_status try_lock(int *fd, const vt_experiment *e)
 {
     VT_TRY(vt_make_directories(e->output));
     char *path = vt_path_join(e->output, ".lock");
     VT_REQUIRE(path, VT_ERR_MEMORY, "out of memory");
-    *fd = open(path, O_RDWR | O_CREAT, 0666);
     vt_status status = VT_OK;
-    const double start = vt_now_s();
-    const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
-    bool told = false;
-    if (*fd < 0) status = vt_fail(VT_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
-    while (*fd >= 0 && flock(*fd, LOCK_EX | LOCK_NB) != 0) {
-        if (!told) vt_log(VT_LOG_INFO, "waiting for a run of an earlier session to end");
-        told = true;
-        if (vt_now_s() - start > LOCK_PATIENCE_S) {
-            status = vt_fail(VT_ERR_IO, "%s: another vitrain is at work on this experiment", path);
-            close(*fd);
-            *fd = -1;
-        } else {
-            nanosleep(&pause, NULL);
-        }
+    *fd = open(path, O_RDWR | O_CREAT, 0666);
+    if (*fd < 0) {
+        status = vt_fail(VT_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    } else if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
+        close(*fd);
+        *fd = -1;
     }
     free(path);
+    return status;
+}
+
+// The lock is inherited by the runs, so that it also holds while one of them outlives a killed session
+// (to write its checkpoint): that one is waited for.
+static vt_status lock(int *fd, const vt_experiment *e)
+{
+    const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
+    const double start = vt_now_s();
+    VT_TRY(try_lock(fd, e));
+    if (*fd < 0) vt_log(VT_LOG_INFO, "waiting for a run of an earlier session to end");
+    while (*fd < 0) {
+        VT_REQUIRE(vt_now_s() - start < LOCK_PATIENCE_S, VT_ERR_IO,
+                   "%s: another vitrain is at work on this experiment", e->output);
+        nanosleep(&pause, NULL);
+        VT_TRY(try_lock(fd, e));
+    }
+    return VT_OK;
+}
+
+vt_status vt_session_write(const vt_experiment *e)
+{
+    int fd = -1;
+    VT_TRY(try_lock(&fd, e));
+    if (fd < 0) return VT_OK;
+    vt_status status = vt_experiment_write(e);
+    close(fd);
     return status;
 }
 

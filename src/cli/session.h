@@ -11,6 +11,9 @@ enum { VT_MAX_JOBS = 64 };
 // VT_ERR_IO: another session is at work in the same folder.
 vt_status vt_session(vt_experiment *e, int jobs);
 
+// Writes the results, unless a session is at work in the folder: that does so itself.
+vt_status vt_session_write(const vt_experiment *e);
+
 // The threads of a run where `jobs` share the processors; 0, as its configuration says, for one.
 int vt_session_threads(const vt_experiment *e, int jobs);
 

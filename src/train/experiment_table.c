@@ -64,7 +64,7 @@ static vt_arm_result result_of(const vt_experiment *e, int arm)
     return r;
 }
 
-vt_status vt_experiment_results(const vt_experiment *e, vt_arm_result *results)
+void vt_experiment_results(const vt_experiment *e, vt_arm_result *results)
 {
     double p[VT_EXPERIMENT_MAX_ARMS], adjusted[VT_EXPERIMENT_MAX_ARMS];
     for (int i = 0; i < e->n_arms; i++) {
@@ -73,7 +73,6 @@ vt_status vt_experiment_results(const vt_experiment *e, vt_arm_result *results)
     }
     vt_holm(adjusted, p, e->n_arms);
     for (int i = 0; i < e->n_arms; i++) results[i].p_holm = adjusted[i];
-    return VT_OK;
 }
 
 // ---- experiment.json ----
@@ -170,57 +169,113 @@ static vt_json *json_of(const vt_experiment *e, const vt_arm_result *results)
 vt_json *vt_experiment_json(const vt_experiment *e)
 {
     vt_arm_result *results = calloc((size_t)e->n_arms, sizeof *results);
-    vt_json *root =
-        results && vt_experiment_results(e, results) == VT_OK ? json_of(e, results) : NULL;
+    if (!results) return NULL;
+    vt_experiment_results(e, results);
+    vt_json *root = json_of(e, results);
     free(results);
     return root;
 }
 
 // ---- table.md ----
 
-static void print_name(FILE *out, const char *name)
+enum { ARM, N, TOP1, TOP5, LOSS, DIFFERENCE, INTERVAL, PAIRS, P, P_HOLM, VERDICT, COLUMNS };
+enum { CELL_BYTES = 160 };
+
+typedef char cell[CELL_BYTES];
+typedef cell table_row[COLUMNS];
+
+// A name inside a table: a bar would end the cell.
+static void write_name(cell text, const char *name)
 {
-    for (; *name; name++) {
-        if (*name == '|') fputc('\\', out);
-        fputc((unsigned char)*name < 0x20 ? ' ' : *name, out);
+    size_t n = 0;
+    for (; *name && n + 3 < CELL_BYTES; name++) {
+        if (*name == '|') text[n++] = '\\';
+        text[n++] = *name;
+        if ((unsigned char)*name < 0x20) text[n - 1] = ' ';
     }
+    text[n] = '\0';
 }
 
-static void print_mean(FILE *out, const vt_summary *s, int digits)
+static void write_mean(cell text, const vt_summary *s, int digits)
 {
-    if (s->n == 0) fputs(" - |", out);
-    if (s->n == 1) fprintf(out, " %.*f |", digits, s->mean);
-    if (s->n > 1) fprintf(out, " %.*f ± %.*f |", digits, s->mean, digits, s->sd);
+    if (s->n == 0)
+        snprintf(text, CELL_BYTES, "-");
+    else if (s->n == 1)
+        snprintf(text, CELL_BYTES, "%.*f", digits, s->mean);
+    else
+        snprintf(text, CELL_BYTES, "%.*f ± %.*f", digits, s->mean, digits, s->sd);
 }
 
-static void print_p(FILE *out, double p)
+static void write_p(cell text, double p)
 {
     if (isnan(p))
-        fputs(" - |", out);
-    else if (p < 0.001)
-        fputs(" < 0.001 |", out);
+        snprintf(text, CELL_BYTES, "-");
     else
-        fprintf(out, " %.3f |", p);
+        snprintf(text, CELL_BYTES, p < 0.001 ? "< 0.001" : "%.3f", p);
 }
 
-static void print_comparison(FILE *out, const vt_arm_result *result)
+static void write_comparison(table_row row, const vt_arm_result *result)
 {
     const vt_paired *a = &result->against;
-    const char *why = a->difference.n == 0   ? "no seed in common yet"
-                      : a->difference.n == 1 ? "one seed in common: no interval"
-                                             : "no verdict: the differences do not vary";
-    if (a->difference.n == 0)
-        fputs(" - |", out);
-    else
-        fprintf(out, " %+.2f |", a->difference.mean);
-    if (isnan(a->low)) {
-        fprintf(out, " - | %d | - | - | %s |\n", a->difference.n, why);
-        return;
+    const int n = a->difference.n;
+    const char *verdict = result->verdict;
+    if (n == 0) verdict = "no seed in common yet";
+    if (n == 1) verdict = "one seed in common: no interval";
+    if (n > 1 && isnan(a->low)) verdict = "no verdict: the differences do not vary";
+    snprintf(row[DIFFERENCE], CELL_BYTES, n ? "%+.2f" : "-", a->difference.mean);
+    snprintf(row[INTERVAL], CELL_BYTES, isnan(a->low) ? "-" : "%+.2f to %+.2f", a->low, a->high);
+    snprintf(row[PAIRS], CELL_BYTES, "%d", n);
+    write_p(row[P], a->p);
+    write_p(row[P_HOLM], result->p_holm);
+    snprintf(row[VERDICT], CELL_BYTES, "%s", verdict);
+}
+
+static void fill_rows(table_row *rows, const vt_experiment *e, const vt_arm_result *results)
+{
+    static const char *const titles[COLUMNS] = {"arm",  "n",          "top-1, %",     "top-5, %",
+                                                "loss", "difference", "95% interval", "pairs",
+                                                "p",    "p, Holm",    "verdict"};
+    for (int i = 0; i < COLUMNS; i++) snprintf(rows[0][i], CELL_BYTES, "%s", titles[i]);
+    for (int i = 0; i < e->n_arms; i++) {
+        const vt_arm_result *r = &results[i];
+        cell *row = rows[i + 1];
+        write_name(row[ARM], e->arms[i].name);
+        snprintf(row[N], CELL_BYTES, "%d", r->acc1.n);
+        write_mean(row[TOP1], &r->acc1, 2);
+        write_mean(row[TOP5], &r->acc5, 2);
+        write_mean(row[LOSS], &r->loss, 4);
+        if (i == e->baseline)
+            snprintf(row[VERDICT], CELL_BYTES, "baseline");
+        else
+            write_comparison(row, r);
     }
-    fprintf(out, " %+.2f to %+.2f | %d |", a->low, a->high, a->difference.n);
-    print_p(out, a->p);
-    print_p(out, result->p_holm);
-    fprintf(out, " %s |\n", result->verdict);
+}
+
+// Letters, not bytes: of UTF-8 the bytes that begin one.
+static int letters(const char *text)
+{
+    int n = 0;
+    for (; *text; text++) n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+// As Markdown, padded so that it reads as it is.
+static void print_rows(FILE *out, table_row *rows, int n)
+{
+    int widths[COLUMNS] = {0};
+    for (int i = 0; i < n; i++)
+        for (int c = 0; c < COLUMNS; c++)
+            if (letters(rows[i][c]) > widths[c]) widths[c] = letters(rows[i][c]);
+    for (int i = 0; i < n; i++) {
+        for (int c = 0; c < COLUMNS; c++)
+            fprintf(out, "| %s%*s ", rows[i][c], widths[c] - letters(rows[i][c]), "");
+        fputs("|\n", out);
+        for (int c = 0; i == 0 && c < COLUMNS; c++) {
+            fputs("|", out);
+            for (int k = 0; k < widths[c] + 2; k++) fputc('-', out);
+        }
+        if (i == 0) fputs("|\n", out);
+    }
 }
 
 static void print_missing(FILE *out, const vt_experiment *e)
@@ -233,34 +288,19 @@ static void print_missing(FILE *out, const vt_experiment *e)
     for (int i = 0; i < e->n_runs; i++) {
         const vt_experiment_run *run = &e->runs[i];
         if (run->state != VT_RUN_FAILED) continue;
-        fputs("- ", out);
-        print_name(out, e->arms[run->arm].name);
-        fprintf(out, ", seed %llu: %s\n", (unsigned long long)run->seed, run->error);
+        fprintf(out, "- %s, seed %llu: %s\n", e->arms[run->arm].name, (unsigned long long)run->seed,
+                run->error ? run->error : "?");
     }
 }
 
-static void print_table(FILE *out, const vt_experiment *e, const vt_arm_result *results)
+static void print_table(FILE *out, const vt_experiment *e, const vt_arm_result *results,
+                        table_row *rows)
 {
     int comparisons = 0;
+    for (int i = 0; i < e->n_arms; i++) comparisons += !isnan(results[i].against.p);
     fprintf(out, "# %s\n\n", e->title);
-    fputs("| arm | n | top-1, % | top-5, % | loss | difference | 95% interval | pairs | p | p, "
-          "Holm | "
-          "verdict |\n|---|---|---|---|---|---|---|---|---|---|---|\n",
-          out);
-    for (int i = 0; i < e->n_arms; i++) {
-        const vt_arm_result *r = &results[i];
-        fputs("| ", out);
-        print_name(out, e->arms[i].name);
-        fprintf(out, " | %d |", r->acc1.n);
-        print_mean(out, &r->acc1, 2);
-        print_mean(out, &r->acc5, 2);
-        print_mean(out, &r->loss, 4);
-        comparisons += !isnan(r->against.p);
-        if (i == e->baseline)
-            fputs(" | | | | | baseline |\n", out);
-        else
-            print_comparison(out, r);
-    }
+    fill_rows(rows, e, results);
+    print_rows(out, rows, e->n_arms + 1);
     fputs("\nMean ± standard deviation over n seeds, of the last epoch. Differences of top-1 from "
           "the "
           "baseline are taken seed by seed; the interval of their mean is Student's t, and the "
@@ -280,15 +320,17 @@ char *vt_experiment_table(const vt_experiment *e)
     char *text = NULL;
     size_t bytes;
     vt_arm_result *results = calloc((size_t)e->n_arms, sizeof *results);
-    FILE *out = results ? open_memstream(&text, &bytes) : NULL;
+    table_row *rows = calloc((size_t)e->n_arms + 1, sizeof *rows);
+    FILE *out = results && rows ? open_memstream(&text, &bytes) : NULL;
     bool failed = !out;
     if (out) {
-        failed = vt_experiment_results(e, results) != VT_OK;
-        if (!failed) print_table(out, e, results);
-        failed |= ferror(out) != 0;
+        vt_experiment_results(e, results);
+        print_table(out, e, results, rows);
+        failed = ferror(out) != 0;
         failed |= fclose(out) != 0;
     }
     free(results);
+    free(rows);
     if (!failed) return text;
     free(text);
     return NULL;

@@ -43,7 +43,7 @@ check "a number of seeds is the first ones" test "$(grep -o '"seed": [0-9]*' <<<
 run experiment
 check "an experiment" test $status = 0
 check "its table on stdout is table.md" cmp "$dir/.out" "$dir/e/table.md"
-check "with a row for each arm" test "$(grep -cE '^\| (CutMix area|TL-Align) \| 2 \|' "$dir/e/table.md")" = 2
+check "with a row for each arm" test "$(grep -cE '^\| (CutMix area|TL-Align) +\| 2 ' "$dir/e/table.md")" = 2
 check "all runs are finished" test "$(field state | sort | uniq -c | tr -d ' ')" = '4"finished"'
 check "experiment.json is finished" test "$(field finished)" = true
 for run in CutMix-area/seed3 CutMix-area/seed7 TL-Align/seed3 TL-Align/seed7; do
@@ -156,7 +156,7 @@ fails "a dry run tells which arm cannot run" 1 "1 of 3 arms cannot run; the firs
 run "$vitrain" experiment "$dir/bad.json" --quiet
 check "a failed run: exit 1" test $status = 1
 check "with its error" grep -q "1 of 3 runs failed; the first: bad, seed 0: .*nothing.safetensors: cannot open" "$dir/.err"
-check "the others are done" test "$(grep -cE '^\| (good|fine) \| 1 \|' "$dir/bad/table.md")" = 2
+check "the others are done" test "$(grep -cE '^\| (good|fine) +\| 1 ' "$dir/bad/table.md")" = 2
 check "the table has the error, too" grep -q "^- bad, seed 0: .*nothing.safetensors" "$dir/bad/table.md"
 check "one seed: it says so" grep -q "one seed in common: no interval" "$dir/bad/table.md"
 check "experiment.json has it" grep -q '"error": ".*nothing.safetensors' "$dir/bad/experiment.json"
@@ -169,6 +169,15 @@ flock "$dir/bad/.lock" sleep 1 &
 sleep 0.2
 run "$vitrain" experiment "$dir/bad.json"
 check "a second session waits for the first" test $status = 0 -a "$(grep -c 'waiting for' "$dir/.err")" = 1
+
+flock "$dir/bad/.lock" sleep 1 &
+sleep 0.2
+rm "$dir/bad/table.md"
+run "$vitrain" experiment "$dir/bad.json" --table
+check "--table does not wait, and leaves the files to the other" test $status = 0 -a -n "$out" -a ! -e "$dir/bad/table.md"
+wait
+run "$vitrain" experiment "$dir/bad.json" --table
+check "when there is none it writes them" cmp "$dir/.out" "$dir/bad/table.md"
 
 # ---- what is wrong ----
 refused() { # name, pattern, definition

@@ -150,8 +150,8 @@ typedef struct vt_arm_result {
     const char *verdict;
 } vt_arm_result;
 
-// results: (n_arms) out. VT_ERR_MEMORY.
-vt_status vt_experiment_results(const vt_experiment *e, vt_arm_result *results);
+// results: (n_arms) out.
+void vt_experiment_results(const vt_experiment *e, vt_arm_result *results);
 // experiment.json; the caller's to destroy. NULL when out of memory.
 vt_json *vt_experiment_json(const vt_experiment *e);
 // table.md, malloc'd; NULL when out of memory.
