@@ -9,8 +9,8 @@
 #include <signal.h>
 #include <sys/types.h>
 
-extern const vt_command vt_cmd_train, vt_cmd_eval, vt_cmd_probe, vt_cmd_predict, vt_cmd_info,
-    vt_cmd_bench, vt_cmd_preprocess, vt_cmd_pack, vt_cmd_convert, vt_cmd_experiment;
+extern const vt_command vt_cmd_train, vt_cmd_eval, vt_cmd_probe, vt_cmd_predict, vt_cmd_attend,
+    vt_cmd_info, vt_cmd_bench, vt_cmd_preprocess, vt_cmd_pack, vt_cmd_convert, vt_cmd_experiment;
 
 // What a command works on: a model and its weights.
 typedef struct vt_subject {
@@ -25,6 +25,8 @@ typedef struct vt_subject {
 // metadata; with one that leaves model.num_classes open, the number of classes is, or else the
 // data's. VT_ERR_USAGE if neither tells the shape. After an error there is nothing to free.
 vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *weights_path);
+// The same from a file that is open already, and stays so; NULL: none.
+vt_status vt_subject_load_from(vt_subject *subject, const vt_args *args, const vt_st_file *file);
 void vt_subject_free(vt_subject *subject); // takes a zeroed one
 
 // The names of the labels: those of data.class_map, else of data.train where that is at hand, else
