@@ -42,6 +42,7 @@ static const vt_option options[] = {
     {"set", VT_OPTION_SET, 0, "KEY=VALUE", "override a configuration key; may be repeated"},
     {"dry-run", VT_OPTION_FLAG, VT_FIELD(dry_run), "",
      "configuration, memory plan, time estimate, a picture of the first batch; train nothing"},
+    {"no-eval", VT_OPTION_FLAG, VT_FIELD(no_eval), "", "run no model over data.val"},
     {"json", VT_OPTION_FLAG, VT_FIELD(json), "", "answer in JSON"},
     {"quiet", VT_OPTION_FLAG, VT_FIELD(quiet), "", "only warnings and errors on stderr"},
     {"help", VT_OPTION_FLAG, VT_FIELD(help), "", "this text"},
