@@ -298,9 +298,11 @@ vt_status vt_config_load(vt_config *config, const char *path, const char *const 
 
 void vt_config_free(vt_config *config)
 {
-    for (const vt_config_key *key = vt_config_keys; key->path; key++)
-        if (key->kind == VT_KEY_TEXT || key->kind == VT_KEY_PATH)
-            free(*(char **)((char *)config + key->offset));
+    for (const vt_config_key *key = vt_config_keys; key->path; key++) {
+        void *field = (char *)config + key->offset;
+        if (key->kind == VT_KEY_TEXT || key->kind == VT_KEY_PATH) free(*(char **)field);
+        if (key->kind == VT_KEY_TEXTS) vt_texts_free(field);
+    }
     *config = (vt_config){0};
 }
 

@@ -97,7 +97,7 @@ const char *const vt_config_sections[] = {
 #define PIXEL(member, low, high) VT_KEY_PIXEL, AT(member), low, high
 #define POLICY(member) VT_KEY_POLICY, AT(member), 0, 0
 #define AUGMENT VT_KEY_AUGMENT, 0, 0, 0
-#define FIXED VT_KEY_FIXED, 0, 0, 0
+#define TEXTS(member) VT_KEY_TEXTS, AT(member), 0, 0
 #define ANY INFINITY
 
 #define ABOVE VT_KEY_ABOVE
@@ -272,8 +272,8 @@ const vt_config_key vt_config_keys[] = {
      "0: as many as there are processors"},
     {"train.init", PATH(train.init), NULL_OK, NULL, "null",
      "weights to start from: safetensors, their index, or .pth"},
-    {"train.freeze", FIXED, 0, NULL, "[]",
-     "tensors that stay as they are: not yet"},
+    {"train.freeze", TEXTS(train.freeze), SETTLED, NULL, "[]",
+     "tensors that stay as they are, such as patch_embed.* or blocks.[0-5].* (glob)"},
     {"train.log_every", INT(train.log_every, 1, ANY), 0, NULL, "50",
      "steps between lines of steps.jsonl"},
     {"train.resume", PATH(train.resume), 0, resumes, "\"auto\"",

@@ -66,6 +66,7 @@ void vt_optim_step(const vt_optim_ops *ops, const vt_params *params, vt_real *we
 #pragma omp parallel
     for (int row = 0; row < params->count; row++) {
         const vt_param *param = &params->rows[row];
+        if (param->frozen) continue;
         double decay = param->decays ? config->weight_decay : 0;
         double rate = lr * vt_layer_scale(params, row, config->layer_decay);
 #pragma omp for schedule(dynamic) nowait

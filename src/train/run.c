@@ -86,6 +86,8 @@ vt_status vt_run_plan(vt_run *run)
     const vt_config *c = run->config;
     VT_TRY(vt_precision_settle(run->config));
     VT_TRY(vt_model_create(&run->model, &c->model));
+    const vt_texts *freeze = &c->train.freeze;
+    VT_TRY(vt_params_freeze(&run->model->params, (const char *const *)freeze->text, freeze->count));
     run->optim = vt_optim_find(c->optim.name);
     VT_REQUIRE(run->optim, VT_ERR_CONFIG, "optim.name: no optimizer \"%s\"", c->optim.name);
     VT_TRY(vt_step_init(&run->step, run->model, &c->mix, c->smoothing, c->label_rule,

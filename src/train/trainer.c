@@ -109,6 +109,7 @@ static vt_status update(loop *l)
     vt_state *s = &run->state;
     const vt_params *params = &run->model->params;
     const double mean = 1.0 / c->train.accumulate;
+    vt_params_clear_frozen(params, s->grads);
     l->grad_norm = mean * vt_grad_norm(params, s->grads, run->partials);
     if (!isfinite(l->grad_norm)) return stop_not_finite(l, "gradient's norm", l->grad_norm);
     l->lr = learning_rate(l, s->progress.step);

@@ -232,7 +232,9 @@ static void test_refused(void **state)
         {"train.seed=1e17", VT_ERR_CONFIG, "train.seed"},
         {"train.precision=fp64", VT_ERR_CONFIG, "train.precision"},
         {"train.recompute=all", VT_ERR_CONFIG, "\"none\", \"gelu\" or \"block\""},
-        {"train.freeze=[\"blocks.0\"]", VT_ERR_CONFIG, "train.freeze"},
+        {"train.freeze=head.*", VT_ERR_CONFIG, "train.freeze: expected a list of patterns"},
+        {"train.freeze=[\"head.*\", 3]", VT_ERR_CONFIG, "train.freeze"},
+        {"train.freeze=[\"\"]", VT_ERR_CONFIG, "train.freeze"},
         {"train.ema_decay=1", VT_ERR_CONFIG, "train.ema_decay: expected a number >= 0 and < 1"},
         {"train.resume=true", VT_ERR_CONFIG, "\"auto\", \"never\" or a path"},
         {"model.name=swin", VT_ERR_CONFIG, "model.name: expected \"vit\""},
@@ -313,6 +315,8 @@ static void test_round_trip(void **state)
         "optim.name=sgd",
         "optim.clip_norm=1",
         "train.seed=7",
+        "train.freeze=[\"head.bias\"]",
+        "train.freeze=[\"patch_embed.*\", \"blocks.[0-5].*\"]",
         "train.resume=never",
         "schedule.compat=deit",
         "data.interpolation=bilinear",
@@ -331,6 +335,8 @@ static void test_round_trip(void **state)
     assert_true(b.data.augment.filter == VT_FILTER_BILINEAR && b.train.seed == 7);
     assert_true(b.data.augment.aa.operations == 3 && b.data.augment.aa.weighted);
     assert_true(b.data.augment.erase.area[1] == 1.0 / 3);
+    assert_int_equal(b.train.freeze.count, 2);
+    assert_string_equal(b.train.freeze.text[1], "blocks.[0-5].*");
     free(once);
     free(twice);
     vt_config_free(&a);
@@ -366,6 +372,7 @@ static void test_difference(void **state)
         {"optim.lr=1", "optim.lr"},
         {"train.batch_size=1", "train.batch_size"},
         {"train.ema_decay=0.9", "train.ema_decay"},
+        {"train.freeze=[\"head.*\"]", "train.freeze"},
     };
     static const char *const free_to_change[] = {
         "train.epochs=400",  "train.threads=1",    "data.workers=0",     "output=x",

@@ -9,6 +9,12 @@
 #include "vitrain/mix/mix.h"
 #include "vitrain/model/model.h"
 
+// A list of texts.
+typedef struct vt_texts {
+    char **text; // (count)
+    int count;
+} vt_texts;
+
 typedef struct vt_data_config {
     char *train, *val; // absolute; NULL: none
     char *format;      // "auto" or a source's name
@@ -47,10 +53,11 @@ typedef struct vt_train_config {
     vt_recompute recompute;
     double ema_decay; // 0: no averaged weights
     uint64_t seed;
-    int threads;   // 0: all
-    char *init;    // weights to start from, absolute; NULL: none
-    int log_every; // steps between lines of steps.jsonl
-    char *resume;  // "auto" | "never" | absolute path of a last.safetensors
+    int threads;     // 0: all
+    char *init;      // weights to start from, absolute; NULL: none
+    vt_texts freeze; // patterns of tensors that are not trained: vt_params_freeze
+    int log_every;   // steps between lines of steps.jsonl
+    char *resume;    // "auto" | "never" | absolute path of a last.safetensors
 } vt_train_config;
 
 typedef struct vt_config {

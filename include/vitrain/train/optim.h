@@ -23,8 +23,8 @@ extern const vt_optim_ops *const vt_optims[];        // ended by NULL
 // 2106.08254) and MAE.
 double vt_layer_scale(const vt_params *params, int row, double layer_decay);
 
-// The whole table, in parallel; the same bits with any number of threads. scale multiplies every
-// gradient (1/accumulate, clipping).
+// The whole table but what is frozen, in parallel; the same bits with any number of threads. scale
+// multiplies every gradient (1/accumulate, clipping).
 void vt_optim_step(const vt_optim_ops *ops, const vt_params *params, vt_real *weights,
                    const vt_real *grads, vt_real *const slabs[2], double lr, double scale,
                    int64_t step, const vt_optim_config *config);
