@@ -127,9 +127,9 @@ static void backward_stops_above(void **state)
     (void)state;
     const vt_recompute ways[] = {VT_RECOMPUTE_NONE, VT_RECOMPUTE_GELU, VT_RECOMPUTE_BLOCK};
     for (int i = 0; i < 3; i++) {
-        check_frozen("[!bnh]*", "blocks.[01].*", ways[i]);      // down to the last block
-        check_frozen("[!bnh]*", "blocks.0.norm?.*", ways[i]);   // a part of the first block
-        check_frozen("[!bnh]*", "blocks.*", ways[i]);           // norm and head
+        check_frozen("[!bnh]*", "blocks.[01].*", ways[i]);    // down to the last block
+        check_frozen("[!bnh]*", "blocks.0.norm?.*", ways[i]); // a part of the first block
+        check_frozen("[!bnh]*", "blocks.*", ways[i]);         // norm and head
     }
     vt_rig *rig = create(VT_RECOMPUTE_GELU);
     VT_ASSERT_OK(freeze(rig, "[!bnh]*", "blocks.[01].*"));
