@@ -73,7 +73,7 @@ static vt_status place(vt_run *run)
     if (run->config->train.ema_decay > 0)
         run->state.ema = VT_ARENA_TAKE(arena, vt_real, params->slab_count);
     run->memory.parameters = arena->used - start;
-    run->partials = VT_ARENA_TAKE(arena, double, vt_grad_norm_partials(params));
+    run->partials = VT_ARENA_TAKE(arena, double, vt_optim_partials(params));
     const vt_train_config *t = &run->config->train;
     VT_TRY(vt_step_place(&run->step, arena, vt_precision_type(t->precision), t->recompute));
     VT_TRY(vt_evaluator_place(&run->evaluator, arena, run->model, t->batch_size, NULL));

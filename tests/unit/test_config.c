@@ -221,7 +221,7 @@ static void test_refused(void **state)
         {"mix.correct_lam=1", VT_ERR_CONFIG, "expected true or false, got 1"},
         {"mix.smoothing=1", VT_ERR_CONFIG, "mix.smoothing"},
         {"label.rule=tlalign", VT_ERR_CONFIG, "label.rule: expected"},
-        {"optim.name=adam", VT_ERR_CONFIG, "\"adamw\" or \"sgd\""},
+        {"optim.name=adam", VT_ERR_CONFIG, "\"adamw\", \"sgd\" or \"lamb\""},
         {"optim.betas=[0.9,1]", VT_ERR_CONFIG, "optim.betas"},
         {"optim.betas=[0.9]", VT_ERR_CONFIG, "optim.betas"},
         {"optim.clip_norm=0", VT_ERR_CONFIG, "expected a number > 0 or null, got 0"},

@@ -28,7 +28,7 @@ typedef struct vt_data_config {
 } vt_data_config;
 
 typedef struct vt_optim_config {
-    char *name; // "adamw" | "sgd"
+    char *name; // "adamw" | "sgd" | "lamb"
     double lr;
     double lr_base_batch; // 0: null, lr is not scaled
     double betas[2], eps, momentum, weight_decay;
