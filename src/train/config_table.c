@@ -28,6 +28,8 @@ CHOICES(boxes, "exact", "official")
 CHOICES(schedules, "cosine", "constant")
 CHOICES(compats, "exact", "deit")
 CHOICES(recomputes, "none", "gelu", "block")
+CHOICES(losses, "cross-entropy", "bce")
+CHOICES(bce_targets, "soft", "binary")
 CHOICES(resumes, "auto", "never")
 
 static const char *precisions(int i)
@@ -260,6 +262,10 @@ const vt_config_key vt_config_keys[] = {
      "images of a micro-batch"},
     {"train.accumulate", INT(train.accumulate, 1, 65536), SETTLED, NULL, "8",
      "micro-batches of an optimizer step"},
+    {"train.loss", ENUM(loss.kind), SETTLED, losses, "\"cross-entropy\"",
+     "bce: binary cross-entropy, the mean over classes and images (DeiT III)"},
+    {"train.bce_target", ENUM(loss.target), SETTLED, bce_targets, "\"soft\"",
+     "bce: the mixed label as it is, or 1 for every class in it whatever its share (DeiT III)"},
     {"train.precision", ENUM(train.precision), 0, precisions, "\"auto\"",
      "of activations and matrix products; auto: bf16 where the processor has it, else fp32"},
     {"train.recompute", ENUM(train.recompute), 0, recomputes, "\"gelu\"",

@@ -90,7 +90,7 @@ vt_status vt_run_plan(vt_run *run)
     VT_TRY(vt_params_freeze(&run->model->params, (const char *const *)freeze->text, freeze->count));
     run->optim = vt_optim_find(c->optim.name);
     VT_REQUIRE(run->optim, VT_ERR_CONFIG, "optim.name: no optimizer \"%s\"", c->optim.name);
-    VT_TRY(vt_step_init(&run->step, run->model, &c->mix, c->smoothing, c->label_rule,
+    VT_TRY(vt_step_init(&run->step, run->model, &c->mix, c->smoothing, c->label_rule, &c->loss,
                         c->train.batch_size));
     return place(run);
 }

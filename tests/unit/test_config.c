@@ -230,6 +230,9 @@ static void test_refused(void **state)
         {"train.epochs=3e9", VT_ERR_CONFIG, "train.epochs"},
         {"train.seed=-1", VT_ERR_CONFIG, "train.seed"},
         {"train.seed=1e17", VT_ERR_CONFIG, "train.seed"},
+        {"train.loss=mse", VT_ERR_CONFIG, "train.loss: expected \"cross-entropy\" or \"bce\""},
+        {"train={\"loss\":\"bce\",\"bce_target\":\"binary\"}", VT_ERR_CONFIG,
+         "mix.smoothing: expected 0 with train.bce_target \"binary\""},
         {"train.precision=fp64", VT_ERR_CONFIG, "train.precision"},
         {"train.recompute=all", VT_ERR_CONFIG, "\"none\", \"gelu\" or \"block\""},
         {"train.freeze=head.*", VT_ERR_CONFIG, "train.freeze: expected a list of patterns"},
@@ -282,6 +285,23 @@ static void test_refused_files(void **state)
     }
     vt_config c;
     assert_int_equal(vt_config_load(&c, in_folder("absent.json"), NULL, 0), VT_ERR_IO);
+}
+
+// What DeiT III trains on has no shares; the shares are there to be had.
+static void test_loss(void **state)
+{
+    (void)state;
+    vt_config c;
+    const char *const sets[] = {"train.loss=bce", "train.bce_target=binary", "mix.smoothing=0",
+                                "label.rule=area"};
+    load(&c, "{" SMALL "}}", sets, 1);
+    assert_true(c.loss.kind == VT_LOSS_BCE && c.loss.target == VT_BCE_SOFT);
+    vt_config_free(&c);
+    load(&c, "{" SMALL "}}", sets, 4);
+    assert_true(c.loss.target == VT_BCE_BINARY);
+    vt_config_free(&c);
+    assert_int_equal(vt_config_load(&c, write_config("{" SMALL "}}"), sets, 3), VT_ERR_CONFIG);
+    assert_non_null(strstr(vt_error_message(), "label.rule: expected \"area\""));
 }
 
 // Grey data: one number each, and what config.json says of it.
@@ -373,6 +393,7 @@ static void test_difference(void **state)
         {"train.batch_size=1", "train.batch_size"},
         {"train.ema_decay=0.9", "train.ema_decay"},
         {"train.freeze=[\"head.*\"]", "train.freeze"},
+        {"train.loss=bce", "train.loss"},
     };
     static const char *const free_to_change[] = {
         "train.epochs=400",  "train.threads=1",    "data.workers=0",     "output=x",
@@ -491,13 +512,21 @@ static void test_no_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_preset),
-        cmocka_unit_test(test_paths),           cmocka_unit_test(test_augment),
-        cmocka_unit_test(test_augment_presets), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_refused_files),   cmocka_unit_test(test_grey),
-        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_difference_of_versions),
-        cmocka_unit_test(test_difference),      cmocka_unit_test(test_configs),
-        cmocka_unit_test(test_reference),       cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_preset),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_augment),
+        cmocka_unit_test(test_augment_presets),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused_files),
+        cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_grey),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_difference_of_versions),
+        cmocka_unit_test(test_difference),
+        cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_no_file),
     };
     return cmocka_run_group_tests_name("config", tests, folder_make, folder_remove);
 }

@@ -8,6 +8,7 @@
 #include "vitrain/io/json.h"
 #include "vitrain/mix/mix.h"
 #include "vitrain/model/model.h"
+#include "vitrain/train/loss.h"
 
 // A list of texts.
 typedef struct vt_texts {
@@ -66,6 +67,7 @@ typedef struct vt_config {
     vt_mix_config mix;
     double smoothing; // mix.smoothing
     char *label_rule; // label.rule
+    vt_loss_config loss;
     vt_optim_config optim;
     vt_schedule_config schedule;
     vt_train_config train;
