@@ -17,7 +17,7 @@
     }
 
 CHOICES(pools, "token", "avg")
-CHOICES(crops, "rrc", "pad", "none")
+CHOICES(crops, "rrc", "pad", "none", "simple")
 CHOICES(decodes, "exact", "fast")
 CHOICES(filters, "bilinear", "bicubic")
 CHOICES(train_filters, "same", "bilinear", "bicubic", "random")
@@ -77,6 +77,7 @@ const vt_augment_preset vt_augment_presets[] = {
     {"light", "{}"},
     {"deit", "{\"aa\":\"rand-m9-mstd0.5-inc1\",\"interpolation\":\"bicubic\",\"reprob\":0.25,"
              "\"remode\":\"pixel\",\"recount\":1}"},
+    {"deit3", "{\"three_augment\":true,\"color_jitter\":0.3,\"interpolation\":\"bicubic\"}"},
     {"cifar", "{\"crop\":\"pad\",\"pad\":4,\"flip\":0.5}"},
     {NULL, NULL},
 };
@@ -160,19 +161,21 @@ const vt_config_key vt_config_keys[] = {
     {"data.augment", AUGMENT, 0, augments, "\"light\"",
      "for training; an object sets single values, a name all of those below"},
     {"data.augment.crop", ENUM(data.augment.crop), SETTLED, crops, "\"rrc\"",
-     "random resized crop, pad and crop, or resize only"},
+     "random resized crop, pad and crop, resize only, or DeiT III's simple random crop"},
     {"data.augment.scale", PAIR(data.augment.scale, 0, 1), SETTLED | ABOVE | RISING, NULL,
      "[0.08, 1]", "rrc: share of the picture's area"},
     {"data.augment.ratio", PAIR(data.augment.ratio, 0, ANY), SETTLED | ABOVE | RISING, NULL,
      "[0.75, 1.3333333333333333]", "rrc: aspect ratio"},
     {"data.augment.pad", INT(data.augment.pad, 0, 8192), SETTLED, NULL, "4",
-     "pad: px on each side"},
+     "pad: black px on each side; simple: px mirrored there"},
     {"data.augment.flip", REAL(data.augment.flip, 0, 1), SETTLED, NULL, "0.5",
      "probability of a horizontal flip"},
     {"data.augment.interpolation", ENUM(data.augment.interpolation), SETTLED, train_filters,
      "\"same\"", "same: data.interpolation; random: one of the two each time"},
     {"data.augment.aa", POLICY(data.augment.aa), SETTLED | NULL_OK, NULL, "null",
      "RandAugment as timm 0.4.12's: m magnitude, n operations, mstd its deviation, inc1, w0, p"},
+    {"data.augment.three_augment", BOOL(data.augment.three_augment), SETTLED, NULL, "false",
+     "DeiT III's: grey, solarized or blurred, one of the three each time"},
     {"data.augment.color_jitter", REAL(data.augment.color_jitter, 0, ANY), SETTLED, NULL, "0",
      "brightness, contrast, saturation by factors from 1 - this to 1 + this; off where aa is on"},
     {"data.augment.reprob", REAL(data.augment.erase.probability, 0, 1), SETTLED, NULL, "0",

@@ -153,6 +153,13 @@ static void test_augment_presets(void **state)
     assert_true(a->erase.aspect[0] == 0.3 && a->erase.aspect[1] == 1 / 0.3);
     assert_int_equal(a->filter, VT_FILTER_BILINEAR); // not the preset's
     vt_config_free(&c);
+    assert_false(a->three_augment);
+    const char *const three[] = {"data.augment=deit3", "data.augment.crop=simple"};
+    load(&c, text, three, 2);
+    assert_true(a->three_augment && a->color_jitter == 0.3 && !a->aa.policy[0]);
+    assert_true(a->crop == VT_CROP_SIMPLE && a->pad == 4 && a->flip == 0.5);
+    assert_true(a->erase.probability == 0 && a->interpolation == VT_TRAIN_FILTER_BICUBIC);
+    vt_config_free(&c);
     load(&c, text, sets, 4);
     assert_true(a->crop == VT_CROP_PAD && a->pad == 4 && a->flip == 0.5 && !a->aa.policy[0]);
     assert_true(a->erase.probability == 0 && a->erase.count == 1);
@@ -187,7 +194,7 @@ static void test_refused(void **state)
         {"optim=3", VT_ERR_CONFIG, "optim: expected an object, got 3"},
         {"data.augment={\"flop\": 1}", VT_ERR_CONFIG, "unknown key \"data.augment.flop\""},
         {"data.augment=heavy", VT_ERR_CONFIG,
-         "expected \"none\", \"light\", \"deit\", \"cifar\" or an object"},
+         "expected \"none\", \"light\", \"deit\", \"deit3\", \"cifar\" or an object"},
         {"data.augment=null", VT_ERR_CONFIG, "got null"},
         {"data.augment.aa=rand-m9-x1", VT_ERR_CONFIG,
          "--set: data.augment.aa: rand-m9-x1: unknown section \"x1\"; expected m, n, mstd, inc, w"},
