@@ -25,10 +25,10 @@ static const char *kind_noun(vt_key_kind kind)
     case VT_KEY_PIXEL: return "a list of 1 to 3 numbers";
     case VT_KEY_POLICY: return "a policy such as \"rand-m9-mstd0.5-inc1\"";
     case VT_KEY_AUGMENT: return "an object";
+    case VT_KEY_TEXTS: return "a list of patterns";
     case VT_KEY_MODEL:
     case VT_KEY_ENUM:
-    case VT_KEY_TEXT:
-    case VT_KEY_FIXED: break;
+    case VT_KEY_TEXT: break;
     }
     return NULL;
 }
@@ -67,7 +67,6 @@ void vt_config_key_takes(const vt_config_key *key, char *text, size_t capacity)
         parts[n] = quoted[n];
     }
     if (kind_noun(key->kind)) parts[n++] = kind_noun(key->kind);
-    if (key->kind == VT_KEY_FIXED) parts[n++] = key->fallback;
     if (key->flags & VT_KEY_NULL) parts[n++] = "null";
 
     text[0] = '\0';
@@ -86,8 +85,8 @@ vt_status vt_config_key_refuse(const vt_config_key *key, const vt_json *value,
     char takes[VT_CONFIG_TAKES_BYTES];
     vt_config_key_takes(key, takes, sizeof takes);
     char *got = vt_json_text(value, false);
-    vt_fail(VT_ERR_CONFIG, "%s: %s: expected %s%s, got %.80s", origin->name, key->path, takes,
-            key->kind == VT_KEY_FIXED ? " (in this version)" : "", got ? got : "?");
+    vt_fail(VT_ERR_CONFIG, "%s: %s: expected %s, got %.80s", origin->name, key->path, takes,
+            got ? got : "?");
     free(got);
     return VT_ERR_CONFIG;
 }
@@ -243,12 +242,29 @@ static void set_null(const vt_config_key *key, void *field)
     }
 }
 
-static bool is_default(const vt_config_key *key, const vt_json *value)
+void vt_texts_free(vt_texts *texts)
 {
-    char *text = vt_json_text(value, false);
-    bool same = text && strcmp(text, key->fallback) == 0;
-    free(text);
-    return same;
+    for (int i = 0; i < texts->count; i++) free(texts->text[i]);
+    free(texts->text);
+    *texts = (vt_texts){0};
+}
+
+static vt_status read_texts(const vt_config_key *key, vt_texts *field, const vt_json *value,
+                            const vt_config_origin *origin)
+{
+    const bool list = vt_json_type_of(value) == VT_JSON_ARRAY;
+    if (!list || vt_json_size(value) > VT_CONFIG_MAX_TEXTS)
+        return vt_config_key_refuse(key, value, origin);
+    for (const vt_json *item = vt_json_first(value); item; item = vt_json_next(item))
+        if (vt_json_type_of(item) != VT_JSON_STRING || !vt_json_string(item)[0])
+            return vt_config_key_refuse(key, value, origin);
+    vt_texts_free(field);
+    if (!vt_json_first(value)) return VT_OK;
+    field->text = calloc((size_t)vt_json_size(value), sizeof *field->text);
+    VT_REQUIRE(field->text, VT_ERR_MEMORY, "out of memory for the configuration");
+    for (const vt_json *item = vt_json_first(value); item; item = vt_json_next(item))
+        VT_TRY(replace_text(&field->text[field->count++], strdup(vt_json_string(item))));
+    return VT_OK;
 }
 
 vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const vt_json *value,
@@ -299,7 +315,7 @@ vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const 
     case VT_KEY_HEADS: fine = read_heads(key, value, &config->model); break;
     case VT_KEY_PAIR: fine = read_pair(key, value, field); break;
     case VT_KEY_PIXEL: fine = read_pixel(key, value, field); break;
-    case VT_KEY_FIXED: fine = is_default(key, value); break;
+    case VT_KEY_TEXTS: return read_texts(key, field, value, origin);
     case VT_KEY_POLICY:
         if (text) return read_policy(key, field, text, origin);
         break;
@@ -349,14 +365,12 @@ static vt_json *write_text(vt_json *parent, const char *name, const char *text)
     return text ? vt_json_add_string(parent, name, text) : vt_json_add_null(parent, name);
 }
 
-static vt_json *write_fallback(const vt_config_key *key, vt_json *parent, const char *name)
+static vt_json *write_texts(vt_json *parent, const char *name, const vt_texts *texts)
 {
-    vt_json *value = NULL;
-    if (vt_json_parse(&value, key->fallback, strlen(key->fallback), key->path) != VT_OK)
-        return NULL;
-    vt_json *copy = vt_json_put_copy(parent, name, value);
-    vt_json_destroy(value);
-    return copy;
+    vt_json *list = vt_json_add_array(parent, name);
+    for (int i = 0; list && i < texts->count; i++)
+        if (!vt_json_add_string(list, NULL, texts->text[i])) return NULL;
+    return list;
 }
 
 vt_json *vt_config_key_write(const vt_config_key *key, const vt_config *config, vt_json *parent,
@@ -390,8 +404,8 @@ vt_json *vt_config_key_write(const vt_config_key *key, const vt_config *config, 
         const char *policy = ((const vt_rand_augment *)field)->policy;
         return write_text(parent, name, policy[0] ? policy : NULL);
     }
-    case VT_KEY_AUGMENT:
-    case VT_KEY_FIXED: return write_fallback(key, parent, name);
+    case VT_KEY_TEXTS: return write_texts(parent, name, field);
+    case VT_KEY_AUGMENT: break; // written value by value
     }
     return vt_json_add_null(parent, name);
 }
