@@ -95,6 +95,7 @@ const char *const vt_config_sections[] = {
 #define SIZE(member, low, high) VT_KEY_SIZE, AT(member), low, high
 #define PAIR(member, low, high) VT_KEY_PAIR, AT(member), low, high
 #define PIXEL(member, low, high) VT_KEY_PIXEL, AT(member), low, high
+#define JITTER(member, low, high) VT_KEY_JITTER, AT(member), low, high
 #define POLICY(member) VT_KEY_POLICY, AT(member), 0, 0
 #define AUGMENT VT_KEY_AUGMENT, 0, 0, 0
 #define FIXED VT_KEY_FIXED, 0, 0, 0
@@ -171,8 +172,8 @@ const vt_config_key vt_config_keys[] = {
      "\"same\"", "same: data.interpolation; random: one of the two each time"},
     {"data.augment.aa", POLICY(data.augment.aa), SETTLED | NULL_OK, NULL, "null",
      "RandAugment as timm 0.4.12's: m magnitude, n operations, mstd its deviation, inc1, w0, p"},
-    {"data.augment.color_jitter", REAL(data.augment.color_jitter, 0, ANY), SETTLED, NULL, "0",
-     "brightness, contrast, saturation by factors from 1 - this to 1 + this; off where aa is on"},
+    {"data.augment.color_jitter", JITTER(data.augment.color_jitter, 0, ANY), SETTLED, NULL, "0",
+     "factors from 1 - this to 1 + this; hue: turns either way, at most 0.5; off where aa is on"},
     {"data.augment.reprob", REAL(data.augment.erase.probability, 0, 1), SETTLED, NULL, "0",
      "random erasing: probability"},
     {"data.augment.remode", ENUM(data.augment.erase.mode), SETTLED, erase_modes, "\"pixel\"",

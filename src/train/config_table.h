@@ -16,6 +16,7 @@ typedef enum vt_key_kind {
     VT_KEY_SIZE,    // int[2] height, width: a number or both
     VT_KEY_PAIR,    // double[2]
     VT_KEY_PIXEL,   // double[3]: a number per channel, NAN where none was given
+    VT_KEY_JITTER,  // double[4]: a number for the first three, or a list of 3 or 4
     VT_KEY_POLICY,  // vt_rand_augment: timm's policy string
     VT_KEY_AUGMENT, // no field: the name of a set of data.augment.* values
     VT_KEY_FIXED,   // no field: this version knows the default only

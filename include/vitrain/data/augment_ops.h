@@ -1,13 +1,14 @@
 // The operations of RandAugment and of colour jitter on pictures of bytes, bit for bit as Pillow
-// computes them (ImageOps, ImageEnhance, Image.transform and Image.rotate of Pillow 9.4; double and
-// float arithmetic in its order). scripts/golden_augment.py writes what Pillow makes of test
-// pictures.
+// computes them (ImageOps, ImageEnhance, Image.transform, Image.rotate and convert("HSV") of Pillow
+// 9.4; double and float arithmetic in its order). scripts/golden_augment.py writes what Pillow makes
+// of test pictures.
 #ifndef VITRAIN_DATA_AUGMENT_OPS_H
 #define VITRAIN_DATA_AUGMENT_OPS_H
 
 #include "vitrain/data/resample.h"
 
-// The order is that of timm's list of RandAugment's operations. In brackets what the argument is.
+// RandAugment's operations in the order of timm's list, then the others. In brackets what the
+// argument is.
 typedef enum vt_image_op {
     VT_OP_AUTO_CONTRAST, // stretches each channel to 0..255
     VT_OP_EQUALIZE,      // flattens each channel's histogram
@@ -24,7 +25,9 @@ typedef enum vt_image_op {
     VT_OP_SHEAR_Y,       // y + [factor] x
     VT_OP_TRANSLATE_X,   // x + [share of the width]
     VT_OP_TRANSLATE_Y,   // y + [share of the height]
+    VT_OP_HUE,           // turns the hue [turns, -1/2 to 1/2]
     VT_IMAGE_OPS,
+    VT_RAND_OPS = VT_OP_HUE, // RandAugment's
 } vt_image_op;
 
 extern const char *const vt_image_op_names[VT_IMAGE_OPS]; // timm's: "AutoContrast" ...
@@ -46,6 +49,9 @@ typedef struct vt_op_scratch {
 vt_status vt_image_apply(vt_image *image, const vt_op_call *call, const unsigned char *fill,
                          vt_op_scratch *scratch);
 void vt_op_scratch_free(vt_op_scratch *scratch);
+
+// torchvision's adjust_hue: a hue is one of 256 steps round the circle. Greys stay.
+void vt_image_shift_hue(vt_image *image, double turn);
 
 // Image.transform(AFFINE): to(x, y) = from(m0 x + m1 y + m2, m3 x + m4 y + m5) at pixels' centres,
 // `fill` where that lies outside. to: out, of from's size; must not be `from`. padded: scratch.
