@@ -3,9 +3,10 @@
 
     python3 scripts/check_roundtrip.py runs/NAME/model.safetensors [--program build/release/vitrain]
 
-The weights of a run (its model's shape is in the file) are rewritten by `vitrain convert`, read into
-PyTorch, and computed there with the model of golden_models.py or golden_swin.py; then torch.save writes
-them and vitrain computes with that file. Both answers of vitrain must be within
+The weights of a run (a plain, pooled or distilled ViT, or a Swin; its shape is in the file) are
+rewritten by `vitrain convert`, read into PyTorch, and computed there with the model of
+golden_models.py or golden_swin.py; then torch.save writes them and vitrain computes with that file.
+Both answers of vitrain must be within
 1e-4 of PyTorch's. Needs python3-torch.
 """
 

@@ -138,7 +138,7 @@ static vt_status probe_file(vt_subject *subject, const vt_st_file *file, const c
     vt_probe probe = {.B = (int)shape[0], .type = subject->type};
     vt_arena arena = {0};
     VT_TRY(vt_step_init(&probe.step, subject->model, NULL, config->smoothing, config->label_rule,
-                        probe.B));
+                        &config->loss, probe.B));
     vt_status status = VT_OK;
     VT_TRY_OR_FAIL(status, place(&probe, &arena, subject->model));
     VT_TRY_OR_FAIL(status, vt_arena_reserve(&arena));

@@ -6,6 +6,7 @@
 #include "vitrain/base/rng.h"
 
 #include <assert.h>
+#include <fnmatch.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -68,6 +69,40 @@ int vt_params_find(const vt_params *params, const char *name)
     for (int i = 0; i < params->count; i++)
         if (!strcmp(params->rows[i].name, name)) return i;
     return -1;
+}
+
+vt_status vt_params_freeze(vt_params *params, const char *const *patterns, int count)
+{
+    for (int p = 0; p < count; p++) {
+        int matches = 0;
+        for (int i = 0; i < params->count; i++) {
+            if (fnmatch(patterns[p], params->rows[i].name, 0)) continue;
+            params->rows[i].frozen = true;
+            matches++;
+        }
+        VT_REQUIRE(matches, VT_ERR_CONFIG,
+                   "train.freeze: no tensor's name matches \"%.96s\"; expected a pattern such as "
+                   "\"%s\"",
+                   patterns[p], params->rows[0].name);
+    }
+    VT_REQUIRE(vt_params_first_trained(params), VT_ERR_CONFIG,
+               "train.freeze: expected to leave something to train, got every tensor");
+    return VT_OK;
+}
+
+void vt_params_clear_frozen(const vt_params *params, vt_real *grads)
+{
+    for (int i = 0; i < params->count; i++) {
+        const vt_param *row = &params->rows[i];
+        if (row->frozen) memset(grads + row->offset, 0, row->count * sizeof *grads);
+    }
+}
+
+const vt_param *vt_params_first_trained(const vt_params *params)
+{
+    for (int i = 0; i < params->count; i++)
+        if (!params->rows[i].frozen) return &params->rows[i];
+    return NULL;
 }
 
 static double draw(vt_init init, int fan_in, vt_rng *rng)

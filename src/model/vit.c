@@ -428,11 +428,23 @@ static void backward_chunk(const vt_model *model, const vt_real *weights, const 
     if (chunk->layer == 0) unembed(model, dx, chunk);
 }
 
+// The lowest block that has something to train in it; -1: below the blocks; depth: none. Tensors are
+// declared from the pixels up.
+static int lowest_trained(const vt_model *model)
+{
+    const vit *v = model->state;
+    const size_t at = vt_params_first_trained(&model->params)->offset;
+    int block = model->config.depth - 1;
+    if (at >= v->norm_w) return block + 1;
+    while (block >= 0 && v->blocks[block].norm1_w > at) block--;
+    return block;
+}
+
 static void backward(vt_model *model, const vt_real *weights, vt_real *grads, const vt_pass *pass,
                      const vt_real *dlogits, const vt_real *dlogits_dist)
 {
     vit *v = model->state;
-    const int depth = model->config.depth, threads = v->threads;
+    const int depth = model->config.depth, threads = v->threads, lowest = lowest_trained(model);
     const vt_chunks chunks = chunks_of(v, pass->B);
     // Only whole blocks that are computed again read what is packed for the forward pass.
     const int skipped = v->placement.recompute == VT_RECOMPUTE_BLOCK
@@ -447,14 +459,14 @@ static void backward(vt_model *model, const vt_real *weights, vt_real *grads, co
 #pragma omp for schedule(dynamic, 4)
         for (int i = 0; i < packs; i++)
             vt_block_pack(skipped + i, &v->packed, &v->blocks[depth - 1], &v->shape, weights);
-        for (int l = depth - 1; l >= 0; l--) {
+        for (int l = depth - 1; l >= 0 && l >= lowest; l--) {
 #pragma omp for schedule(dynamic)
             for (int i = 0; i < chunks.count; i++) {
                 const vt_chunk chunk = chunk_of(model, pass, &chunks, i, l);
                 backward_chunk(model, weights, &chunk);
             }
             // The weights below are packed while these gradients are computed.
-            const int pack = l > 0 ? packs : 0;
+            const int pack = l > 0 && l > lowest ? packs : 0;
 #pragma omp for schedule(dynamic)
             for (int i = 0; i < tasks + pack; i++) {
                 if (i < tasks)
@@ -465,8 +477,10 @@ static void backward(vt_model *model, const vt_real *weights, vt_real *grads, co
                                   weights);
             }
         }
+        if (lowest < 0) {
 #pragma omp for schedule(static)
-        for (int i = 0; i < threads; i++) embed_gradients(model, grads, &chunks, i);
+            for (int i = 0; i < threads; i++) embed_gradients(model, grads, &chunks, i);
+        }
     }
 }
 

@@ -255,6 +255,21 @@ static vt_status settle_output(vt_config *config, const char *path)
     return VT_OK;
 }
 
+// Binary targets know only which classes are in an image.
+static vt_status check_loss(const vt_config *config)
+{
+    if (config->loss.kind != VT_LOSS_BCE || config->loss.target != VT_BCE_BINARY) return VT_OK;
+    VT_REQUIRE(config->smoothing == 0, VT_ERR_CONFIG,
+               "mix.smoothing: expected 0 with train.bce_target \"binary\", which counts every "
+               "class above 0, got %g",
+               config->smoothing);
+    VT_REQUIRE(!strcmp(config->label_rule, "area"), VT_ERR_CONFIG,
+               "label.rule: expected \"area\" with train.bce_target \"binary\", which forgets the "
+               "shares that \"%s\" finds; or set train.bce_target=soft",
+               config->label_rule);
+    return VT_OK;
+}
+
 static vt_status settle(vt_config *config, const char *path)
 {
     config->mix.has_minmax = config->mix.cutmix_minmax[1] > 0;
@@ -263,6 +278,7 @@ static vt_status settle(vt_config *config, const char *path)
                vt_model_presets[0].name, vt_families[0]->family);
     if (config->model.name[0]) VT_TRY(settle_model(config));
     VT_TRY(settle_data(config));
+    VT_TRY(check_loss(config));
     return settle_output(config, path);
 }
 
@@ -322,9 +338,11 @@ vt_status vt_config_load(vt_config *config, const char *path, const char *const 
 
 void vt_config_free(vt_config *config)
 {
-    for (const vt_config_key *key = vt_config_keys; key->path; key++)
-        if (key->kind == VT_KEY_TEXT || key->kind == VT_KEY_PATH)
-            free(*(char **)((char *)config + key->offset));
+    for (const vt_config_key *key = vt_config_keys; key->path; key++) {
+        void *field = (char *)config + key->offset;
+        if (key->kind == VT_KEY_TEXT || key->kind == VT_KEY_PATH) free(*(char **)field);
+        if (key->kind == VT_KEY_TEXTS) vt_texts_free(field);
+    }
     *config = (vt_config){0};
 }
 

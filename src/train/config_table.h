@@ -18,9 +18,10 @@ typedef enum vt_key_kind {
     VT_KEY_HEADS,   // model.num_heads: a number, or model.heads for each stage
     VT_KEY_PAIR,    // double[2]
     VT_KEY_PIXEL,   // double[3]: a number per channel, NAN where none was given
+    VT_KEY_JITTER,  // double[4]: a number for the first three, or a list of 3 or 4
     VT_KEY_POLICY,  // vt_rand_augment: timm's policy string
     VT_KEY_AUGMENT, // no field: the name of a set of data.augment.* values
-    VT_KEY_FIXED,   // no field: this version knows the default only
+    VT_KEY_TEXTS,   // vt_texts
 } vt_key_kind;
 
 enum {
@@ -76,7 +77,8 @@ vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const 
 // A field as JSON under parent; NULL when out of memory.
 vt_json *vt_config_key_write(const vt_config_key *key, const vt_config *config, vt_json *parent,
                              const char *name);
-enum { VT_CONFIG_TAKES_BYTES = 1024 };
+void vt_texts_free(vt_texts *texts); // takes a zeroed one
+enum { VT_CONFIG_TAKES_BYTES = 1024, VT_CONFIG_MAX_TEXTS = 256 };
 // What the key takes, in words: "a number > 0".
 void vt_config_key_takes(const vt_config_key *key, char *text, size_t capacity);
 // Records `origin: key: expected ..., got ...`.

@@ -74,15 +74,21 @@ vt_model_config vt_golden_model(const vt_st_file *file)
 
 vt_optim_config vt_golden_optim(const vt_st_file *file, const char *kind)
 {
-    if (strcmp(kind, "sgd") == 0)
-        return (vt_optim_config){.lr = vt_golden_number(file, "sgd_lr"),
-                                 .momentum = vt_golden_number(file, "sgd_momentum"),
-                                 .weight_decay = vt_golden_number(file, "sgd_weight_decay")};
-    return (vt_optim_config){
-        .lr = vt_golden_number(file, "adamw_lr"),
-        .betas = {vt_golden_number(file, "adamw_beta1"), vt_golden_number(file, "adamw_beta2")},
-        .eps = vt_golden_number(file, "adamw_eps"),
-        .weight_decay = vt_golden_number(file, "adamw_weight_decay")};
+    struct {
+        const char *key;
+        double value;
+    } numbers[] = {{"lr", 0},  {"beta1", 0},    {"beta2", 0},
+                   {"eps", 0}, {"momentum", 0}, {"weight_decay", 0}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "%s_%s", kind, numbers[i].key);
+        if (vt_st_metadata(file, key)) numbers[i].value = vt_golden_number(file, key);
+    }
+    return (vt_optim_config){.lr = numbers[0].value,
+                             .betas = {numbers[1].value, numbers[2].value},
+                             .eps = numbers[3].value,
+                             .momentum = numbers[4].value,
+                             .weight_decay = numbers[5].value};
 }
 
 static const vt_st_tensor *find(const vt_st_file *file, const char *name, vt_dtype dtype, size_t n)

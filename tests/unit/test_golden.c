@@ -168,14 +168,17 @@ static void check_steps(golden_test *test, const char *kind, int accumulate)
     const vt_optim_ops *ops = vt_optim_find(kind);
     const vt_optim_config config = vt_golden_optim(test->file, kind);
     const int steps = (int)vt_golden_number(test->file, "optim_steps");
+    double partials[128];
     assert_non_null(ops);
+    assert_true(vt_optim_partials(params) <= 128);
     for (int t = 1; t <= steps; t++) {
         vt_rig_compute(rig, false, KEY);
         for (int i = 1; i < accumulate; i++)
             vt_step_compute(&rig->step, rig->weights, rig->grads, rig->images, rig->labels, rig->B,
                             NULL, 0, false, KEY);
+        const double norm = vt_grad_norm(params, rig->grads, partials) / accumulate;
         vt_optim_step(ops, params, rig->weights, rig->grads, rig->slabs, config.lr,
-                      1.0 / accumulate, t, &config);
+                      vt_optim_scale(ops, norm, 0) / accumulate, t, &config, partials);
     }
     for (int i = 0; i < params->count; i++) compare_stepped(test, kind, &params->rows[i]);
 }
@@ -183,6 +186,11 @@ static void check_steps(golden_test *test, const char *kind, int accumulate)
 static void ten_adamw_steps_match(void **state)
 {
     check_steps(*state, "adamw", 1);
+}
+
+static void ten_lamb_steps_match(void **state)
+{
+    check_steps(*state, "lamb", 2);
 }
 
 static void ten_accumulated_sgd_steps_match(void **state)
@@ -277,6 +285,7 @@ int main(void)
         TEST(ten_adamw_steps_match, "distilled"),
         TEST(ten_adamw_steps_match, "avg"),
         TEST(ten_accumulated_sgd_steps_match, "vit"),
+        TEST(ten_lamb_steps_match, "avg"),
         TEST(a_wrong_weight_is_noticed, "vit"),
         TEST(a_step_allocates_nothing, "distilled"),
         TEST(gradients_do_not_depend_on_threads, "vit"),

@@ -219,12 +219,17 @@ typedef struct vt_patch_grid {
 // image: (channels, height, width).
 void vt_patch_rows(vt_real *rows, const vt_real *image, const vt_patch_grid *grid);
 
-// ---- loss (cross_entropy.c) ----
+// ---- losses (cross_entropy.c, binary_cross_entropy.c) ----
 
 // loss[i] = - sum_k target[i,k] log softmax(logits[i])[k]; dlogits = scale (softmax(logits) sum_k
 // target - target).  loss: (B) out; dlogits: (B,K) out, may alias logits, or NULL; target: (B,K).
 void vt_cross_entropy(vt_real *loss, vt_real *dlogits, const vt_real *logits, const vt_real *target,
                       vt_real scale, int B, int K);
+
+// loss[i] = mean over k of log(1 + exp(logits[i,k])) - target[i,k] logits[i,k]; dlogits = scale / K
+// (logistic(logits) - target).  Arguments as above.
+void vt_binary_cross_entropy(vt_real *loss, vt_real *dlogits, const vt_real *logits,
+                             const vt_real *target, vt_real scale, int B, int K);
 
 // ---- small helpers ----
 
