@@ -148,13 +148,12 @@ static vt_status run(const vt_args *args)
 {
     vt_subject subject = {0};
     vt_st_file *file = NULL;
-    const char *weights = args->n_operands > 0 ? args->operands[0] : NULL;
-    if (weights) VT_TRY(vt_weights_open(&file, weights));
+    if (args->n_operands > 0) VT_TRY(vt_weights_open(&file, args->operands[0]));
     vt_threads_set(0);
     // Weights that do not say what model they are for are a list of tensors.
     const bool model =
         args->config || args->n_sets > 0 || (file && vt_st_metadata(file, VT_MODEL_METADATA));
-    vt_status status = model ? vt_subject_load(&subject, args, weights) : VT_OK;
+    vt_status status = model ? vt_subject_load_from(&subject, args, file) : VT_OK;
     if (status == VT_OK) status = answer(&subject, file, args->json);
     vt_subject_free(&subject);
     vt_st_close(file);

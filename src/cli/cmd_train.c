@@ -5,14 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void print_duration(double seconds)
+const char *vt_duration(char text[24], double seconds)
 {
-    if (seconds < 120)
-        printf("%.3g s", seconds);
-    else if (seconds < 7200)
-        printf("%.3g min", seconds / 60);
-    else
-        printf("%.3g h", seconds / 3600);
+    const char *unit = seconds < 120 ? "s" : seconds < 7200 ? "min" : "h";
+    const double size = seconds < 120 ? 1 : seconds < 7200 ? 60 : 3600;
+    snprintf(text, 24, "%.3g %s", seconds / size, unit);
+    return text;
 }
 
 static vt_status answer_dry_run(const vt_train_result *result, bool json)
@@ -20,9 +18,9 @@ static vt_status answer_dry_run(const vt_train_result *result, bool json)
     if (!json) {
         printf("%s\n", result->config_text);
         vt_print_memory(&result->memory);
-        printf("time        %.3g s an optimizer step, about ", result->step_s);
-        print_duration(result->total_s);
-        printf(" in all\nfirst batch %s\n", result->picture);
+        char total[24];
+        printf("time        %.3g s an optimizer step, about %s in all\nfirst batch %s\n",
+               result->step_s, vt_duration(total, result->total_s), result->picture);
         return VT_OK;
     }
     vt_json *config;

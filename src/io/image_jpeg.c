@@ -1,6 +1,8 @@
-// JPEG by libjpeg(-turbo). Pixels are those of Pillow, which runs the same library with its
-// defaults. The library reports errors by longjmp; each use has one guarded function that catches
-// them, called with everything that must outlive the jump in a struct of its caller.
+// JPEG by libjpeg(-turbo), but for the plain kind of file (jpeg_plain.h), of which libjpeg reads
+// the header only, unless the rest turns out not to be plain. Pixels are those of Pillow, which
+// runs the same library with its defaults. The library reports errors by longjmp; each use has one
+// guarded function that catches them, called with everything that must outlive the jump in a struct
+// of its caller.
 //
 // A part of a picture costs less than the whole: rows below it are not decoded at all, and of what
 // lies above and beside it only the Huffman codes are read. The bits stay the same because
@@ -10,6 +12,7 @@
 //   scans have to be read anyway), and samplings other than the usual ones;
 // - so are those without an end marker: only the last row tells whether more is missing.
 #include "image_codec.h"
+#include "vitrain/io/jpeg_plain.h"
 
 #include <limits.h>
 #include <setjmp.h>
@@ -183,6 +186,46 @@ static bool has_end(const struct jpeg_source_mgr *source)
     return false;
 }
 
+// A Huffman table as jpeg_plain.h has it.
+static bool take_code(vt_jpeg_code *code, JHUFF_TBL *const tables[NUM_HUFF_TBLS], int which)
+{
+    if (which < 0 || which >= NUM_HUFF_TBLS || !tables[which]) return false;
+    *code = (vt_jpeg_code){.counts = tables[which]->bits, .symbols = tables[which]->huffval};
+    return true;
+}
+
+// Whether the header tells of a picture of the plain kind. Before jpeg_start_decompress.
+static bool take_scan(vt_jpeg_scan *scan, const jpeg_reader *r)
+{
+    const struct jpeg_decompress_struct *j = &r->jpeg;
+    const int n = j->num_components;
+    if (j->data_precision != BITS_IN_JSAMPLE || j->progressive_mode || j->arith_code) return false;
+    if (j->restart_interval || j->comps_in_scan != n || j->Ss != 0 || j->Se != DCTSIZE2 - 1)
+        return false;
+    if (j->Ah != 0 || j->Al != 0) return false;
+    if (!(n == 1 && j->jpeg_color_space == JCS_GRAYSCALE) &&
+        !(n == VT_JPEG_MOST_COMPONENTS && j->jpeg_color_space == JCS_YCbCr))
+        return false;
+    *scan = (vt_jpeg_scan){.width = (int)j->image_width,
+                           .height = (int)j->image_height,
+                           .components = n,
+                           .data = r->source.next_input_byte,
+                           .bytes = r->source.bytes_in_buffer};
+    for (int i = 0; i < n; i++) {
+        const jpeg_component_info *info = j->cur_comp_info[i];
+        const int q = info->quant_tbl_no;
+        if (info != &j->comp_info[i] || info->h_samp_factor != 1 || info->v_samp_factor != 1)
+            return false;
+        if (q < 0 || q >= NUM_QUANT_TBLS || !j->quant_tbl_ptrs[q]) return false;
+        vt_jpeg_component *c = &scan->component[i];
+        c->quantizer = j->quant_tbl_ptrs[q]->quantval;
+        if (!take_code(&c->dc, j->dc_huff_tbl_ptrs, info->dc_tbl_no) ||
+            !take_code(&c->ac, j->ac_huff_tbl_ptrs, info->ac_tbl_no))
+            return false;
+    }
+    return true;
+}
+
 // Before jpeg_start_decompress.
 static bool can_be_cut(const jpeg_reader *r)
 {
@@ -250,6 +293,8 @@ static vt_status read_pixels(const vt_image_reader *reader, jpeg_reader *r, vt_i
 static vt_status jpeg_decode(vt_image_reader *reader, vt_image *image, const int box[4], int shrink)
 {
     jpeg_reader *r = reader->state;
+    vt_jpeg_scan scan;
+    if (shrink == 1 && take_scan(&scan, r) && vt_jpeg_decode_plain(image, &scan, box)) return VT_OK;
     if (setjmp(r->failed) == 0) return read_pixels(reader, r, image, box, shrink);
     return fail_jpeg(reader);
 }

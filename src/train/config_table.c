@@ -111,6 +111,7 @@ const char *const vt_config_sections[] = {
 #define CWD VT_KEY_CWD
 #define SHAPE VT_KEY_SHAPE
 #define SETTLED VT_KEY_SETTLED
+#define RESULT VT_KEY_RESULT
 
 // clang-format off
 const vt_config_key vt_config_keys[] = {
@@ -248,18 +249,18 @@ const vt_config_key vt_config_keys[] = {
     {"optim.clip_norm", REAL(optim.clip_norm, 0, ANY), SETTLED | ABOVE | NULL_OK, NULL, "null",
      "largest norm of the gradient; null: no clipping"},
 
-    {"schedule.name", TEXT(schedule.name), 0, schedules, "\"cosine\"",
+    {"schedule.name", TEXT(schedule.name), RESULT, schedules, "\"cosine\"",
      "after the warm-up"},
-    {"schedule.warmup_epochs", REAL(schedule.warmup_epochs, 0, ANY), 0, NULL, "5",
+    {"schedule.warmup_epochs", REAL(schedule.warmup_epochs, 0, ANY), RESULT, NULL, "5",
      "linear warm-up"},
-    {"schedule.warmup_lr", REAL(schedule.warmup_lr, 0, ANY), 0, NULL, "1e-6",
+    {"schedule.warmup_lr", REAL(schedule.warmup_lr, 0, ANY), RESULT, NULL, "1e-6",
      "where it starts; never scaled"},
-    {"schedule.min_lr", REAL(schedule.min_lr, 0, ANY), 0, NULL, "1e-5",
+    {"schedule.min_lr", REAL(schedule.min_lr, 0, ANY), RESULT, NULL, "1e-5",
      "where the cosine ends; never scaled"},
-    {"schedule.compat", ENUM(schedule.compat), 0, compats, "\"exact\"",
+    {"schedule.compat", ENUM(schedule.compat), RESULT, compats, "\"exact\"",
      "a new rate each step, or each epoch as DeiT's script sets it"},
 
-    {"train.epochs", INT(train.epochs, 1, ANY), 0, NULL, "300",
+    {"train.epochs", INT(train.epochs, 1, ANY), RESULT, NULL, "300",
      "may grow when a run is resumed"},
     {"train.batch_size", INT(train.batch_size, 1, 65536), SETTLED, NULL, "128",
      "images of a micro-batch"},
@@ -269,7 +270,7 @@ const vt_config_key vt_config_keys[] = {
      "bce: binary cross-entropy, the mean over classes and images (DeiT III)"},
     {"train.bce_target", ENUM(loss.target), SETTLED, bce_targets, "\"soft\"",
      "bce: the mixed label as it is, or 1 for every class in it whatever its share (DeiT III)"},
-    {"train.precision", ENUM(train.precision), 0, precisions, "\"auto\"",
+    {"train.precision", ENUM(train.precision), RESULT, precisions, "\"auto\"",
      "of activations and matrix products; auto: bf16 where the processor has it, else fp32"},
     {"train.recompute", ENUM(train.recompute), 0, recomputes, "\"gelu\"",
      "what the backward pass computes again to save memory: nothing, GELU and norms, whole blocks"},
@@ -279,7 +280,7 @@ const vt_config_key vt_config_keys[] = {
      "of every random number"},
     {"train.threads", INT(train.threads, 0, 4096), 0, NULL, "0",
      "0: as many as there are processors"},
-    {"train.init", PATH(train.init), NULL_OK, NULL, "null",
+    {"train.init", PATH(train.init), RESULT | NULL_OK, NULL, "null",
      "weights to start from: safetensors, their index, or .pth"},
     {"train.freeze", TEXTS(train.freeze), SETTLED, NULL, "[]",
      "tensors that stay as they are, such as patch_embed.* or blocks.[0-5].* (glob)"},

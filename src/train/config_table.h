@@ -22,14 +22,15 @@ typedef enum vt_key_kind {
 } vt_key_kind;
 
 enum {
-    VT_KEY_ABOVE = 1,    // low itself is out of range
-    VT_KEY_BELOW = 2,    // so is high
-    VT_KEY_NULL = 4,     // null is fine: 0, or NULL
-    VT_KEY_RISING = 8,   // a pair's first is not above its second
-    VT_KEY_APART = 16,   // nor equal
-    VT_KEY_CWD = 32,     // a path relative to the working directory, wherever it was given
-    VT_KEY_SHAPE = 64,   // int: has to come from the preset or the configuration
-    VT_KEY_SETTLED = 128 // a resumed run may not change it
+    VT_KEY_ABOVE = 1,     // low itself is out of range
+    VT_KEY_BELOW = 2,     // so is high
+    VT_KEY_NULL = 4,      // null is fine: 0, or NULL
+    VT_KEY_RISING = 8,    // a pair's first is not above its second
+    VT_KEY_APART = 16,    // nor equal
+    VT_KEY_CWD = 32,      // a path relative to the working directory, wherever it was given
+    VT_KEY_SHAPE = 64,    // int: has to come from the preset or the configuration
+    VT_KEY_SETTLED = 128, // a resumed run may not change it
+    VT_KEY_RESULT = 256   // it may, but then does not arrive where it would have
 };
 
 typedef struct vt_config_key {

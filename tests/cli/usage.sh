@@ -4,7 +4,11 @@
 
 run "$vitrain" --version
 check "--version" test $status = 0 -a "${out#vitrain [0-9]}" != "$out" -a -z "$err"
-for command in train eval probe predict info bench preprocess pack convert; do
+<<<<<<< HEAD
+for command in train eval probe predict info bench preprocess pack convert experiment; do
+=======
+for command in train eval probe predict attend info bench preprocess pack convert; do
+>>>>>>> report
     run "$vitrain" --help
     check "--help names $command" grep -q "^  $command " "$dir/.out"
     run "$vitrain" $command --help

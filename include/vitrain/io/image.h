@@ -1,7 +1,7 @@
 // Pictures as bytes. image_png.c is the only caller of libpng, image_jpeg.c that of libjpeg. The
 // content decides the format, not the name. Pixels are those of PIL.Image.open(f).convert("RGB"):
 // alpha dropped, palettes and greys expanded, 16-bit grey clipped to 255 (Pillow's conversion of its
-// integer modes), every other 16-bit sample cut to its high byte, JPEG decoded by the same library
+// integer modes), every other 16-bit sample cut to its high byte, JPEG as the same library decodes it
 // with its default (islow) transform, CMYK taken as Adobe's inverted one, EXIF orientation left
 // alone. In one thing it reads more than Pillow: a baseline JPEG of one scan that lacks only its end
 // marker is kept.

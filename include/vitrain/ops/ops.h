@@ -12,6 +12,7 @@
 #ifndef VITRAIN_OPS_OPS_H
 #define VITRAIN_OPS_OPS_H
 
+#include "vitrain/base/narrow.h"
 #include "vitrain/base/real.h"
 
 #include <stdbool.h>
@@ -24,7 +25,6 @@
 // bf16: then pointers to them are void * and come with their type. All arithmetic and every sum is
 // vt_real. There is no bf16 in the double build.
 typedef enum vt_elem { VT_REAL, VT_BFLOAT } vt_elem;
-typedef uint16_t vt_bf16;
 
 static inline size_t vt_elem_size(vt_elem type)
 {

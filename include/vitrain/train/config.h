@@ -84,6 +84,22 @@ vt_status vt_config_load(vt_config *config, const char *path, const char *const 
                          int n_overrides);
 void vt_config_free(vt_config *config); // takes a zeroed one
 
+// The same from layers, each over the ones before it.
+typedef struct vt_config_layer {
+    char *key;          // of the table, or a section; "" is the whole
+    vt_json *value;     // what it becomes
+    const char *origin; // what messages call the place where that is written
+    const char *folder; // what paths in it are relative to; NULL: the working directory
+} vt_config_layer;
+
+// "key=value" as a layer; key and value are the caller's to release, after an error too.
+vt_status vt_config_override(vt_config_layer *layer, const char *text);
+void vt_config_layer_free(vt_config_layer *layer); // takes a zeroed one
+
+// `name` is the file's, or NULL where there is none: see vt_config_load. The layers are only read.
+vt_status vt_config_build(vt_config *config, const vt_config_layer *layers, int n,
+                          const char *name);
+
 // The resolved configuration as JSON (config.json), defaults included; the caller's to destroy. It
 // loads again to the same vt_config. NULL when out of memory.
 vt_json *vt_config_json(const vt_config *config);
@@ -106,6 +122,10 @@ char *vt_config_input_text(const vt_config *config);
 // train.batch_size, accumulate and seed, which say what a batch is, and train.ema_decay. A key that
 // one of them lacks (of an older version) has its default.
 const char *vt_config_difference(const vt_json *a, const vt_json *b);
+
+// The same of every key that has a part in what a run arrives at, the schedule and the number of
+// epochs among them: whether two runs are to be compared as the same.
+const char *vt_config_other_result(const vt_json *a, const vt_json *b);
 
 // The table as Markdown rows (README) and as text (--help): malloc'd; NULL when out of memory.
 char *vt_config_reference(bool markdown);
