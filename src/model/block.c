@@ -536,3 +536,17 @@ void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
     }
     backward_attention(&w, dx, dout, g, norms, again);
 }
+
+vt_block_saved vt_block_recall(const vt_block_saved *saved, const vt_block_inputs *again,
+                               const vt_block_packed *packed, const vt_block_param *p,
+                               const vt_block_shape *s, const vt_real *weights,
+                               const vt_block_scratch *scratch, const vt_chunk *chunk,
+                               vt_recompute recompute)
+{
+    if (recompute != VT_RECOMPUTE_BLOCK) return vt_block_saved_at(saved, s, chunk);
+    vt_block_saved computed = scratch->chunk;
+    computed.x = saved->x + vt_rows_before(chunk->chunks, chunk->first, s->T) * (size_t)s->C;
+    computed.inputs = *again;
+    vt_block_forward(NULL, &computed, packed, p, s, weights, scratch, chunk);
+    return computed;
+}

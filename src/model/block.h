@@ -155,6 +155,15 @@ void vt_head_gradient(vt_real *slab, const vt_real *dlogits, const vt_real *feat
 
 // ---- memory (block_memory.c) ----
 
+// How a batch of `units` of T rows each is cut: enough rows in a chunk for the products, but no thread
+// without a chunk. For memory: the batch may also be smaller, and so may its chunks; there are then as
+// many as threads.
+vt_chunks vt_chunks_plan(int units, int T, int threads, const vt_windows *windows);
+// A batch that memory was placed for by `planned`.
+vt_chunks vt_chunks_within(const vt_chunks *planned, int units, int T, int threads);
+// The chunk `index`; R: rows of a unit.
+vt_chunk vt_chunk_at(const vt_chunks *chunks, int index, int R, const vt_pass *pass);
+
 // Panels of (k,n) for each chunk.
 char *vt_chunk_panels_place(vt_arena *arena, vt_elem type, const vt_chunks *chunks, int n,
                             bool left);
@@ -180,6 +189,11 @@ void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block
 // What one chunk sees of the batch's.
 vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *shape,
                                  const vt_chunk *chunk);
+// What a chunk's forward pass writes to: the layer's `saved` or, where nothing is kept, the thread's
+// scratch with x, the chunk's input.
+vt_block_saved vt_block_saved_for(const vt_block_saved *saved, vt_real *x,
+                                  const vt_block_scratch *scratch, const vt_block_shape *shape,
+                                  vt_recompute recompute, const vt_chunk *chunk);
 
 // ---- the passes (block.c) ----
 
@@ -189,6 +203,14 @@ void vt_block_forward(vt_real *out, const vt_block_saved *saved, const vt_block_
                       const vt_block_param *param, const vt_block_shape *shape,
                       const vt_real *weights, const vt_block_scratch *scratch,
                       const vt_chunk *chunk);
+
+// What the backward pass of a chunk finds: kept in `saved`, or computed again from its input there. again:
+// of vt_block_inputs_place.
+vt_block_saved vt_block_recall(const vt_block_saved *saved, const vt_block_inputs *again,
+                               const vt_block_packed *packed, const vt_block_param *param,
+                               const vt_block_shape *shape, const vt_real *weights,
+                               const vt_block_scratch *scratch, const vt_chunk *chunk,
+                               vt_recompute recompute);
 
 // dx: (count,T,C) out, the gradient of the block's input; dout: (count,R,C), that of its output, is
 // changed; the same memory if R = T. again: the inputs of norms and GELU are computed again, else

@@ -1,6 +1,48 @@
 // A block's memory: what is planned for it through the arena, and what a chunk sees of it.
 #include "block.h"
 
+#include <assert.h>
+
+// Products over about this many rows are at full speed.
+enum { CHUNK_ROWS = 192 };
+
+static vt_chunks cut(int units, int T, int threads)
+{
+    const int most = CHUNK_ROWS > T ? (CHUNK_ROWS + T / 2) / T : 1;
+    const int fair = (units + threads - 1) / threads, each = most < fair ? most : fair;
+    return (vt_chunks){.B = units, .units = each, .count = (units + each - 1) / each};
+}
+
+vt_chunks vt_chunks_plan(int units, int T, int threads, const vt_windows *windows)
+{
+    vt_chunks chunks = cut(units, T, threads);
+    const int fewest = units < threads ? units : threads;
+    if (chunks.count < fewest) chunks.count = fewest;
+    chunks.rows = chunks.units * T;
+    chunks.windows = windows;
+    return chunks;
+}
+
+vt_chunks vt_chunks_within(const vt_chunks *planned, int units, int T, int threads)
+{
+    vt_chunks chunks = cut(units, T, threads);
+    assert(chunks.count <= planned->count && chunks.units * T <= planned->rows);
+    chunks.rows = planned->rows;
+    chunks.windows = planned->windows;
+    return chunks;
+}
+
+vt_chunk vt_chunk_at(const vt_chunks *chunks, int index, int R, const vt_pass *pass)
+{
+    const int first = index * chunks->units, left = chunks->B - first;
+    return (vt_chunk){.chunks = chunks,
+                      .index = index,
+                      .first = first,
+                      .count = left < chunks->units ? left : chunks->units,
+                      .R = R,
+                      .pass = pass};
+}
+
 // units x a x b numbers
 static vt_real *take(vt_arena *arena, int units, size_t a, int b)
 {
@@ -142,4 +184,19 @@ vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_sha
         .rstd2 = saved->rstd2 + row,
         .hidden = vt_at(saved->hidden, s->type, row * F),
         .inputs = saved->inputs};
+}
+
+vt_block_saved vt_block_saved_for(const vt_block_saved *saved, vt_real *x,
+                                  const vt_block_scratch *scratch, const vt_block_shape *s,
+                                  vt_recompute recompute, const vt_chunk *chunk)
+{
+    if (chunk->pass->training && recompute != VT_RECOMPUTE_BLOCK) {
+        vt_block_saved kept = vt_block_saved_at(saved, s, chunk);
+        if (recompute == VT_RECOMPUTE_GELU) kept.inputs = (vt_block_inputs){.y = kept.inputs.y};
+        return kept;
+    }
+    vt_block_saved passing = scratch->chunk;
+    passing.x = x;
+    passing.maps = NULL;
+    return passing;
 }

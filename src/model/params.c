@@ -160,21 +160,46 @@ static void note(report *r, const char *format, ...)
     }
 }
 
+// The table's name of a file's tensor; false: it is none of the model's and may be there.
+static bool current_name(char *out, const vt_params *params, const char *found,
+                         const vt_st_file *file)
+{
+    if (params->rename) return params->rename(out, found, file);
+    snprintf(out, VT_ENTRY_NAME_BYTES, "%s", found);
+    return true;
+}
+
 static void note_unexpected(report *r, const vt_params *params, const vt_st_file *file)
 {
     for (size_t i = 0; i < vt_st_count(file); i++) {
         const char *found = vt_st_at(file, i)->name;
-        if (!is_state(found) && vt_params_find(params, found) < 0)
+        char current[VT_ENTRY_NAME_BYTES];
+        if (is_state(found) || !current_name(current, params, found, file)) continue;
+        if (vt_params_find(params, current) < 0)
             note(r, "; tensor %.96s: the model has no such tensor", found);
     }
 }
 
+// What the file calls a row.
+static void name_in_file(char *out, const vt_params *params, const vt_param *row,
+                         const vt_st_file *file, const char *prefix)
+{
+    snprintf(out, VT_ENTRY_NAME_BYTES, "%s%s", prefix, row->name);
+    for (size_t i = 0; params->rename && !*prefix && i < vt_st_count(file); i++) {
+        const char *found = vt_st_at(file, i)->name;
+        char current[VT_ENTRY_NAME_BYTES];
+        if (current_name(current, params, found, file) && !strcmp(current, row->name))
+            snprintf(out, VT_ENTRY_NAME_BYTES, "%s", found);
+    }
+}
+
 // A row from its tensor: as it is, else as `adapt` makes it; else it is noted.
-static void load_row(const vt_param *row, vt_real *slab, const vt_st_file *file, const char *prefix,
-                     const vt_adapter *adapter, report *r)
+static void load_row(const vt_params *params, const vt_param *row, vt_real *slab,
+                     const vt_st_file *file, const char *prefix, const vt_adapter *adapter,
+                     report *r)
 {
     char name[VT_ENTRY_NAME_BYTES];
-    snprintf(name, sizeof name, "%s%s", prefix, row->name);
+    name_in_file(name, params, row, file, prefix);
     if (vt_st_get_real(file, name, row->ndim, row->shape, slab + row->offset) == VT_OK) return;
     const vt_st_tensor *tensor = vt_st_find(file, name);
     if (tensor && adapter && adapter->adapt(adapter->self, row, tensor, slab + row->offset)) return;
@@ -187,7 +212,7 @@ vt_status vt_params_load_adapted(const vt_params *params, vt_real *slab, const v
 {
     report r = {.length = 0};
     for (int i = 0; i < params->count; i++)
-        load_row(&params->rows[i], slab, file, prefix, adapter, &r);
+        load_row(params, &params->rows[i], slab, file, prefix, adapter, &r);
     if (!*prefix) note_unexpected(&r, params, file);
     char more[32] = "";
     if (r.more) snprintf(more, sizeof more, "; and %d more", r.more);

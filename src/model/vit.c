@@ -22,8 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Products over about this many rows are at full speed; a chunk has as many images as that takes.
-enum { CHUNK_ROWS = 192, MAX_HEADS = 2 };
+enum { MAX_HEADS = 2 };
 
 // A thread's memory.
 typedef struct vit_thread {
@@ -104,14 +103,6 @@ static void destroy_state(void *state)
     free(v->thread);
 }
 
-// Images in a chunk: enough rows for the products, but no thread without a chunk.
-static vt_chunks chunks_of(const vit *v, int B)
-{
-    const int most = CHUNK_ROWS > v->shape.T ? (CHUNK_ROWS + v->shape.T / 2) / v->shape.T : 1;
-    const int fair = (B + v->threads - 1) / v->threads, images = most < fair ? most : fair;
-    return (vt_chunks){B, images, (B + images - 1) / images, v->planned.rows, NULL};
-}
-
 static void place_threads(vit *v, vt_arena *arena, const vt_placement *placement)
 {
     for (int i = 0; i < v->threads; i++) {
@@ -152,12 +143,7 @@ static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *pla
     }
     v->placement = *placement;
     s->type = placement->type;
-    v->planned = chunks_of(v, B);
-    v->planned.rows = v->planned.units * s->T;
-    // A batch may be smaller than planned: then chunks may be smaller too, and as many as threads.
-    const int fewest = B < v->threads ? B : v->threads;
-    if (v->planned.count < fewest) v->planned.count = fewest;
-
+    v->planned = vt_chunks_plan(B, s->T, v->threads, NULL);
     vt_embed_place(&v->embed, arena, s->type, placement->training ? &v->planned : NULL);
     vt_block_packed_place(&v->packed, arena, &v->blocks[0], s, placement->training);
     place_threads(v, arena, placement);
@@ -175,10 +161,36 @@ static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *pla
     return VT_OK;
 }
 
+static vt_status check(const vt_model_config *c)
+{
+    VT_TRY(vt_model_check_range("depth", c->depth, VT_MODEL_MAX_DEPTH));
+    VT_REQUIRE(c->heads.count == 0, VT_ERR_CONFIG,
+               "model.num_heads: expected one number, got a list: this model has no stages");
+    VT_TRY(vt_model_check_heads(c->num_heads, c->embed_dim));
+    VT_REQUIRE(
+        !(c->pool == VT_POOL_AVG && c->distilled), VT_ERR_CONFIG,
+        "model.pool: \"avg\" does not go with model.distilled: a distilled model reads its two "
+        "tokens");
+    return VT_OK;
+}
+
+static bool takes_bf16(const vt_model_config *c)
+{
+    return c->embed_dim / c->num_heads % 2 == 0 && (int)(c->embed_dim * c->mlp_ratio) % 2 == 0;
+}
+
+static void attention(const vt_model *model, int layer, vt_attn_shape *shape)
+{
+    const vit *v = model->state;
+    (void)layer; // they are all alike
+    *shape = (vt_attn_shape){1, v->shape.T, v->shape.H};
+}
+
 static void layout(const vt_model *model, vt_token_layout *out)
 {
     const vit *v = model->state;
     *out = (vt_token_layout){.tokens = v->shape.T,
+                             .last_tokens = v->shape.T,
                              .prefix = v->prefix,
                              .grid_h = v->embed.grid.height / v->embed.grid.patch,
                              .grid_w = v->embed.grid.width / v->embed.grid.patch,
@@ -252,12 +264,6 @@ static void classify(const vt_model *model, const vt_real *x, const vt_real *wei
     }
 }
 
-static double drop_path_of(const vt_model *model, int layer)
-{
-    int last = model->config.depth - 1;
-    return last > 0 ? model->config.drop_path * layer / last : 0;
-}
-
 // How many tokens of an image a block computes.
 static int rows_of(const vt_model *model, const vt_pass *pass, int layer)
 {
@@ -270,45 +276,32 @@ static int rows_of(const vt_model *model, const vt_pass *pass, int layer)
 static vt_chunk chunk_of(const vt_model *model, const vt_pass *pass, const vt_chunks *chunks,
                          int index, int layer)
 {
-    const int first = index * chunks->units, left = chunks->B - first;
-    return (vt_chunk){.chunks = chunks,
-                      .index = index,
-                      .first = first,
-                      .count = left < chunks->units ? left : chunks->units,
-                      .layer = layer,
-                      .R = rows_of(model, pass, layer),
-                      .drop_path = drop_path_of(model, layer),
-                      .pass = pass};
+    vt_chunk chunk = vt_chunk_at(chunks, index, rows_of(model, pass, layer), pass);
+    chunk.layer = layer;
+    chunk.drop_path = vt_model_drop_path(&model->config, layer);
+    return chunk;
 }
 
-// What a chunk's forward pass through a block writes to, and the block's input.
-static vt_block_saved saved_for(const vit *v, const vt_chunk *chunk)
+static vt_chunks chunks_of(const vit *v, int B)
 {
-    const vt_block_scratch *scratch = &v->thread[vt_thread_index()].block;
-    const size_t at = (size_t)chunk->first * (size_t)v->shape.T * (size_t)v->shape.C;
-    if (chunk->pass->training && v->placement.recompute != VT_RECOMPUTE_BLOCK) {
-        vt_block_saved saved = vt_block_saved_at(&v->saved[chunk->layer], &v->shape, chunk);
-        if (v->placement.recompute == VT_RECOMPUTE_GELU)
-            saved.inputs = (vt_block_inputs){.y = saved.inputs.y};
-        return saved;
-    }
-    vt_block_saved saved = scratch->chunk;
-    saved.x = (chunk->pass->training ? v->saved[chunk->layer].x : v->x) + at;
-    saved.maps = NULL;
-    return saved;
+    return vt_chunks_within(&v->planned, B, v->shape.T, v->threads);
 }
 
 static void forward_chunk(const vt_model *model, const vt_real *weights, const vt_chunk *chunk)
 {
     const vit *v = model->state;
-    const vt_block_saved saved = saved_for(v, chunk);
+    const vt_block_scratch *scratch = &v->thread[vt_thread_index()].block;
     const bool last = chunk->layer == model->config.depth - 1;
     const size_t row = (size_t)chunk->first * (size_t)v->shape.C;
+    vt_real *x = chunk->pass->training ? v->saved[chunk->layer].x : v->x;
+    const vt_block_saved saved =
+        vt_block_saved_for(&v->saved[chunk->layer], x + row * (size_t)v->shape.T, scratch,
+                           &v->shape, v->placement.recompute, chunk);
     vt_real *next = chunk->pass->training && !last ? v->saved[chunk->layer + 1].x : v->x;
     vt_real *out = last ? v->last + row * (size_t)chunk->R : next + row * (size_t)v->shape.T;
     if (chunk->layer == 0) embed(model, saved.x, weights, chunk);
-    vt_block_forward(out, &saved, &v->packed, &v->blocks[chunk->layer], &v->shape, weights,
-                     &v->thread[vt_thread_index()].block, chunk);
+    vt_block_forward(out, &saved, &v->packed, &v->blocks[chunk->layer], &v->shape, weights, scratch,
+                     chunk);
     if (last) classify(model, out, weights, chunk);
 }
 
@@ -318,7 +311,7 @@ static void forward(vt_model *model, const vt_real *weights, const vt_pass *pass
     const vt_chunks chunks = chunks_of(v, pass->B);
     const int packs = vt_block_pack_tasks(&v->packed, &v->shape, false),
               embeds = vt_embed_pack_tasks(&v->embed);
-    assert(chunks.count <= v->planned.count && vt_threads() == v->threads);
+    assert(vt_threads() == v->threads);
     assert(!pass->training || v->placement.training);
 #pragma omp parallel
     for (int l = 0; l < model->config.depth; l++) {
@@ -426,15 +419,9 @@ static void backward_chunk(const vt_model *model, const vt_real *weights, const 
     const size_t row = (size_t)chunk->first * (size_t)v->shape.C;
     vt_real *dx = v->dx + row * (size_t)v->shape.T;
     vt_real *dout = chunk->R < v->shape.T ? v->dlast + row * (size_t)chunk->R : dx;
-    vt_block_saved saved;
-    if (v->placement.recompute == VT_RECOMPUTE_BLOCK) {
-        saved = scratch->chunk;
-        saved.x = v->saved[chunk->layer].x + row * (size_t)v->shape.T;
-        saved.inputs = v->again;
-        vt_block_forward(NULL, &saved, &v->packed, param, &v->shape, weights, scratch, chunk);
-    } else {
-        saved = vt_block_saved_at(&v->saved[chunk->layer], &v->shape, chunk);
-    }
+    const vt_block_saved saved =
+        vt_block_recall(&v->saved[chunk->layer], &v->again, &v->packed, param, &v->shape, weights,
+                        scratch, chunk, v->placement.recompute);
     if (chunk->layer == model->config.depth - 1) unpool(model, dout, chunk);
     vt_block_backward(dx, dout, &saved, &v->packed, param, &v->shape, weights, &v->grads, scratch,
                       chunk, v->placement.recompute == VT_RECOMPUTE_GELU);
@@ -546,16 +533,22 @@ static int products(const vt_model *model, vt_product_info *out, int B)
     return l.count;
 }
 
+static const char *const keys[] = {"model.depth", "model.distilled", NULL};
+
 const vt_model_ops vt_family_vit = {
     .family = "vit",
     .state_bytes = sizeof(vit),
     .norm_eps = 1e-6,
+    .keys = keys,
+    .check = check,
+    .takes_bf16 = takes_bf16,
     .declare = declare,
     .destroy_state = destroy_state,
     .place = place,
     .forward = forward,
     .backward = backward,
     .layout = layout,
+    .attention = attention,
     .forward_flops = forward_flops,
     .train_flops = train_flops,
     .products = products,

@@ -95,6 +95,8 @@ const char *const vt_config_sections[] = {
 #define ENUM(member) VT_KEY_ENUM, AT(member), 0, 0
 #define TEXT(member) VT_KEY_TEXT, AT(member), 0, 0
 #define PATH(member) VT_KEY_PATH, AT(member), 0, 0
+#define STAGES(member, low, high) VT_KEY_STAGES, AT(member), low, high
+#define HEADS(member, low, high) VT_KEY_HEADS, AT(member), low, high
 #define SIZE(member, low, high) VT_KEY_SIZE, AT(member), low, high
 #define PAIR(member, low, high) VT_KEY_PAIR, AT(member), low, high
 #define PIXEL(member, low, high) VT_KEY_PIXEL, AT(member), low, high
@@ -112,6 +114,7 @@ const char *const vt_config_sections[] = {
 #define SHAPE VT_KEY_SHAPE
 #define SETTLED VT_KEY_SETTLED
 #define RESULT VT_KEY_RESULT
+#define FAMILY VT_KEY_FAMILY
 
 // clang-format off
 const vt_config_key vt_config_keys[] = {
@@ -125,11 +128,15 @@ const vt_config_key vt_config_keys[] = {
     {"model.in_chans", INT(model.in_chans, 1, ANY), SETTLED, NULL, "3",
      "channels of the input: 3, or 1 for grey"},
     {"model.embed_dim", INT(model.embed_dim, 1, ANY), SETTLED | SHAPE, NULL, NULL,
-     "width"},
-    {"model.depth", INT(model.depth, 1, ANY), SETTLED | SHAPE, NULL, NULL,
-     "blocks"},
-    {"model.num_heads", INT(model.num_heads, 1, ANY), SETTLED | SHAPE, NULL, NULL,
-     "attention heads; divide the width"},
+     "width; of a model in stages the first one's, then twice the one before"},
+    {"model.depth", INT(model.depth, 1, ANY), SETTLED | SHAPE | FAMILY, NULL, NULL,
+     "blocks (vit)"},
+    {"model.depths", STAGES(model.depths, 1, ANY), SETTLED | SHAPE | FAMILY, NULL, NULL,
+     "blocks of each stage (swin)"},
+    {"model.num_heads", HEADS(model.num_heads, 1, ANY), SETTLED | SHAPE, NULL, NULL,
+     "attention heads, of a model in stages a list; divide the width"},
+    {"model.window_size", INT(model.window_size, 1, ANY), SETTLED | SHAPE | FAMILY, NULL, NULL,
+     "side of the windows that attention is confined to, tokens; 7 if not given (swin)"},
     {"model.mlp_ratio", REAL(model.mlp_ratio, 0, ANY), SETTLED | ABOVE, NULL, "4",
      "width of the MLP's hidden layer, in embed_dims"},
     {"model.num_classes", INT(model.num_classes, 1, ANY), SETTLED | NULL_OK, NULL, "null",
@@ -137,9 +144,9 @@ const vt_config_key vt_config_keys[] = {
     {"model.qkv_bias", BOOL(model.qkv_bias), SETTLED, NULL, "true",
      "queries, keys and values have a bias"},
     {"model.pool", ENUM(model.pool), SETTLED, pools, "\"token\"",
-     "what the head reads: the class token, or the mean over patches"},
-    {"model.distilled", BOOL(model.distilled), SETTLED, NULL, "false",
-     "a distillation token and a second head (DeiT)"},
+     "what the head reads: the class token, or the mean over patches (swin: always)"},
+    {"model.distilled", BOOL(model.distilled), SETTLED | FAMILY, NULL, "false",
+     "a distillation token and a second head (DeiT; vit)"},
     {"model.drop_path", REAL(model.drop_path, 0, 1), SETTLED | BELOW, NULL, "0.1",
      "stochastic depth: of the last block, rising linearly from 0"},
     {"model.drop", REAL(model.drop, 0, 1), SETTLED | BELOW, NULL, "0",

@@ -19,6 +19,8 @@ static const char *kind_noun(vt_key_kind kind)
     case VT_KEY_BOOL: return "true or false";
     case VT_KEY_PATH: return "a path";
     case VT_KEY_SIZE: return "an integer or [height, width],";
+    case VT_KEY_STAGES: return "a list of integers";
+    case VT_KEY_HEADS: return "an integer or a list of integers,";
     case VT_KEY_PAIR: return "a list of 2 numbers";
     case VT_KEY_PIXEL: return "a list of 1 to 3 numbers";
     case VT_KEY_POLICY: return "a policy such as \"rand-m9-mstd0.5-inc1\"";
@@ -34,7 +36,8 @@ static const char *kind_noun(vt_key_kind kind)
 static bool has_range(vt_key_kind kind)
 {
     return kind == VT_KEY_INT || kind == VT_KEY_INT64 || kind == VT_KEY_REAL ||
-           kind == VT_KEY_SIZE || kind == VT_KEY_PAIR || kind == VT_KEY_PIXEL;
+           kind == VT_KEY_SIZE || kind == VT_KEY_STAGES || kind == VT_KEY_HEADS ||
+           kind == VT_KEY_PAIR || kind == VT_KEY_PIXEL;
 }
 
 static void say_range(FILE *out, const vt_config_key *key)
@@ -135,6 +138,31 @@ static bool read_size(const vt_config_key *key, const vt_json *value, int *side)
     if (!is_integer(key, height) || !is_integer(key, width)) return false;
     side[0] = (int)vt_json_number(height);
     side[1] = (int)vt_json_number(width);
+    return true;
+}
+
+static bool read_stages(const vt_config_key *key, const vt_json *value, vt_stage_ints *stages)
+{
+    vt_stage_ints v = {0};
+    if (vt_json_type_of(value) != VT_JSON_ARRAY || vt_json_size(value) > VT_STAGES_MAX)
+        return false;
+    for (const vt_json *item = vt_json_first(value); item; item = vt_json_next(item)) {
+        if (!is_integer(key, item)) return false;
+        v.at[v.count++] = (int)vt_json_number(item);
+    }
+    if (v.count > 0) *stages = v;
+    return v.count > 0;
+}
+
+static bool read_heads(const vt_config_key *key, const vt_json *value, vt_model_config *model)
+{
+    if (read_stages(key, value, &model->heads)) {
+        model->num_heads = model->heads.at[0];
+        return true;
+    }
+    if (!is_integer(key, value)) return false;
+    model->num_heads = (int)vt_json_number(value);
+    model->heads.count = 0;
     return true;
 }
 
@@ -283,6 +311,8 @@ vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const 
         if (text && text[0]) return read_path(key, field, text, origin);
         break;
     case VT_KEY_SIZE: fine = read_size(key, value, field); break;
+    case VT_KEY_STAGES: fine = read_stages(key, value, field); break;
+    case VT_KEY_HEADS: fine = read_heads(key, value, &config->model); break;
     case VT_KEY_PAIR: fine = read_pair(key, value, field); break;
     case VT_KEY_PIXEL: fine = read_pixel(key, value, field); break;
     case VT_KEY_TEXTS: return read_texts(key, field, value, origin);
@@ -292,6 +322,12 @@ vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const 
     case VT_KEY_AUGMENT: break; // config.c's
     }
     return fine ? VT_OK : vt_config_key_refuse(key, value, origin);
+}
+
+bool vt_config_key_applies(const vt_config_key *key, const vt_config *config)
+{
+    const vt_model_ops *family = vt_family_find(config->model.family);
+    return !(key->flags & VT_KEY_FAMILY) || (family && vt_family_takes(family, key->path));
 }
 
 // ---- writing ----
@@ -308,6 +344,13 @@ static vt_json *write_size(vt_json *parent, const char *name, const int side[2])
 {
     if (side[0] == side[1]) return vt_json_add_number(parent, name, side[0]);
     return write_list(parent, name, (double[]){side[0], side[1]}, 2);
+}
+
+static vt_json *write_stages(vt_json *parent, const char *name, const vt_stage_ints *stages)
+{
+    double v[VT_STAGES_MAX];
+    for (int i = 0; i < stages->count; i++) v[i] = stages->at[i];
+    return write_list(parent, name, v, stages->count);
 }
 
 static vt_json *write_pixel(vt_json *parent, const char *name, const double channels[3])
@@ -353,6 +396,10 @@ vt_json *vt_config_key_write(const vt_config_key *key, const vt_config *config, 
         if (may_be_null && ((const double *)field)[1] == 0) break;
         return write_list(parent, name, field, 2);
     case VT_KEY_PIXEL: return write_pixel(parent, name, field);
+    case VT_KEY_STAGES: return write_stages(parent, name, field);
+    case VT_KEY_HEADS:
+        if (config->model.heads.count > 0) return write_stages(parent, name, &config->model.heads);
+        return vt_json_add_number(parent, name, *(const int *)field);
     case VT_KEY_POLICY: {
         const char *policy = ((const vt_rand_augment *)field)->policy;
         return write_text(parent, name, policy[0] ? policy : NULL);

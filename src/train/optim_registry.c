@@ -32,11 +32,14 @@ static size_t chunk_length(size_t count, size_t start)
     return count - start < CHUNK ? count - start : CHUNK;
 }
 
-// Of the tensor's name; -1 if it is of no block.
-static int block_of(const char *name)
+// The length of "blocks.0." or "layers.1.blocks.0." at the name's head; 0: the tensor is of no block.
+static int block_prefix(const char *name)
 {
-    int block;
-    return sscanf(name, "blocks.%d.", &block) == 1 ? block : -1;
+    int length = 0, ignored;
+    if (sscanf(name, "blocks.%d.%n", &ignored, &length) == 1 && length > 0) return length;
+    length = 0;
+    sscanf(name, "layers.%d.blocks.%d.%n", &ignored, &ignored, &length);
+    return length;
 }
 
 static bool is_embedding(const char *name)
@@ -45,17 +48,33 @@ static bool is_embedding(const char *name)
            !strcmp(name, "cls_token") || !strcmp(name, "dist_token");
 }
 
+// How many blocks the tensors before `end` are of: a block's tensors follow one another.
+static int count_blocks(const vt_params *params, int end)
+{
+    int blocks = 0;
+    const char *last = "";
+    for (int i = 0; i < end; i++) {
+        const char *name = params->rows[i].name;
+        const int length = block_prefix(name);
+        if (length == 0 || !strncmp(name, last, (size_t)length)) continue;
+        last = name;
+        blocks++;
+    }
+    return blocks;
+}
+
 double vt_layer_scale(const vt_params *params, int row, double layer_decay)
 {
     if (layer_decay <= 0 || layer_decay >= 1) return 1;
     const char *name = params->rows[row].name;
-    const int block = block_of(name);
-    int depth = 0;
-    for (int i = 0; i < params->count; i++) {
-        const int other = block_of(params->rows[i].name);
-        if (other >= depth) depth = other + 1;
-    }
-    const int layer = block >= 0 ? block + 1 : is_embedding(name) ? 0 : depth + 1;
+    const int depth = count_blocks(params, params->count);
+    int layer = depth + 1;
+    if (is_embedding(name))
+        layer = 0;
+    else if (block_prefix(name) > 0)
+        layer = count_blocks(params, row + 1);
+    else if (strstr(name, ".downsample.")) // with the block that follows
+        layer = count_blocks(params, row) + 1;
     return pow(layer_decay, depth + 1 - layer);
 }
 

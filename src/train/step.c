@@ -78,12 +78,20 @@ static void end_phase(vt_step *step, vt_phase phase, double *since)
     *since = now;
 }
 
-// The rule's hook with a clock around it.
-static void clocked(void *self, const vt_attn_view *view)
+// The rule's hooks with a clock around them.
+static void clocked_attention(void *self, const vt_attn_view *view)
 {
     const vt_step *step = self;
     const double start = vt_now_s();
     step->rule.on_attention(step->rule.self, view);
+    step->rule_s[vt_thread_index()].s += vt_now_s() - start;
+}
+
+static void clocked_merge(void *self, const vt_merge_view *view)
+{
+    const vt_step *step = self;
+    const double start = vt_now_s();
+    if (step->rule.on_merge) step->rule.on_merge(step->rule.self, view);
     step->rule_s[vt_thread_index()].s += vt_now_s() - start;
 }
 
@@ -116,7 +124,8 @@ double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, co
                     .seed = key.seed,
                     .step = key.step};
     if (vt_label_begin(&step->label, &step->plan, &step->rule))
-        hooks[pass.n_hooks++] = (vt_attn_hook){.self = step, .on_attention = clocked};
+        hooks[pass.n_hooks++] = (vt_attn_hook){
+            .self = step, .on_attention = clocked_attention, .on_merge = clocked_merge};
     for (int i = 0; i < n_extra; i++) hooks[pass.n_hooks++] = extra[i];
     step->model->ops->forward(step->model, weights, &pass);
     end_phase(step, VT_PHASE_FORWARD, &since);

@@ -25,8 +25,30 @@ double vt_golden_number(const vt_st_file *file, const char *key)
     return strtod(text, NULL);
 }
 
+static vt_stage_ints stages(const vt_st_file *file, const char *key)
+{
+    vt_stage_ints out = {0};
+    const char *text = vt_st_metadata(file, key);
+    int length = 0;
+    for (; text && sscanf(text, "%d%n", &out.at[out.count], &length) == 1; text += length)
+        out.count++;
+    return out;
+}
+
+// What golden_swin.py says instead of a depth.
+static void read_stages(vt_model_config *config, const vt_st_file *file)
+{
+    strcpy(config->name, "swin");
+    strcpy(config->family, "swin");
+    config->depths = stages(file, "depths");
+    config->heads = stages(file, "num_heads");
+    config->num_heads = config->heads.at[0];
+    config->window_size = (int)vt_golden_number(file, "window_size");
+}
+
 vt_model_config vt_golden_model(const vt_st_file *file)
 {
+    const bool staged = vt_st_metadata(file, "depths") != NULL;
     vt_model_config config = {
         .name = "vit",
         .family = "vit",
@@ -41,11 +63,12 @@ vt_model_config vt_golden_model(const vt_st_file *file)
     } sizes[] = {
         {&config.image_height, "image_height"}, {&config.image_width, "image_width"},
         {&config.patch_size, "patch_size"},     {&config.in_chans, "in_chans"},
-        {&config.embed_dim, "embed_dim"},       {&config.depth, "depth"},
-        {&config.num_heads, "num_heads"},       {&config.num_classes, "num_classes"},
+        {&config.embed_dim, "embed_dim"},       {&config.num_classes, "num_classes"},
+        {&config.num_heads, "num_heads"},       {&config.depth, "depth"}, // not in stages
     };
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes - (staged ? 2 : 0); i++)
         *sizes[i].field = (int)vt_golden_number(file, sizes[i].key);
+    if (staged) read_stages(&config, file);
     return config;
 }
 

@@ -247,8 +247,15 @@ static void test_refused(void **state)
         {"train.freeze=[\"\"]", VT_ERR_CONFIG, "train.freeze"},
         {"train.ema_decay=1", VT_ERR_CONFIG, "train.ema_decay: expected a number >= 0 and < 1"},
         {"train.resume=true", VT_ERR_CONFIG, "\"auto\", \"never\" or a path"},
-        {"model.name=swin", VT_ERR_CONFIG, "model.name: expected \"vit\""},
-        {"model.window_size=7", VT_ERR_CONFIG, "unknown key \"model.window_size\""},
+        {"model.name=resnet", VT_ERR_CONFIG, "model.name: expected \"vit\""},
+        {"model.name=swin", VT_ERR_CONFIG, "model.depth: \"swin\" takes no such key"},
+        {"model.window_size=7", VT_ERR_CONFIG, "model.window_size: \"vit\" takes no such key"},
+        {"model.depths=[2,2]", VT_ERR_CONFIG, "model.depths: \"vit\" takes no such key"},
+        {"model.depths=[2,0]", VT_ERR_CONFIG, "expected a list of integers >= 1, got [2, 0]"},
+        {"model.depths=[]", VT_ERR_CONFIG, "model.depths"},
+        {"model.depths=[1,1,1,1,1,1,1,1,1]", VT_ERR_CONFIG, "model.depths"},
+        {"model.num_heads=[2,4]", VT_ERR_CONFIG, "model.num_heads: expected one number"},
+        {"model.num_heads=\"two\"", VT_ERR_CONFIG, "an integer or a list of integers, >= 1"},
         {"model.image_size=30", VT_ERR_CONFIG, "model.patch_size"},
         {"model.image_size=[28]", VT_ERR_CONFIG, "model.image_size"},
         {"model.image_size=[28,28.5]", VT_ERR_CONFIG, "model.image_size"},
@@ -417,20 +424,27 @@ static void test_difference(void **state)
 static void test_difference_of_versions(void **state)
 {
     (void)state;
-    static const char *const sets[] = {"data.repeated_aug=1", "data.repeated_aug=3"};
-    for (int i = 0; i < 2; i++) {
+    static const struct {
+        const char *set, *member, *difference;
+    } cases[] = {
+        {"data.repeated_aug=1", "\"repeated_aug\"", NULL},
+        {"data.repeated_aug=3", "\"repeated_aug\"", "data.repeated_aug"},
+        {"optim.layer_decay=1", "\"layer_decay\"", NULL},
+        {"optim.layer_decay=0.75", "\"layer_decay\"", "optim.layer_decay"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vt_config c;
-        load(&c, "{" SMALL "}}", &sets[i], 1);
-        char *text = resolved(&c), *key = strstr(text, "\"repeated_aug\"");
+        load(&c, "{" SMALL "}}", &cases[i].set, 1);
+        char *text = resolved(&c), *key = strstr(text, cases[i].member);
         vt_json *now = vt_config_json(&c), *old = NULL;
         assert_non_null(key);
         memset(key, ' ', strcspn(key, ",") + 1);
         assert_int_equal(vt_json_parse(&old, text, strlen(text), "old"), VT_OK);
         const char *difference = vt_config_difference(old, now);
-        if (i == 0)
-            assert_null(difference);
+        if (cases[i].difference)
+            assert_string_equal(difference, cases[i].difference);
         else
-            assert_string_equal(difference, "data.repeated_aug");
+            assert_null(difference);
         vt_json_destroy(old);
         vt_json_destroy(now);
         free(text);
@@ -472,8 +486,9 @@ static void test_configs(void **state)
         vt_config_free(&c[0]);
         vt_config_free(&c[1]);
     }
-    static const char *const others[] = {"configs/quickstart.json",
-                                         "configs/imagenette64_vit.json"};
+    static const char *const others[] = {"configs/quickstart.json", "configs/imagenette64_vit.json",
+                                         "configs/imagenette_finetune.json",
+                                         "configs/cifar10_finetune.json"};
     for (int i = 0; i < COUNT(others); i++) {
         vt_config c;
         if (vt_config_load(&c, others[i], NULL, 0) != VT_OK) fail_msg("%s", vt_error_message());

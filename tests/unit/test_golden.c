@@ -1,4 +1,4 @@
-// Three small models against PyTorch's float64 numbers (scripts/golden_models.py): logits, attention
+// Small models against PyTorch's float64 numbers (scripts/golden_models.py, golden_swin.py): logits, attention
 // maps, inputs of all blocks, TL-Align's shares, loss, gradients, and the weights after ten
 // optimizer steps.
 //
@@ -124,9 +124,11 @@ static void forward_pass_matches(void **state)
     }
     for (int layer = 0; layer < rig->model->config.depth; layer++) {
         const vt_recorder *r = &rig->recorder;
+        const vt_attn_shape *s = &r->shapes[layer];
         char number[16];
         snprintf(number, sizeof number, "%d", layer);
-        compare(test, "maps.", number, r->maps[layer], B * r->H * r->T * r->T, VALUE);
+        const size_t T = (size_t)s->T, maps = B * (size_t)s->windows * (size_t)s->H;
+        compare(test, "maps.", number, r->maps[layer], maps * T * T, VALUE);
     }
 }
 
@@ -201,8 +203,9 @@ static void a_wrong_weight_is_noticed(void **state)
 {
     golden_test *test = *state;
     vt_rig *rig = test->rig;
-    const vt_param *head =
-        &rig->model->params.rows[vt_params_find(&rig->model->params, "head.bias")];
+    const vt_params *params = &rig->model->params;
+    const vt_param *head = &params->rows[params->count - 1]; // the classifier's bias
+    assert_true(strstr(head->name, ".bias") && head->ndim == 1);
     rig->weights[head->offset] += (vt_real)1e-3;
     vt_rig_compute(rig, false, KEY);
     const size_t n = (size_t)(rig->B * rig->model->config.num_classes);
@@ -270,6 +273,14 @@ int main(void)
         TEST(gradients_match, "vit"),
         TEST(gradients_match, "distilled"),
         TEST(gradients_match, "avg"),
+        TEST(forward_pass_matches, "swin"),
+        TEST(forward_pass_matches, "swin_odd"),
+        TEST(gradients_match, "swin"),
+        TEST(gradients_match, "swin_odd"),
+        TEST(ten_adamw_steps_match, "swin"),
+        TEST(a_wrong_weight_is_noticed, "swin"),
+        TEST(a_step_allocates_nothing, "swin_odd"),
+        TEST(gradients_do_not_depend_on_threads, "swin"),
         TEST(ten_adamw_steps_match, "vit"),
         TEST(ten_adamw_steps_match, "distilled"),
         TEST(ten_adamw_steps_match, "avg"),

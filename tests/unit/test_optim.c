@@ -257,31 +257,46 @@ static void test_clip_scale(void **state)
     assert_true(vt_clip_scale(5, 1) == 1 / (5 + 1e-6));
 }
 
-// Two blocks: embeddings are layer 0, the blocks 1 and 2, norm and head 3.
+// Two blocks: embeddings are layer 0, the blocks 1 and 2, norm and head 3. In stages: merging is of the
+// block that follows.
 static void test_layer_decay(void **state)
 {
     (void)state;
-    static const struct {
+    typedef struct layer_case {
         const char *name;
         double scale;
-    } cases[] = {{"cls_token", 0.125},
-                 {"pos_embed", 0.125},
-                 {"patch_embed.proj.weight", 0.125},
-                 {"blocks.0.norm1.bias", 0.25},
-                 {"blocks.1.mlp.fc2.weight", 0.5},
-                 {"norm.weight", 1},
-                 {"head.weight", 1}};
+    } layer_case;
+    static const layer_case cases[] = {{"cls_token", 0.125},
+                                       {"pos_embed", 0.125},
+                                       {"patch_embed.proj.weight", 0.125},
+                                       {"blocks.0.norm1.bias", 0.25},
+                                       {"blocks.1.mlp.fc2.weight", 0.5},
+                                       {"norm.weight", 1},
+                                       {"head.weight", 1}};
+    static const layer_case staged[] = {{"patch_embed.norm.weight", 0.125},
+                                        {"layers.0.blocks.0.norm1.bias", 0.25},
+                                        {"layers.0.blocks.0.mlp.fc2.bias", 0.25},
+                                        {"layers.1.downsample.norm.weight", 0.5},
+                                        {"layers.1.blocks.0.norm1.bias", 0.5},
+                                        {"norm.weight", 1},
+                                        {"head.fc.weight", 1}};
     enum { N = sizeof cases / sizeof *cases };
-    vt_params tensors = {0};
+    vt_params tensors = {0}, stages = {0};
     size_t offset;
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
         assert_int_equal(vt_params_add(&tensors, &offset, VT_INIT_ONES, true, 1, (int64_t[]){1},
                                        "%s", cases[i].name),
                          VT_OK);
+        assert_int_equal(vt_params_add(&stages, &offset, VT_INIT_ONES, true, 1, (int64_t[]){1},
+                                       "%s", staged[i].name),
+                         VT_OK);
+    }
     for (int i = 0; i < N; i++) {
         assert_near(vt_layer_scale(&tensors, i, 0.5), cases[i].scale);
         assert_near(vt_layer_scale(&tensors, i, 1), 1);
+        assert_near(vt_layer_scale(&stages, i, 0.5), staged[i].scale);
     }
+    vt_params_free(&stages);
     // SGD without momentum moves each by lr x scale x gradient.
     const vt_optim_config sgd = {.layer_decay = 0.5};
     vt_real *w = calloc(tensors.slab_count, sizeof *w), *g = calloc(tensors.slab_count, sizeof *g);

@@ -36,8 +36,13 @@ typedef struct vt_param {
     bool frozen; // not trained: vt_params_freeze
 } vt_param;
 
+// Files of other versions call a tensor differently. out: (VT_ENTRY_NAME_BYTES), the name that the table
+// has for the file's tensor `name`; false: it is no weight, but follows from the model's shape.
+typedef bool vt_rename_fn(char *out, const char *name, const vt_st_file *file);
+
 typedef struct vt_params {
-    vt_param *rows; // (count)
+    vt_rename_fn *rename; // of files without a prefix; NULL: names are as they are
+    vt_param *rows;       // (count)
     int count, capacity;
     size_t slab_count; // elements of a slab, padding included
     int64_t total;     // elements of all tensors: the number of parameters

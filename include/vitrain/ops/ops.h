@@ -142,7 +142,7 @@ void vt_layernorm_forward(void *y, vt_elem type, vt_real *mean, vt_real *rstd, c
 // y again from saved mean and rstd: the same bits as the forward pass.
 void vt_layernorm_again(void *y, vt_elem type, const vt_real *x, const vt_real *w, const vt_real *b,
                         const vt_real *mean, const vt_real *rstd, int M, int C);
-// dx: (M,C) out, or += when `accumulate`; dw, db: (C) +=; dy, x: (M,C).
+// dx: (M,C) out, may be dy, or += when `accumulate`; dw, db: (C) +=; dy, x: (M,C).
 void vt_layernorm_backward(vt_real *dx, vt_real *dw, vt_real *db, const vt_real *dy,
                            const vt_real *x, const vt_real *w, const vt_real *mean,
                            const vt_real *rstd, bool accumulate, int M, int C);

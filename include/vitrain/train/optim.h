@@ -26,8 +26,8 @@ const vt_optim_ops *vt_optim_find(const char *name); // NULL if unknown
 extern const vt_optim_ops *const vt_optims[];        // ended by NULL
 
 // What config->layer_decay multiplies a tensor's learning rate by: decay^(depth + 1 - layer), layer 0
-// being the embeddings, i + 1 block i, and depth + 1 the last norm and the heads, as in BEiT (arXiv
-// 2106.08254) and MAE.
+// being the embeddings, i + 1 block i (with the merging before it, where there is one), and depth + 1 the
+// last norm and the heads, as in BEiT (arXiv 2106.08254) and MAE.
 double vt_layer_scale(const vt_params *params, int row, double layer_decay);
 
 // The whole table but what is frozen, in parallel; the same bits with any number of threads. scale
