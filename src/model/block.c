@@ -117,19 +117,6 @@ static void residual(vt_real *out, const vt_real *in, int tokens_in, const vt_re
     }
 }
 
-// dbranch = scale_of_image dx, for a span's rows.
-static void residual_backward(void *dbranch, vt_elem type, const vt_real *dx, const vt_chunk *chunk,
-                              const span *s, int which, int C)
-{
-    for (int at = 0; at < s->rows;) {
-        const unit_part piece = part_at(chunk, s, at);
-        const size_t row = (size_t)at * (size_t)C;
-        vt_scale(vt_at(dbranch, type, row), type, branch_scale(chunk, piece.unit, which), dx + row,
-                 (size_t)piece.rows * (size_t)C);
-        at += piece.rows;
-    }
-}
-
 // How many spans the MLP takes a chunk in, and one of them.
 static int mlp_spans(const vt_chunk *chunk)
 {
@@ -165,6 +152,38 @@ typedef struct work {
     const vt_block_scratch *scratch;
     const vt_chunk *chunk;
 } work;
+
+// A span's rows of a branch, in scratch, times gamma. kept: the chunk's, or NULL.
+static void layer_scale(const work *w, vt_real *kept, size_t gamma, const span *s)
+{
+    const size_t first = (size_t)s->row * (size_t)w->shape->C;
+    if (w->shape->layer_scale > 0)
+        vt_channel_scale_forward(w->scratch->branch, kept ? kept + first : NULL, w->weights + gamma,
+                                 s->rows, w->shape->C);
+}
+
+// dbranch = scale_of_image gamma dx, for a span's rows; dx begins with the first of them.
+static void residual_backward(const work *w, void *dbranch, const vt_real *dx, const span *s,
+                              int which, vt_real *sums)
+{
+    const int C = w->shape->C;
+    const vt_elem type = w->shape->type;
+    const size_t first = (size_t)s->row * (size_t)C;
+    for (int at = 0; at < s->rows;) {
+        const unit_part piece = part_at(w->chunk, s, at);
+        const size_t row = (size_t)at * (size_t)C;
+        const vt_real scale = branch_scale(w->chunk, piece.unit, which);
+        void *to = vt_at(dbranch, type, row);
+        if (w->shape->layer_scale > 0)
+            vt_channel_scale_backward(to, type, sums + (4 + which) * C, scale, dx + row,
+                                      w->saved->branch[which] + first + row,
+                                      w->weights + (which ? w->param->gamma2 : w->param->gamma1),
+                                      piece.rows, C);
+        else
+            vt_scale(to, type, scale, dx + row, (size_t)piece.rows * (size_t)C);
+        at += piece.rows;
+    }
+}
 
 // y = x Wt + b, y of any type.
 static void linear(const work *w, void *y, vt_elem type, const void *x, vt_block_linear which,
@@ -357,6 +376,7 @@ static void forward_attention(const work *w, bool heard)
     linear(w, scratch->branch, VT_REAL, y, VT_BLOCK_PROJ, few.rows);
     if (padded) collect_tokens(w, scratch->branch);
     drop(scratch->branch, VT_REAL, w->chunk, &out, s->drop, SITE_PROJ, s->C);
+    layer_scale(w, saved->branch[0], p->gamma1, &out);
     residual(saved->mid, saved->x, s->T, scratch->branch, w->chunk, &out, 0, s->C);
 }
 
@@ -377,9 +397,11 @@ static void forward_mlp(const work *w, vt_real *out, const span *rows)
     vt_gelu_forward(scratch->act, hidden, s->type, (size_t)rows->rows * F);
     drop(scratch->act, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
     leave(w, saved->inputs.act, scratch->act, s->type, s->F, false, rows_of(w->chunk), rows);
-    if (!out) return;
+    if (!out && !saved->branch[1]) return;
     linear(w, scratch->branch, VT_REAL, scratch->act, VT_BLOCK_FC2, rows->rows);
     drop(scratch->branch, VT_REAL, w->chunk, rows, s->drop, SITE_FC2, s->C);
+    layer_scale(w, saved->branch[1], p->gamma2, rows);
+    if (!out) return;
     residual(out + first * C, saved->mid, w->chunk->R, scratch->branch, w->chunk, rows, 1, s->C);
 }
 
@@ -412,7 +434,7 @@ static void leave_mlp_inputs(const work *w, const span *rows)
     leave(w, saved->inputs.normed2, normed, s->type, s->C, false, rows_of(w->chunk), rows);
 }
 
-static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, vt_real *norms,
+static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, vt_real *sums,
                          bool again, const span *rows)
 {
     const vt_block_shape *s = w->shape;
@@ -423,7 +445,7 @@ static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, 
     const void *hidden = vt_at(saved->hidden, s->type, first * (size_t)s->F);
     vt_real *dx = dout + first * (size_t)C;
     void *dfc2 = scratch->normed, *dhidden = scratch->dact;
-    residual_backward(dfc2, s->type, dx, w->chunk, rows, 1, C);
+    residual_backward(w, dfc2, dx, rows, 1, sums);
     drop(dfc2, s->type, w->chunk, rows, s->drop, SITE_FC2, C);
     leave(w, g->dy[VT_BLOCK_FC2], dfc2, s->type, C, true, k, rows);
     linear_input(w, dhidden, s->type, dfc2, VT_BLOCK_FC2, VT_SET, rows->rows);
@@ -433,7 +455,7 @@ static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, 
     if (again) leave_mlp_inputs(w, rows);
     leave(w, g->dy[VT_BLOCK_FC1], dhidden, s->type, s->F, true, k, rows);
     linear_input(w, scratch->branch, VT_REAL, dhidden, VT_BLOCK_FC1, VT_SET, rows->rows);
-    vt_layernorm_backward(dx, norms + 2 * C, norms + 3 * C, scratch->branch,
+    vt_layernorm_backward(dx, sums + 2 * C, sums + 3 * C, scratch->branch,
                           saved->mid + first * (size_t)C, w->weights + w->param->norm2_w,
                           saved->mean2 + first, saved->rstd2 + first, true, rows->rows, C);
 }
@@ -488,7 +510,7 @@ static void attend_backward(const work *w, void *dq, void *dkv, const void *dy,
 }
 
 static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const vt_block_grads *g,
-                               vt_real *norms, bool again)
+                               vt_real *sums, bool again)
 {
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
@@ -499,7 +521,7 @@ static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const 
     const span few = whole(w, w->chunk->R), all = whole(w, s->T), out = {0, rows_of(w->chunk)};
     void *dproj = scratch->normed, *dy = scratch->asking, *dq = scratch->act, *dkv = scratch->dkv;
     void *dbranch = padded ? scratch->asking : dproj;
-    residual_backward(dbranch, s->type, dout, w->chunk, &out, 0, C);
+    residual_backward(w, dbranch, dout, &out, 0, sums);
     drop(dbranch, s->type, w->chunk, &out, s->drop, SITE_PROJ, C);
     if (padded) spread_windows(w, dproj, dbranch);
     leave(w, g->dy[VT_BLOCK_PROJ], dproj, s->type, C, true, few.rows, &few);
@@ -518,7 +540,7 @@ static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const 
     norm1_output_gradient(w, scratch->branch, dq, dkv);
     if (padded) collect_tokens(w, scratch->branch);
     spread(dx, dout, s, w->chunk);
-    vt_layernorm_backward(dx, norms, norms + C, scratch->branch, saved->x, w->weights + p->norm1_w,
+    vt_layernorm_backward(dx, sums, sums + C, scratch->branch, saved->x, w->weights + p->norm1_w,
                           saved->mean1, saved->rstd1, true, M, C);
 }
 
@@ -528,13 +550,14 @@ void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
                        const vt_block_scratch *scratch, const vt_chunk *chunk, bool again)
 {
     const work w = {saved, packed, p, s, weights, scratch, chunk};
-    vt_real *norms = g->norms + (size_t)chunk->index * 4 * (size_t)s->C;
-    memset(norms, 0, 4 * (size_t)s->C * sizeof *norms);
+    const size_t values = VT_BLOCK_SUMS * (size_t)s->C;
+    vt_real *sums = g->sums + (size_t)chunk->index * values;
+    memset(sums, 0, values * sizeof *sums);
     for (int i = 0; i < mlp_spans(chunk); i++) {
         const span rows = mlp_span(chunk, i);
-        backward_mlp(&w, dout, g, norms, again, &rows);
+        backward_mlp(&w, dout, g, sums, again, &rows);
     }
-    backward_attention(&w, dx, dout, g, norms, again);
+    backward_attention(&w, dx, dout, g, sums, again);
 }
 
 vt_block_saved vt_block_recall(const vt_block_saved *saved, const vt_block_inputs *again,
