@@ -4,11 +4,7 @@
 
 run "$vitrain" --version
 check "--version" test $status = 0 -a "${out#vitrain [0-9]}" != "$out" -a -z "$err"
-<<<<<<< HEAD
-for command in train eval probe predict info bench preprocess pack convert experiment; do
-=======
-for command in train eval probe predict attend info bench preprocess pack convert; do
->>>>>>> report
+for command in train eval probe predict attend info bench preprocess pack convert experiment; do
     run "$vitrain" --help
     check "--help names $command" grep -q "^  $command " "$dir/.out"
     run "$vitrain" $command --help
