@@ -44,6 +44,7 @@ static const vt_option options[] = {
     {"set", VT_OPTION_SET, 0, "KEY=VALUE", "override a configuration key; may be repeated"},
     {"dry-run", VT_OPTION_FLAG, VT_FIELD(dry_run), "",
      "what it would be: configuration or plan, memory, time, first batch; train nothing"},
+    {"no-eval", VT_OPTION_FLAG, VT_FIELD(no_eval), "", "run no model over data.val"},
     {"json", VT_OPTION_FLAG, VT_FIELD(json), "", "answer in JSON"},
     {"quiet", VT_OPTION_FLAG, VT_FIELD(quiet), "", "only warnings and errors on stderr"},
     {"help", VT_OPTION_FLAG, VT_FIELD(help), "", "this text"},

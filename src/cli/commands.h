@@ -10,7 +10,8 @@
 #include <sys/types.h>
 
 extern const vt_command vt_cmd_train, vt_cmd_eval, vt_cmd_probe, vt_cmd_predict, vt_cmd_attend,
-    vt_cmd_info, vt_cmd_bench, vt_cmd_preprocess, vt_cmd_pack, vt_cmd_convert, vt_cmd_experiment;
+    vt_cmd_report, vt_cmd_info, vt_cmd_bench, vt_cmd_preprocess, vt_cmd_pack, vt_cmd_convert,
+    vt_cmd_experiment;
 
 // What a command works on: a model and its weights.
 typedef struct vt_subject {

@@ -147,11 +147,19 @@ static void test_augment_presets(void **state)
     assert_string_equal(a->aa.policy, "rand-m9-mstd0.5-inc1");
     assert_true(a->aa.magnitude == 9 && a->aa.deviation == 0.5 && a->aa.increasing);
     assert_true(a->crop == VT_CROP_RRC && a->scale[0] == 0.08 && a->flip == 0.5);
-    assert_true(a->color_jitter == 0 && a->interpolation == VT_TRAIN_FILTER_BICUBIC);
+    assert_true(a->color_jitter[0] == 0 && a->interpolation == VT_TRAIN_FILTER_BICUBIC);
     assert_true(a->erase.probability == 0.25 && a->erase.mode == VT_ERASE_PIXEL);
     assert_true(a->erase.count == 3 && a->erase.area[0] == 0.02 && a->erase.area[1] == 1.0 / 3);
     assert_true(a->erase.aspect[0] == 0.3 && a->erase.aspect[1] == 1 / 0.3);
     assert_int_equal(a->filter, VT_FILTER_BILINEAR); // not the preset's
+    vt_config_free(&c);
+    assert_false(a->three_augment);
+    const char *const three[] = {"data.augment=deit3", "data.augment.crop=simple"};
+    load(&c, text, three, 2);
+    assert_true(a->three_augment && a->color_jitter[0] == 0.3 && a->color_jitter[3] == 0 &&
+                !a->aa.policy[0]);
+    assert_true(a->crop == VT_CROP_SIMPLE && a->pad == 4 && a->flip == 0.5);
+    assert_true(a->erase.probability == 0 && a->interpolation == VT_TRAIN_FILTER_BICUBIC);
     vt_config_free(&c);
     load(&c, text, sets, 4);
     assert_true(a->crop == VT_CROP_PAD && a->pad == 4 && a->flip == 0.5 && !a->aa.policy[0]);
@@ -164,6 +172,40 @@ static void test_augment_presets(void **state)
     assert_true(a->crop == VT_CROP_RRC && a->flip == 0.5 && !a->aa.policy[0]);
     assert_true(a->interpolation == VT_TRAIN_FILTER_SAME && a->erase.probability == 0);
     vt_config_free(&c);
+}
+
+// A number, three or four; written back as short as it was meant.
+static void test_color_jitter(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *set, *written;
+        double strength[VT_JITTERS];
+    } cases[] = {
+        {"data.augment.color_jitter=0.4", "\"color_jitter\": 0.4,", {0.4, 0.4, 0.4, 0}},
+        {"data.augment.color_jitter=[0.4,0.3,0.2]",
+         "\"color_jitter\": [0.4, 0.3, 0.2],",
+         {0.4, 0.3, 0.2, 0}},
+        {"data.augment.color_jitter=[0.4,0.4,0.4,0.1]",
+         "\"color_jitter\": [0.4, 0.4, 0.4, 0.1],",
+         {0.4, 0.4, 0.4, 0.1}},
+        {"data.augment.color_jitter=[0,0,0,0.5]",
+         "\"color_jitter\": [0, 0, 0, 0.5],",
+         {0, 0, 0, 0.5}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vt_config c;
+        load(&c, "{" SMALL "}}", &cases[i].set, 1);
+        assert_memory_equal(c.data.augment.color_jitter, cases[i].strength,
+                            sizeof cases[i].strength);
+        vt_json *json = vt_config_json(&c);
+        char *text = vt_json_text(json, false);
+        assert_non_null(text);
+        if (!strstr(text, cases[i].written)) fail_msg("%s: %s", cases[i].set, text);
+        free(text);
+        vt_json_destroy(json);
+        vt_config_free(&c);
+    }
 }
 
 // One key each, as an override on a configuration that is fine: what has to be in the message.
@@ -187,14 +229,22 @@ static void test_refused(void **state)
         {"optim=3", VT_ERR_CONFIG, "optim: expected an object, got 3"},
         {"data.augment={\"flop\": 1}", VT_ERR_CONFIG, "unknown key \"data.augment.flop\""},
         {"data.augment=heavy", VT_ERR_CONFIG,
-         "expected \"none\", \"light\", \"deit\", \"cifar\" or an object"},
+         "expected \"none\", \"light\", \"deit\", \"deit3\", \"cifar\" or an object"},
         {"data.augment=null", VT_ERR_CONFIG, "got null"},
         {"data.augment.aa=rand-m9-x1", VT_ERR_CONFIG,
          "--set: data.augment.aa: rand-m9-x1: unknown section \"x1\"; expected m, n, mstd, inc, w"},
         {"data.augment.aa=original", VT_ERR_CONFIG, "unknown policy \"original\""},
         {"data.augment.aa=9", VT_ERR_CONFIG,
          "data.augment.aa: expected a policy such as \"rand-m9-mstd0.5-inc1\" or null, got 9"},
-        {"data.augment.color_jitter=-1", VT_ERR_CONFIG, "expected a number >= 0, got -1"},
+        {"data.augment.color_jitter=-1", VT_ERR_CONFIG,
+         "expected a number or [brightness, contrast, saturation, hue], >= 0, got -1"},
+        {"data.augment.color_jitter=[0.4,0.4]", VT_ERR_CONFIG, "data.augment.color_jitter"},
+        {"data.augment.color_jitter=[0.4,0.4,0.4,0.51]", VT_ERR_CONFIG,
+         "got [0.4, 0.4, 0.4, 0.51]"},
+        {"data.augment.color_jitter=[0.4,0.4,0.4,-0.1]", VT_ERR_CONFIG, "color_jitter"},
+        {"data.augment.color_jitter=[0.4,0.4,0.4,0.1,0]", VT_ERR_CONFIG, "color_jitter"},
+        {"data.augment.color_jitter=[]", VT_ERR_CONFIG, "color_jitter"},
+        {"data.augment.color_jitter=true", VT_ERR_CONFIG, "color_jitter"},
         {"data.augment.reprob=2", VT_ERR_CONFIG, "data.augment.reprob"},
         {"data.augment.remode=noise", VT_ERR_CONFIG, "\"const\", \"rand\" or \"pixel\""},
         {"data.augment.recount=0", VT_ERR_CONFIG, "data.augment.recount"},
@@ -221,7 +271,7 @@ static void test_refused(void **state)
         {"mix.correct_lam=1", VT_ERR_CONFIG, "expected true or false, got 1"},
         {"mix.smoothing=1", VT_ERR_CONFIG, "mix.smoothing"},
         {"label.rule=tlalign", VT_ERR_CONFIG, "label.rule: expected"},
-        {"optim.name=adam", VT_ERR_CONFIG, "\"adamw\" or \"sgd\""},
+        {"optim.name=adam", VT_ERR_CONFIG, "\"adamw\", \"sgd\" or \"lamb\""},
         {"optim.betas=[0.9,1]", VT_ERR_CONFIG, "optim.betas"},
         {"optim.betas=[0.9]", VT_ERR_CONFIG, "optim.betas"},
         {"optim.clip_norm=0", VT_ERR_CONFIG, "expected a number > 0 or null, got 0"},
@@ -230,13 +280,25 @@ static void test_refused(void **state)
         {"train.epochs=3e9", VT_ERR_CONFIG, "train.epochs"},
         {"train.seed=-1", VT_ERR_CONFIG, "train.seed"},
         {"train.seed=1e17", VT_ERR_CONFIG, "train.seed"},
+        {"train.loss=mse", VT_ERR_CONFIG, "train.loss: expected \"cross-entropy\" or \"bce\""},
+        {"train={\"loss\":\"bce\",\"bce_target\":\"binary\"}", VT_ERR_CONFIG,
+         "mix.smoothing: expected 0 with train.bce_target \"binary\""},
         {"train.precision=fp64", VT_ERR_CONFIG, "train.precision"},
         {"train.recompute=all", VT_ERR_CONFIG, "\"none\", \"gelu\" or \"block\""},
-        {"train.freeze=[\"blocks.0\"]", VT_ERR_CONFIG, "train.freeze"},
+        {"train.freeze=head.*", VT_ERR_CONFIG, "train.freeze: expected a list of patterns"},
+        {"train.freeze=[\"head.*\", 3]", VT_ERR_CONFIG, "train.freeze"},
+        {"train.freeze=[\"\"]", VT_ERR_CONFIG, "train.freeze"},
         {"train.ema_decay=1", VT_ERR_CONFIG, "train.ema_decay: expected a number >= 0 and < 1"},
         {"train.resume=true", VT_ERR_CONFIG, "\"auto\", \"never\" or a path"},
-        {"model.name=swin", VT_ERR_CONFIG, "model.name: expected \"vit\""},
-        {"model.window_size=7", VT_ERR_CONFIG, "unknown key \"model.window_size\""},
+        {"model.name=resnet", VT_ERR_CONFIG, "model.name: expected \"vit\""},
+        {"model.name=swin", VT_ERR_CONFIG, "model.depth: \"swin\" takes no such key"},
+        {"model.window_size=7", VT_ERR_CONFIG, "model.window_size: \"vit\" takes no such key"},
+        {"model.depths=[2,2]", VT_ERR_CONFIG, "model.depths: \"vit\" takes no such key"},
+        {"model.depths=[2,0]", VT_ERR_CONFIG, "expected a list of integers >= 1, got [2, 0]"},
+        {"model.depths=[]", VT_ERR_CONFIG, "model.depths"},
+        {"model.depths=[1,1,1,1,1,1,1,1,1]", VT_ERR_CONFIG, "model.depths"},
+        {"model.num_heads=[2,4]", VT_ERR_CONFIG, "model.num_heads: expected one number"},
+        {"model.num_heads=\"two\"", VT_ERR_CONFIG, "an integer or a list of integers, >= 1"},
         {"model.image_size=30", VT_ERR_CONFIG, "model.patch_size"},
         {"model.image_size=[28]", VT_ERR_CONFIG, "model.image_size"},
         {"model.image_size=[28,28.5]", VT_ERR_CONFIG, "model.image_size"},
@@ -282,6 +344,23 @@ static void test_refused_files(void **state)
     assert_int_equal(vt_config_load(&c, in_folder("absent.json"), NULL, 0), VT_ERR_IO);
 }
 
+// What DeiT III trains on has no shares; the shares are there to be had.
+static void test_loss(void **state)
+{
+    (void)state;
+    vt_config c;
+    const char *const sets[] = {"train.loss=bce", "train.bce_target=binary", "mix.smoothing=0",
+                                "label.rule=area"};
+    load(&c, "{" SMALL "}}", sets, 1);
+    assert_true(c.loss.kind == VT_LOSS_BCE && c.loss.target == VT_BCE_SOFT);
+    vt_config_free(&c);
+    load(&c, "{" SMALL "}}", sets, 4);
+    assert_true(c.loss.target == VT_BCE_BINARY);
+    vt_config_free(&c);
+    assert_int_equal(vt_config_load(&c, write_config("{" SMALL "}}"), sets, 3), VT_ERR_CONFIG);
+    assert_non_null(strstr(vt_error_message(), "label.rule: expected \"area\""));
+}
+
 // Grey data: one number each, and what config.json says of it.
 static void test_grey(void **state)
 {
@@ -313,6 +392,8 @@ static void test_round_trip(void **state)
         "optim.name=sgd",
         "optim.clip_norm=1",
         "train.seed=7",
+        "train.freeze=[\"head.bias\"]",
+        "train.freeze=[\"patch_embed.*\", \"blocks.[0-5].*\"]",
         "train.resume=never",
         "schedule.compat=deit",
         "data.interpolation=bilinear",
@@ -331,6 +412,8 @@ static void test_round_trip(void **state)
     assert_true(b.data.augment.filter == VT_FILTER_BILINEAR && b.train.seed == 7);
     assert_true(b.data.augment.aa.operations == 3 && b.data.augment.aa.weighted);
     assert_true(b.data.augment.erase.area[1] == 1.0 / 3);
+    assert_int_equal(b.train.freeze.count, 2);
+    assert_string_equal(b.train.freeze.text[1], "blocks.[0-5].*");
     free(once);
     free(twice);
     vt_config_free(&a);
@@ -366,6 +449,8 @@ static void test_difference(void **state)
         {"optim.lr=1", "optim.lr"},
         {"train.batch_size=1", "train.batch_size"},
         {"train.ema_decay=0.9", "train.ema_decay"},
+        {"train.freeze=[\"head.*\"]", "train.freeze"},
+        {"train.loss=bce", "train.loss"},
     };
     static const char *const free_to_change[] = {
         "train.epochs=400",  "train.threads=1",    "data.workers=0",     "output=x",
@@ -492,13 +577,22 @@ static void test_no_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_preset),
-        cmocka_unit_test(test_paths),           cmocka_unit_test(test_augment),
-        cmocka_unit_test(test_augment_presets), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_refused_files),   cmocka_unit_test(test_grey),
-        cmocka_unit_test(test_round_trip),      cmocka_unit_test(test_difference_of_versions),
-        cmocka_unit_test(test_difference),      cmocka_unit_test(test_configs),
-        cmocka_unit_test(test_reference),       cmocka_unit_test(test_no_file),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_preset),
+        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_augment),
+        cmocka_unit_test(test_augment_presets),
+        cmocka_unit_test(test_color_jitter),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused_files),
+        cmocka_unit_test(test_loss),
+        cmocka_unit_test(test_grey),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_difference_of_versions),
+        cmocka_unit_test(test_difference),
+        cmocka_unit_test(test_configs),
+        cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_no_file),
     };
     return cmocka_run_group_tests_name("config", tests, folder_make, folder_remove);
 }
