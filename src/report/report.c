@@ -9,8 +9,9 @@
 
 static vt_status write_page(const vt_report *r)
 {
-    static vt_status (*const sections[])(const vt_report *) = {
-        vt_section_summary, vt_section_curves, vt_section_config, vt_section_notes};
+    static vt_status (*const sections[])(const vt_report *) = {vt_section_summary,
+                                                               vt_section_curves, vt_section_shares,
+                                                               vt_section_config, vt_section_notes};
     char title[512];
     if (r->n == 1)
         snprintf(title, sizeof title, "%s", r->runs[0].name);

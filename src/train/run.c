@@ -119,10 +119,15 @@ static vt_status name_files(vt_run *run)
     const struct {
         char **path;
         const char *name;
-    } files[] = {{&run->log, "log.jsonl"},           {&run->steps, "steps.jsonl"},
-                 {&run->last, "last.safetensors"},   {&run->best, "best.safetensors"},
-                 {&run->final, "model.safetensors"}, {&run->final_ema, "model_ema.safetensors"},
-                 {&run->config_path, "config.json"}, {&run->picture, "first_batch.png"}};
+    } files[] = {{&run->log, "log.jsonl"},
+                 {&run->steps, "steps.jsonl"},
+                 {&run->shares, "shares.jsonl"},
+                 {&run->last, "last.safetensors"},
+                 {&run->best, "best.safetensors"},
+                 {&run->final, "model.safetensors"},
+                 {&run->final_ema, "model_ema.safetensors"},
+                 {&run->config_path, "config.json"},
+                 {&run->picture, "first_batch.png"}};
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         *files[i].path = vt_path_join(run->config->output, files[i].name);
         VT_REQUIRE(*files[i].path, VT_ERR_MEMORY, "out of memory");
@@ -197,9 +202,9 @@ void vt_run_close(vt_run *run)
     vt_source_close(run->val);
     vt_model_destroy(run->model);
     vt_arena_release(&run->arena);
-    char *const texts[] = {run->config_text, run->input_text, run->log,         run->steps,
-                           run->last,        run->best,       run->config_path, run->picture,
-                           run->final,       run->final_ema};
+    char *const texts[] = {run->config_text, run->input_text, run->log,      run->steps,
+                           run->shares,      run->last,       run->best,     run->config_path,
+                           run->picture,     run->final,      run->final_ema};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
     *run = (vt_run){0};
 }

@@ -228,6 +228,7 @@ static vt_status train_epoch(loop *l)
     l->epoch_start_s = vt_now_s();
     l->epoch_first = p->batch;
     l->bad_before = p->bad;
+    if (run->step.fluctuation.layers) vt_fluctuation_clear(&run->step.fluctuation);
     vt_loader_start(run->train_loader, (uint32_t)p->epoch, p->batch);
     while (p->batch < run->batches) {
         VT_TRY(optimizer_step(l));
@@ -275,6 +276,7 @@ static vt_status end_epoch(loop *l)
     if (vt_params_first_bad(&run->model->params, run->state.weights))
         return stop_not_finite(l, "training loss to come", NAN);
     VT_TRY(log_epoch(l, seconds));
+    VT_TRY(vt_run_log_shares(run, l->epoch_first));
     l->result->train_loss = p->loss_sum / (double)run->batches;
     VT_TRY(save_weights(run));
     if (eval->n && eval->acc1 > p->best_acc1) {
@@ -405,6 +407,7 @@ static vt_status prepare_folder(loop *l)
     }
     VT_TRY(vt_file_write(run->config_path, run->config_text, strlen(run->config_text)));
     VT_TRY(vt_runlog_truncate(run->log, "epoch", (double)run->state.progress.epoch));
+    VT_TRY(vt_runlog_truncate(run->shares, "epoch", (double)run->state.progress.epoch));
     return vt_runlog_truncate(run->steps, "step", (double)run->state.progress.step + 1);
 }
 

@@ -30,7 +30,7 @@ well_formed() {
         END { if (!failed && (depth || NR < 10)) { print "open: " stack[depth]; exit 1 } }'
 }
 
-sections="summary curves config notes"
+sections="summary curves shares config notes"
 has_sections() { # page
     for id in $sections; do
         grep -q "<section id=\"$id\"" "$1" || { echo "no section $id"; return 1; }
@@ -67,6 +67,25 @@ check "a damaged log is reported nonetheless" test $status = 0
 good "a damaged log" "$dir/damaged/report.html"
 check "and named" says "$dir/damaged/report.html" "log.jsonl: 1 damaged line left out, the first is line 2"
 check "so is a damaged configuration" says "$dir/damaged/report.html" "config.json is missing or damaged"
+
+# ---- label shares ----
+shares=$dir/run/shares.jsonl
+check "a line an epoch of how far labels moved" test "$(wc -l <"$shares")" = 3
+check "of every layer, adding up" awk 'BEGIN { RS = "\"counts\": " } NR > 1 { sub(/\].*/, ""); sub(/^\[/, ""); k = split($0, c, ", ");
+    if (k != 101) bad = 1; layers++ } END { exit bad || layers != 6 }' "$shares"
+check "no mixing, no shares" test ! -e "$dir/plain/shares.jsonl"
+check "and the page says why" says "$dir/plain/report.html" "nothing to show: its labels do not move"
+check "the page shows them" says "$dir/run/report.html" 'id="chart-shares-layers"'
+cp "$shares" "$dir/unbroken"
+train --set train.epochs=4
+check "a run that goes on continues them" test "$(cut -d, -f1 "$shares" | tr -d '\n')" = '{"epoch": 0{"epoch": 1{"epoch": 2{"epoch": 3'
+check "and keeps what was there" cmp -n "$(wc -c <"$dir/unbroken")" "$dir/unbroken" "$shares"
+# As if it had been killed after the line was written and before the checkpoint.
+cp -r "$dir/run" "$dir/killed"
+echo '{"epoch": 4, "layers": []}' >>"$dir/killed/shares.jsonl"
+train --set train.epochs=5 --set output="$dir/killed"
+check "no line is there twice" test "$(cut -d, -f1 "$dir/killed/shares.jsonl" | sort | uniq -d | wc -l)" = 0 \
+    -a "$(wc -l <"$dir/killed/shares.jsonl")" = 5
 
 # ---- what cannot be ----
 fails "a run that is not there" 1 "nowhere: no such folder" "$vitrain" report "$dir/nowhere"
