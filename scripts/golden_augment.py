@@ -4,7 +4,7 @@
     OPERATION PICTURE CHANNELS WIDTH HEIGHT FILTER ARGUMENT CRC32
 
 PICTURE is noise or scene; CRC32 is that of the result's bytes. The operations are those that timm
-0.4.12's RandAugment calls, with its fill colour for ImageNet's mean. Needs python3-pil and
+0.4.12's RandAugment calls, with its fill colour for ImageNet's mean, and DeiT III's blur. Needs python3-pil and
 python3-numpy; run from the repository's root.
 """
 
@@ -12,7 +12,7 @@ import random
 import zlib
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 FILTERS = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
 FILL = (124, 116, 104)
@@ -75,6 +75,8 @@ def apply(name, image, argument, resample=Image.BICUBIC):
         return affine(image, (1, 0, argument * width, 0, 1, 0), resample, fill)
     if name == "TranslateY":
         return affine(image, (1, 0, 0, 0, 1, argument * height), resample, fill)
+    if name == "GaussianBlur":
+        return image.filter(ImageFilter.GaussianBlur(argument))
     raise ValueError(name)
 
 
@@ -97,6 +99,7 @@ ARGUMENTS = {
     "ShearY": MOVES,
     "TranslateX": MOVES,
     "TranslateY": MOVES,
+    "GaussianBlur": ([0.0, 0.1, 2.0, 1.0, 0.5, 1.4142, 3.7, 25.0], (0.1, 2.0)),
 }
 WARPS = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
 SIZES = [(1, 1), (2, 5), (3, 3), (17, 1), (37, 23), (64, 64), (96, 128), (224, 224)]

@@ -38,6 +38,22 @@ void *vt_arena_take(vt_arena *arena, size_t count, size_t size)
     return p;
 }
 
+vt_overlay vt_overlay_begin(const vt_arena *arena)
+{
+    return (vt_overlay){arena->used, arena->used};
+}
+
+void vt_overlay_next(vt_overlay *overlay, vt_arena *arena)
+{
+    if (arena->used > overlay->end) overlay->end = arena->used;
+    arena->used = overlay->start;
+}
+
+void vt_overlay_end(const vt_overlay *overlay, vt_arena *arena)
+{
+    arena->used = overlay->end;
+}
+
 vt_status vt_arena_reserve(vt_arena *arena)
 {
     assert(!arena->base);

@@ -66,13 +66,24 @@ static void print_machine(const vt_cpu *cpu)
     printf("BLAS        %s\n", vt_gemm_describe());
 }
 
+// A number, or one for each stage.
+static const char *stages_text(char text[96], int number, const vt_stage_ints *stages)
+{
+    size_t used = (size_t)snprintf(text, 96, "%d", stages->count > 0 ? stages->at[0] : number);
+    for (int i = 1; i < stages->count; i++)
+        used += (size_t)snprintf(text + used, 96 - used, "-%d", stages->at[i]);
+    return text;
+}
+
 static void print_model(const vt_subject *subject, const vt_memory_plan *memory)
 {
     const vt_model *model = subject->model;
     const vt_model_config *c = &model->config;
-    printf("\nmodel       %s: %dx%d px, patch %d, width %d, depth %d, %d heads, %d classes\n",
-           c->name, c->image_height, c->image_width, c->patch_size, c->embed_dim, c->depth,
-           c->num_heads, c->num_classes);
+    char depth[96], heads[96];
+    printf("\nmodel       %s: %dx%d px, patch %d, width %d, depth %s, %s heads, %d classes\n",
+           c->name, c->image_height, c->image_width, c->patch_size, c->embed_dim,
+           stages_text(depth, c->depth, &c->depths), stages_text(heads, c->num_heads, &c->heads),
+           c->num_classes);
     printf("parameters  %lld\n", (long long)model->params.total);
     printf("FLOPs/image %.4g forward, %.4g forward and backward\n",
            model->ops->forward_flops(model), model->ops->train_flops(model));

@@ -119,14 +119,15 @@ static double epochs_in_all(const vt_experiment *e)
     return sum;
 }
 
-// "about 2.1 h left" by the epochs done in this session; "" while there are none.
+// "about 2.1 h left" by the epochs done in this session; "" while there are none, and at the end.
 static const char *time_left(char text[64], const session *s)
 {
-    const double done = epochs_done(s->e), made = done - s->epochs_at_start;
+    const double done = epochs_done(s->e), made = done - s->epochs_at_start,
+                 missing = epochs_in_all(s->e) - done;
     char duration[24];
     text[0] = '\0';
-    if (made < 1) return text;
-    const double left = (vt_now_s() - s->started_s) / made * (epochs_in_all(s->e) - done);
+    if (made < 1 || missing < 1) return text;
+    const double left = (vt_now_s() - s->started_s) / made * missing;
     snprintf(text, 64, ", about %s left", vt_duration(duration, left));
     return text;
 }

@@ -1,4 +1,4 @@
-// timm 0.4.12's rand_augment_transform and AugmentOp. "Increasing" concerns seven operations whose
+// timm 0.4.12's rand_augment_transform and AugmentOp; colour jitter; three-augment. "Increasing" concerns seven operations whose
 // plain variant has the strength of its effect fall with the magnitude (Posterize, Solarize) or pass
 // through none at all (Color, Contrast, Brightness, Sharpness).
 #include "vitrain/data/augment_rand.h"
@@ -12,7 +12,7 @@
 enum { WEIGHTED = 13 }; // operations with a weight
 
 // timm's weights number 0: relative probabilities.
-static const double weights[VT_IMAGE_OPS] = {
+static const double weights[VT_RAND_OPS] = {
     [VT_OP_ROTATE] = 0.3,         [VT_OP_SHEAR_X] = 0.2,         [VT_OP_SHEAR_Y] = 0.2,
     [VT_OP_TRANSLATE_X] = 0.1,    [VT_OP_TRANSLATE_Y] = 0.1,     [VT_OP_COLOR] = 0.025,
     [VT_OP_SHARPNESS] = 0.025,    [VT_OP_AUTO_CONTRAST] = 0.025, [VT_OP_SOLARIZE] = 0.005,
@@ -129,10 +129,10 @@ vt_status vt_rand_augment_parse(vt_rand_augment *out, const char *policy)
 static vt_image_op draw_weighted(bool *taken, vt_rng *rng)
 {
     double sum = 0;
-    for (int i = 0; i < VT_IMAGE_OPS; i++) sum += taken[i] ? 0 : weights[i];
+    for (int i = 0; i < VT_RAND_OPS; i++) sum += taken[i] ? 0 : weights[i];
     double place = sum * vt_rng_uniform(rng);
     int last = -1;
-    for (int i = 0; i < VT_IMAGE_OPS; i++) {
+    for (int i = 0; i < VT_RAND_OPS; i++) {
         if (taken[i] || weights[i] == 0) continue;
         last = i;
         if ((place -= weights[i]) < 0) break;
@@ -181,11 +181,11 @@ int vt_rand_augment_draw(vt_op_call *calls, const vt_rand_augment *policy,
                          const vt_filter filters[2], vt_rng *rng)
 {
     vt_image_op ops[VT_MOST_OP_CALLS];
-    bool taken[VT_IMAGE_OPS] = {false};
+    bool taken[VT_RAND_OPS] = {false};
     int n = 0;
     for (int i = 0; i < policy->operations; i++)
         ops[i] = policy->weighted ? draw_weighted(taken, rng)
-                                  : (vt_image_op)vt_rng_below(rng, VT_IMAGE_OPS);
+                                  : (vt_image_op)vt_rng_below(rng, VT_RAND_OPS);
     for (int i = 0; i < policy->operations; i++) {
         if (vt_rng_uniform(rng) >= policy->probability) continue;
         double magnitude = policy->magnitude;
@@ -211,4 +211,14 @@ int vt_color_jitter_draw(vt_op_call *calls, double strength, vt_rng *rng)
         calls[i].argument = vt_rng_range(rng, fmax(0, 1 - strength), 1 + strength);
     }
     return CALLS;
+}
+
+vt_op_call vt_three_augment_draw(vt_rng *rng)
+{
+    switch (vt_rng_below(rng, 3)) {
+    case 0: return (vt_op_call){.op = VT_OP_COLOR, .argument = 0}; // grey
+    case 1: return (vt_op_call){.op = VT_OP_SOLARIZE, .argument = 128};
+    default:
+        return (vt_op_call){VT_OP_GAUSSIAN_BLUR, vt_rng_range(rng, 0.1, 2), VT_FILTER_BILINEAR};
+    }
 }

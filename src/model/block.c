@@ -1,7 +1,7 @@
-// The transformer block of ViT and DeiT.
+// The transformer block of ViT, DeiT and Swin.
 //
 // A chunk goes through the block in one thread's cache: the MLP takes it a few rows at a time, attention
-// an image at a time. The backward pass of a chunk leaves the inputs and the output gradients of the
+// an image or window at a time. The backward pass of a chunk leaves the inputs and the output gradients of the
 // linear layers behind as panels; their weight gradients are then products over the whole batch, with
 // their output rows shared out to the threads, summed in the order of chunks.
 #include "block.h"
@@ -18,39 +18,72 @@ enum { MLP_ROWS = 208, ROW_MULTIPLE = 8 };
 
 // ---- a chunk's rows ----
 
-static vt_dropout dropout_at(const vt_chunk *chunk, double p, int image, int site)
+static vt_dropout dropout_at(const vt_chunk *chunk, double p, int unit, int site)
 {
     return (vt_dropout){.p = p,
                         .seed = chunk->pass->seed,
                         .stream = (uint32_t)(VT_STREAM_DROPOUT + 1 + chunk->layer * SITES + site),
                         .step = chunk->pass->step,
-                        .sample = (uint32_t)(chunk->first + image)};
+                        .sample = (uint32_t)(chunk->first + unit)};
+}
+
+// Which image a unit is, or is a window of.
+static int image_of(const vt_chunk *chunk, int unit)
+{
+    const vt_windows *w = chunk->chunks->windows;
+    return (chunk->first + unit) / (w ? w->count : 1);
 }
 
 // Branch 0 is attention, 1 the MLP.
-static vt_real branch_scale(const vt_chunk *chunk, int image, int branch)
+static vt_real branch_scale(const vt_chunk *chunk, int unit, int branch)
 {
     if (!chunk->pass->stochastic) return 1;
     return vt_drop_path_scale(chunk->drop_path, chunk->pass->seed, chunk->pass->step,
-                              (uint32_t)(chunk->first + image),
+                              (uint32_t)image_of(chunk, unit),
                               (uint32_t)(2 * chunk->layer + branch));
 }
 
-// Some of a chunk's (count,R) rows, `row` .. `row + rows - 1`.
+static bool is_padded(const vt_chunk *chunk)
+{
+    return chunk->chunks->windows && chunk->chunks->windows->padded;
+}
+
+// The chunk's rows before one of its units, where a whole unit has `each`; of padding none.
+static int rows_before(const vt_chunk *chunk, int unit, int each)
+{
+    return (int)(vt_rows_before(chunk->chunks, chunk->first + unit, each) -
+                 vt_rows_before(chunk->chunks, chunk->first, each));
+}
+
+// Tokens that enter the block, rows that leave it.
+static int tokens_of(const vt_chunk *chunk, const vt_block_shape *s)
+{
+    return rows_before(chunk, chunk->count, s->T);
+}
+
+static int rows_of(const vt_chunk *chunk)
+{
+    return rows_before(chunk, chunk->count, chunk->R);
+}
+
+// Some of a chunk's rows, `row` .. `row + rows - 1`.
 typedef struct span {
     int row, rows;
 } span;
 
-// The part of a span that lies in one image, beginning at its row `at`: (image, first row in it, rows).
-typedef struct image_part {
-    int image, token, rows;
-} image_part;
+// The part of a span that lies in one unit, beginning at its row `at`: (unit, first row in it, rows).
+typedef struct unit_part {
+    int unit, token, rows;
+} unit_part;
 
-static image_part part_at(const span *s, int at, int R)
+static unit_part part_at(const vt_chunk *chunk, const span *s, int at)
 {
-    const int row = s->row + at, image = row / R, token = row % R;
-    const int left = s->rows - at, rest = R - token;
-    return (image_part){image, token, left < rest ? left : rest};
+    const int row = s->row + at;
+    int unit = row / chunk->R; // or a later one, where some have padding
+    while (rows_before(chunk, unit + 1, chunk->R) <= row) unit++;
+    const int token = row - rows_before(chunk, unit, chunk->R);
+    const int left = s->rows - at, rest = rows_before(chunk, unit + 1, chunk->R) - row;
+    return (unit_part){unit, token, left < rest ? left : rest};
 }
 
 // Dropout of a span's rows, `width` numbers each, in place. x: the span's first row.
@@ -59,8 +92,8 @@ static void drop(void *x, vt_elem type, const vt_chunk *chunk, const span *s, do
 {
     if (!chunk->pass->stochastic || p <= 0) return;
     for (int at = 0; at < s->rows;) {
-        const image_part piece = part_at(s, at, chunk->R);
-        const vt_dropout d = dropout_at(chunk, p, piece.image, site);
+        const unit_part piece = part_at(chunk, s, at);
+        const vt_dropout d = dropout_at(chunk, p, piece.unit, site);
         void *rows = vt_at(x, type, (size_t)at * (size_t)width);
         vt_dropout_apply(rows, rows, type, &d, (size_t)piece.token * (size_t)width,
                          (size_t)piece.rows * (size_t)width);
@@ -68,17 +101,17 @@ static void drop(void *x, vt_elem type, const vt_chunk *chunk, const span *s, do
     }
 }
 
-// out = in + scale_of_image branch, for a span's rows of out and branch; in has tokens_in rows an image
+// out = in + scale_of_image branch, for a span's rows of out and branch; in has tokens_in rows a unit
 // and begins with the chunk's first.
 static void residual(vt_real *out, const vt_real *in, int tokens_in, const vt_real *branch,
                      const vt_chunk *chunk, const span *s, int which, int C)
 {
     for (int at = 0; at < s->rows;) {
-        const image_part piece = part_at(s, at, chunk->R);
+        const unit_part piece = part_at(chunk, s, at);
         const size_t to = (size_t)at * (size_t)C,
-                     from = ((size_t)piece.image * (size_t)tokens_in + (size_t)piece.token) *
+                     from = (size_t)(rows_before(chunk, piece.unit, tokens_in) + piece.token) *
                             (size_t)C;
-        vt_add_scaled(out + to, in + from, branch_scale(chunk, piece.image, which), branch + to,
+        vt_add_scaled(out + to, in + from, branch_scale(chunk, piece.unit, which), branch + to,
                       (size_t)piece.rows * (size_t)C);
         at += piece.rows;
     }
@@ -89,9 +122,9 @@ static void residual_backward(void *dbranch, vt_elem type, const vt_real *dx, co
                               const span *s, int which, int C)
 {
     for (int at = 0; at < s->rows;) {
-        const image_part piece = part_at(s, at, chunk->R);
+        const unit_part piece = part_at(chunk, s, at);
         const size_t row = (size_t)at * (size_t)C;
-        vt_scale(vt_at(dbranch, type, row), type, branch_scale(chunk, piece.image, which), dx + row,
+        vt_scale(vt_at(dbranch, type, row), type, branch_scale(chunk, piece.unit, which), dx + row,
                  (size_t)piece.rows * (size_t)C);
         at += piece.rows;
     }
@@ -100,17 +133,17 @@ static void residual_backward(void *dbranch, vt_elem type, const vt_real *dx, co
 // How many spans the MLP takes a chunk in, and one of them.
 static int mlp_spans(const vt_chunk *chunk)
 {
-    return (chunk->count * chunk->R + MLP_ROWS - 1) / MLP_ROWS;
+    return (rows_of(chunk) + MLP_ROWS - 1) / MLP_ROWS;
 }
 
 static span mlp_span(const vt_chunk *chunk, int i)
 {
-    const int rows = chunk->count * chunk->R, spans = mlp_spans(chunk);
+    const int rows = rows_of(chunk), spans = mlp_spans(chunk);
     const int first = vt_share(rows, ROW_MULTIPLE, i, spans);
     return (span){first, vt_share(rows, ROW_MULTIPLE, i + 1, spans) - first};
 }
 
-// The rows that ask, packed together: all of them, or the first R of each image's T.
+// The rows that ask, packed together: all of them, or the first R of each unit's T.
 static const void *asking_rows(void *to, const void *rows, const vt_block_shape *s,
                                const vt_chunk *chunk)
 {
@@ -153,20 +186,53 @@ static void linear_input(const work *w, void *dx, vt_elem type, const void *dy,
                NULL, into, M);
 }
 
-// Leaves a span's rows x: (rows,n) as panels.
-static void leave(const work *w, char *place, const void *x, vt_elem type, int n, bool left,
-                  int tokens, const span *s)
+// Leaves a span's rows x: (rows,n) as panels, of the chunk's `k` rows.
+static void leave(const work *w, char *place, const void *x, vt_elem type, int n, bool left, int k,
+                  const span *s)
 {
     if (!place) return;
     const vt_chunk *c = w->chunk;
-    const vt_panels p =
-        vt_chunk_panels(place, w->shape->type, c->chunks, c->index, c->count * tokens, n, left);
+    const vt_panels p = vt_chunk_panels(place, w->shape->type, c->chunks, c->index, k, n, left);
     vt_panels_pack_all(&p, s->row, x, type, n, VT_N, s->rows);
 }
 
-static span whole(const work *w, int tokens)
+// All rows where a unit has `each`, padding too.
+static span whole(const work *w, int each)
 {
-    return (span){0, w->chunk->count * tokens};
+    return (span){0, w->chunk->count * each};
+}
+
+// The chunk's tokens put where windows have them, and zeros for padding.
+static void spread_windows(const work *w, void *to, const void *from)
+{
+    const vt_windows *windows = w->chunk->chunks->windows;
+    const size_t row = (size_t)w->shape->C * vt_elem_size(w->shape->type);
+    const int T = w->shape->T, rows = w->chunk->count * T;
+    const int32_t *tokens = windows->tokens;
+    for (int i = 0; i < rows; i++, to = (char *)to + row) {
+        const int window = (w->chunk->first + i / T) % windows->count;
+        const bool real = tokens[window * T + i % T] >= 0;
+        if (real)
+            memcpy(to, from, row);
+        else
+            memset(to, 0, row);
+        if (real) from = (const char *)from + row;
+    }
+}
+
+// The way back, in place.
+static void collect_tokens(const work *w, vt_real *x)
+{
+    const vt_windows *windows = w->chunk->chunks->windows;
+    const size_t C = (size_t)w->shape->C;
+    const int T = w->shape->T, rows = w->chunk->count * T;
+    size_t to = 0;
+    for (int i = 0; i < rows; i++) {
+        const int window = (w->chunk->first + i / T) % windows->count;
+        if (windows->tokens[window * T + i % T] < 0) continue;
+        memmove(x + to, x + (size_t)i * C, C * sizeof *x);
+        to += C;
+    }
 }
 
 // Norm1's output for kv, and for q the rows of it that ask.
@@ -174,9 +240,9 @@ static void leave_normed1(const work *w, const void *normed, const void *asking)
 {
     const vt_block_shape *s = w->shape;
     const span all = whole(w, s->T), few = whole(w, w->chunk->R);
-    leave(w, w->saved->inputs.normed1, normed, s->type, s->C, false, s->T, &all);
+    leave(w, w->saved->inputs.normed1, normed, s->type, s->C, false, all.rows, &all);
     if (w->chunk->R < s->T)
-        leave(w, w->saved->inputs.asking, asking, s->type, s->C, false, w->chunk->R, &few);
+        leave(w, w->saved->inputs.asking, asking, s->type, s->C, false, few.rows, &few);
 }
 
 // ---- attention ----
@@ -196,7 +262,7 @@ static void on_map(void *self, int head, const vt_real *map)
         l->pass->hooks[k].on_attention(l->pass->hooks[k].self, &l->view);
 }
 
-static vt_attention attention_of(const work *w, vt_dropout *d, int image)
+static vt_attention attention_of(const work *w, vt_dropout *d, int unit)
 {
     const vt_block_shape *s = w->shape;
     vt_attention at = {.T = s->T,
@@ -205,26 +271,29 @@ static vt_attention attention_of(const work *w, vt_dropout *d, int image)
                        .D = s->C / s->H,
                        .type = s->type,
                        .ldq = s->C,
-                       .ldkv = 2 * s->C};
+                       .ldkv = 2 * s->C,
+                       .bias = w->packed->bias};
+    const vt_windows *windows = w->chunk->chunks->windows;
+    if (windows) at.mask = vt_windows_mask(windows, (w->chunk->first + unit) % windows->count);
     if (w->chunk->pass->stochastic && s->attn_drop > 0) {
-        *d = dropout_at(w->chunk, s->attn_drop, image, SITE_ATTN);
+        *d = dropout_at(w->chunk, s->attn_drop, unit, SITE_ATTN);
         at.drop = d;
     }
     return at;
 }
 
-// One image's part of what attention reads and keeps.
-typedef struct image_view {
+// One unit's part of what attention reads and keeps.
+typedef struct unit_view {
     void *q, *k, *v, *maps;
-} image_view;
+} unit_view;
 
-static image_view image_at(const work *w, const void *q, const void *kv, int image)
+static unit_view unit_at(const work *w, const void *q, const void *kv, int unit)
 {
     const vt_block_shape *s = w->shape;
-    const size_t i = (size_t)image, C = (size_t)s->C, R = (size_t)w->chunk->R, T = (size_t)s->T;
+    const size_t i = (size_t)unit, C = (size_t)s->C, R = (size_t)w->chunk->R, T = (size_t)s->T;
     char *k = vt_at(kv, s->type, i * T * 2 * C);
     const size_t map = (size_t)s->H * R * (size_t)vt_map_ld(s->T);
-    return (image_view){
+    return (unit_view){
         .q = vt_at(q, s->type, i * R * C),
         .k = k,
         .v = vt_at(k, s->type, C),
@@ -238,18 +307,22 @@ static void attend(const work *w, void *y, bool heard)
     const vt_block_shape *s = w->shape;
     const vt_chunk *chunk = w->chunk;
     const size_t row = (size_t)chunk->R * (size_t)s->C;
+    const vt_windows *windows = chunk->chunks->windows;
     for (int i = 0; i < chunk->count; i++) {
+        const int window = windows ? (chunk->first + i) % windows->count : 0;
         vt_dropout d;
         vt_attention at = attention_of(w, &d, i);
-        const image_view v = image_at(w, w->saved->q, w->saved->kv, i);
+        const unit_view v = unit_at(w, w->saved->q, w->saved->kv, i);
         listener l = {chunk->pass,
                       {.layer = chunk->layer,
-                       .sample = chunk->first + i,
+                       .sample = image_of(chunk, i),
+                       .window = window,
+                       .tokens = windows ? windows->tokens + (size_t)window * (size_t)s->T : NULL,
                        .H = s->H,
                        .R = chunk->R,
                        .T = s->T,
                        .ld = vt_map_ld(s->T),
-                       .x = w->saved->x + (size_t)i * (size_t)s->T * (size_t)s->C}};
+                       .x = w->saved->x + (size_t)rows_before(chunk, i, s->T) * (size_t)s->C}};
         if (heard && chunk->pass->n_hooks > 0) {
             at.on_map = on_map;
             at.self = &l;
@@ -267,20 +340,24 @@ static void forward_attention(const work *w, bool heard)
     const vt_block_saved *saved = w->saved;
     const vt_block_param *p = w->param;
     const vt_block_scratch *scratch = w->scratch;
-    const span few = whole(w, w->chunk->R);
-    vt_layernorm_forward(scratch->normed, s->type, saved->mean1, saved->rstd1, saved->x,
+    const span few = whole(w, w->chunk->R), out = {0, rows_of(w->chunk)};
+    const bool padded = is_padded(w->chunk);
+    void *normed = padded ? scratch->asking : scratch->normed;
+    vt_layernorm_forward(normed, s->type, saved->mean1, saved->rstd1, saved->x,
                          w->weights + p->norm1_w, w->weights + p->norm1_b, s->norm_eps,
-                         w->chunk->count * s->T, s->C);
+                         tokens_of(w->chunk, s), s->C);
+    if (padded) spread_windows(w, scratch->normed, normed);
     linear(w, saved->kv, s->type, scratch->normed, VT_BLOCK_KV, w->chunk->count * s->T);
     const void *asking = asking_rows(scratch->asking, scratch->normed, s, w->chunk);
     linear(w, saved->q, s->type, asking, VT_BLOCK_Q, few.rows);
     leave_normed1(w, scratch->normed, asking);
     void *y = scratch->asking;
     attend(w, y, heard);
-    leave(w, saved->inputs.y, y, s->type, s->C, false, w->chunk->R, &few);
+    leave(w, saved->inputs.y, y, s->type, s->C, false, few.rows, &few);
     linear(w, scratch->branch, VT_REAL, y, VT_BLOCK_PROJ, few.rows);
-    drop(scratch->branch, VT_REAL, w->chunk, &few, s->drop, SITE_PROJ, s->C);
-    residual(saved->mid, saved->x, s->T, scratch->branch, w->chunk, &few, 0, s->C);
+    if (padded) collect_tokens(w, scratch->branch);
+    drop(scratch->branch, VT_REAL, w->chunk, &out, s->drop, SITE_PROJ, s->C);
+    residual(saved->mid, saved->x, s->T, scratch->branch, w->chunk, &out, 0, s->C);
 }
 
 // out: the chunk's, or NULL.
@@ -295,11 +372,11 @@ static void forward_mlp(const work *w, vt_real *out, const span *rows)
     vt_layernorm_forward(scratch->normed, s->type, saved->mean2 + first, saved->rstd2 + first,
                          saved->mid + first * C, w->weights + p->norm2_w, w->weights + p->norm2_b,
                          s->norm_eps, rows->rows, s->C);
-    leave(w, saved->inputs.normed2, scratch->normed, s->type, s->C, false, w->chunk->R, rows);
+    leave(w, saved->inputs.normed2, scratch->normed, s->type, s->C, false, rows_of(w->chunk), rows);
     linear(w, hidden, s->type, scratch->normed, VT_BLOCK_FC1, rows->rows);
     vt_gelu_forward(scratch->act, hidden, s->type, (size_t)rows->rows * F);
     drop(scratch->act, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
-    leave(w, saved->inputs.act, scratch->act, s->type, s->F, false, w->chunk->R, rows);
+    leave(w, saved->inputs.act, scratch->act, s->type, s->F, false, rows_of(w->chunk), rows);
     if (!out) return;
     linear(w, scratch->branch, VT_REAL, scratch->act, VT_BLOCK_FC2, rows->rows);
     drop(scratch->branch, VT_REAL, w->chunk, rows, s->drop, SITE_FC2, s->C);
@@ -328,11 +405,11 @@ static void leave_mlp_inputs(const work *w, const span *rows)
     const size_t first = (size_t)rows->row;
     void *normed = w->scratch->asking;
     drop(w->scratch->act, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
-    leave(w, saved->inputs.act, w->scratch->act, s->type, s->F, false, w->chunk->R, rows);
+    leave(w, saved->inputs.act, w->scratch->act, s->type, s->F, false, rows_of(w->chunk), rows);
     vt_layernorm_again(normed, s->type, saved->mid + first * (size_t)s->C,
                        w->weights + w->param->norm2_w, w->weights + w->param->norm2_b,
                        saved->mean2 + first, saved->rstd2 + first, rows->rows, s->C);
-    leave(w, saved->inputs.normed2, normed, s->type, s->C, false, w->chunk->R, rows);
+    leave(w, saved->inputs.normed2, normed, s->type, s->C, false, rows_of(w->chunk), rows);
 }
 
 static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, vt_real *norms,
@@ -341,20 +418,20 @@ static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, 
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
     const vt_block_scratch *scratch = w->scratch;
-    const int C = s->C, R = w->chunk->R;
+    const int C = s->C, k = rows_of(w->chunk);
     const size_t first = (size_t)rows->row;
     const void *hidden = vt_at(saved->hidden, s->type, first * (size_t)s->F);
     vt_real *dx = dout + first * (size_t)C;
     void *dfc2 = scratch->normed, *dhidden = scratch->dact;
     residual_backward(dfc2, s->type, dx, w->chunk, rows, 1, C);
     drop(dfc2, s->type, w->chunk, rows, s->drop, SITE_FC2, C);
-    leave(w, g->dy[VT_BLOCK_FC2], dfc2, s->type, C, true, R, rows);
+    leave(w, g->dy[VT_BLOCK_FC2], dfc2, s->type, C, true, k, rows);
     linear_input(w, dhidden, s->type, dfc2, VT_BLOCK_FC2, VT_SET, rows->rows);
     drop(dhidden, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
     vt_gelu_backward(dhidden, again ? scratch->act : NULL, dhidden, hidden, s->type,
                      (size_t)rows->rows * (size_t)s->F);
     if (again) leave_mlp_inputs(w, rows);
-    leave(w, g->dy[VT_BLOCK_FC1], dhidden, s->type, s->F, true, R, rows);
+    leave(w, g->dy[VT_BLOCK_FC1], dhidden, s->type, s->F, true, k, rows);
     linear_input(w, scratch->branch, VT_REAL, dhidden, VT_BLOCK_FC1, VT_SET, rows->rows);
     vt_layernorm_backward(dx, norms + 2 * C, norms + 3 * C, scratch->branch,
                           saved->mid + first * (size_t)C, w->weights + w->param->norm2_w,
@@ -386,6 +463,30 @@ static void spread(vt_real *dx, const vt_real *dout, const vt_block_shape *s, co
         memcpy(dx + i * T, dout + i * R, R * sizeof *dx);
 }
 
+// dq: (count,R,C), dkv: (count,T,2C) out; dy: (count,R,C).
+static void attend_backward(const work *w, void *dq, void *dkv, const void *dy,
+                            const vt_block_grads *g)
+{
+    const vt_block_shape *s = w->shape;
+    const vt_block_saved *saved = w->saved;
+    const size_t unit = (size_t)w->chunk->R * (size_t)s->C;
+    const size_t maps = (size_t)s->H * (size_t)s->T * (size_t)s->T;
+    vt_real *dbias = s->window_h > 0 ? w->scratch->dbias : NULL;
+    if (dbias) memset(dbias, 0, maps * sizeof *dbias);
+    for (int i = 0; i < w->chunk->count; i++) {
+        vt_dropout d;
+        const vt_attention at = attention_of(w, &d, i);
+        const unit_view v = unit_at(w, saved->q, saved->kv, i), dv = unit_at(w, dq, dkv, i);
+        vt_attention_backward(dv.q, dv.k, dv.v, dbias, vt_at(dy, s->type, (size_t)i * unit), v.q,
+                              v.k, v.v, v.maps, w->scratch->attention, &at);
+    }
+    if (!dbias) return;
+    const size_t table = (size_t)vt_window_offsets(s->window_h, s->window_w) * (size_t)s->H;
+    vt_real *sums = g->tables + (size_t)w->chunk->index * table;
+    memset(sums, 0, table * sizeof *sums);
+    vt_window_bias_backward(sums, dbias, s->H, s->window_h, s->window_w);
+}
+
 static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const vt_block_grads *g,
                                vt_real *norms, bool again)
 {
@@ -393,30 +494,29 @@ static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const 
     const vt_block_saved *saved = w->saved;
     const vt_block_scratch *scratch = w->scratch;
     const vt_block_param *p = w->param;
-    const int C = s->C, R = w->chunk->R, M = w->chunk->count * s->T;
-    const span few = whole(w, R), all = whole(w, s->T);
+    const int C = s->C, M = tokens_of(w->chunk, s);
+    const bool padded = is_padded(w->chunk);
+    const span few = whole(w, w->chunk->R), all = whole(w, s->T), out = {0, rows_of(w->chunk)};
     void *dproj = scratch->normed, *dy = scratch->asking, *dq = scratch->act, *dkv = scratch->dkv;
-    residual_backward(dproj, s->type, dout, w->chunk, &few, 0, C);
-    drop(dproj, s->type, w->chunk, &few, s->drop, SITE_PROJ, C);
-    leave(w, g->dy[VT_BLOCK_PROJ], dproj, s->type, C, true, R, &few);
+    void *dbranch = padded ? scratch->asking : dproj;
+    residual_backward(dbranch, s->type, dout, w->chunk, &out, 0, C);
+    drop(dbranch, s->type, w->chunk, &out, s->drop, SITE_PROJ, C);
+    if (padded) spread_windows(w, dproj, dbranch);
+    leave(w, g->dy[VT_BLOCK_PROJ], dproj, s->type, C, true, few.rows, &few);
     linear_input(w, dy, s->type, dproj, VT_BLOCK_PROJ, VT_SET, few.rows);
-    for (int i = 0; i < w->chunk->count; i++) {
-        vt_dropout d;
-        const vt_attention at = attention_of(w, &d, i);
-        const image_view v = image_at(w, saved->q, saved->kv, i), dv = image_at(w, dq, dkv, i);
-        vt_attention_backward(dv.q, dv.k, dv.v, NULL,
-                              vt_at(dy, s->type, (size_t)i * (size_t)R * (size_t)C), v.q, v.k, v.v,
-                              v.maps, scratch->attention, &at);
-    }
-    leave(w, g->dy[VT_BLOCK_Q], dq, s->type, C, true, R, &few);
-    leave(w, g->dy[VT_BLOCK_KV], dkv, s->type, 2 * C, true, s->T, &all);
+    attend_backward(w, dq, dkv, dy, g);
+    leave(w, g->dy[VT_BLOCK_Q], dq, s->type, C, true, few.rows, &few);
+    leave(w, g->dy[VT_BLOCK_KV], dkv, s->type, 2 * C, true, all.rows, &all);
     if (again) {
-        vt_layernorm_again(scratch->normed, s->type, saved->x, w->weights + p->norm1_w,
+        void *normed = padded ? scratch->asking : scratch->normed;
+        vt_layernorm_again(normed, s->type, saved->x, w->weights + p->norm1_w,
                            w->weights + p->norm1_b, saved->mean1, saved->rstd1, M, C);
+        if (padded) spread_windows(w, scratch->normed, normed);
         leave_normed1(w, scratch->normed,
                       asking_rows(scratch->asking, scratch->normed, s, w->chunk));
     }
     norm1_output_gradient(w, scratch->branch, dq, dkv);
+    if (padded) collect_tokens(w, scratch->branch);
     spread(dx, dout, s, w->chunk);
     vt_layernorm_backward(dx, norms, norms + C, scratch->branch, saved->x, w->weights + p->norm1_w,
                           saved->mean1, saved->rstd1, true, M, C);
@@ -435,4 +535,18 @@ void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
         backward_mlp(&w, dout, g, norms, again, &rows);
     }
     backward_attention(&w, dx, dout, g, norms, again);
+}
+
+vt_block_saved vt_block_recall(const vt_block_saved *saved, const vt_block_inputs *again,
+                               const vt_block_packed *packed, const vt_block_param *p,
+                               const vt_block_shape *s, const vt_real *weights,
+                               const vt_block_scratch *scratch, const vt_chunk *chunk,
+                               vt_recompute recompute)
+{
+    if (recompute != VT_RECOMPUTE_BLOCK) return vt_block_saved_at(saved, s, chunk);
+    vt_block_saved computed = scratch->chunk;
+    computed.x = saved->x + vt_rows_before(chunk->chunks, chunk->first, s->T) * (size_t)s->C;
+    computed.inputs = *again;
+    vt_block_forward(NULL, &computed, packed, p, s, weights, scratch, chunk);
+    return computed;
 }

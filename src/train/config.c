@@ -112,6 +112,12 @@ static vt_status apply_defaults(vt_config *config)
     return VT_OK;
 }
 
+static void apply_family(vt_config *config, const char *name)
+{
+    const vt_model_ops *family = vt_family_find(name);
+    if (family && family->defaults) family->defaults(&config->model);
+}
+
 static void apply_preset(vt_config *config, const vt_model_preset *preset)
 {
     vt_model_config *model = &config->model;
@@ -121,6 +127,10 @@ static void apply_preset(vt_config *config, const vt_model_preset *preset)
     model->depth = preset->depth;
     model->num_heads = preset->num_heads;
     model->distilled = preset->distilled;
+    model->depths = preset->depths;
+    model->heads = preset->heads;
+    if (preset->heads.count > 0) model->num_heads = preset->heads.at[0];
+    if (preset->window_size > 0) model->window_size = preset->window_size;
     config->data.augment.crop_pct = preset->crop_pct;
     memcpy(config->data.augment.mean, preset->mean, sizeof preset->mean);
     memcpy(config->data.augment.std, preset->std, sizeof preset->std);
@@ -172,6 +182,8 @@ static vt_status apply_layers(vt_config *config, const vt_config_layer *layers, 
     const vt_model_preset *preset = NULL;
     if (name && vt_json_type_of(name) == VT_JSON_STRING)
         preset = vt_model_preset_find(vt_json_string(name));
+    if (name && vt_json_type_of(name) == VT_JSON_STRING)
+        apply_family(config, preset ? preset->family : vt_json_string(name));
     if (preset) apply_preset(config, preset);
     for (int i = 0; i < n; i++) {
         const vt_config_origin origin = {layers[i].origin, layers[i].folder};
@@ -215,9 +227,13 @@ static vt_status settle_data(vt_config *config)
 static vt_status settle_model(vt_config *config)
 {
     for (const vt_config_key *key = vt_config_keys; key->path; key++) {
-        bool missing = *(const int *)((const char *)config + key->offset) == 0;
-        VT_REQUIRE(!(key->flags & VT_KEY_SHAPE) || !missing, VT_ERR_CONFIG,
+        const char *field = (const char *)config + key->offset;
+        const bool applies = vt_config_key_applies(key, config);
+        const bool set = key->kind == VT_KEY_BOOL ? *(const bool *)field : *(const int *)field != 0;
+        VT_REQUIRE(!(key->flags & VT_KEY_SHAPE) || set || !applies, VT_ERR_CONFIG,
                    "%s: missing; \"%s\" has no default for it", key->path, config->model.name);
+        VT_REQUIRE(applies || !set, VT_ERR_CONFIG, "%s: \"%s\" takes no such key", key->path,
+                   config->model.name);
     }
     vt_model_config model = config->model;
     if (model.num_classes == 0) model.num_classes = 1; // not known yet
@@ -239,6 +255,21 @@ static vt_status settle_output(vt_config *config, const char *path)
     return VT_OK;
 }
 
+// Binary targets know only which classes are in an image.
+static vt_status check_loss(const vt_config *config)
+{
+    if (config->loss.kind != VT_LOSS_BCE || config->loss.target != VT_BCE_BINARY) return VT_OK;
+    VT_REQUIRE(config->smoothing == 0, VT_ERR_CONFIG,
+               "mix.smoothing: expected 0 with train.bce_target \"binary\", which counts every "
+               "class above 0, got %g",
+               config->smoothing);
+    VT_REQUIRE(!strcmp(config->label_rule, "area"), VT_ERR_CONFIG,
+               "label.rule: expected \"area\" with train.bce_target \"binary\", which forgets the "
+               "shares that \"%s\" finds; or set train.bce_target=soft",
+               config->label_rule);
+    return VT_OK;
+}
+
 static vt_status settle(vt_config *config, const char *path)
 {
     config->mix.has_minmax = config->mix.cutmix_minmax[1] > 0;
@@ -247,6 +278,7 @@ static vt_status settle(vt_config *config, const char *path)
                vt_model_presets[0].name, vt_families[0]->family);
     if (config->model.name[0]) VT_TRY(settle_model(config));
     VT_TRY(settle_data(config));
+    VT_TRY(check_loss(config));
     return settle_output(config, path);
 }
 
@@ -306,9 +338,11 @@ vt_status vt_config_load(vt_config *config, const char *path, const char *const 
 
 void vt_config_free(vt_config *config)
 {
-    for (const vt_config_key *key = vt_config_keys; key->path; key++)
-        if (key->kind == VT_KEY_TEXT || key->kind == VT_KEY_PATH)
-            free(*(char **)((char *)config + key->offset));
+    for (const vt_config_key *key = vt_config_keys; key->path; key++) {
+        void *field = (char *)config + key->offset;
+        if (key->kind == VT_KEY_TEXT || key->kind == VT_KEY_PATH) free(*(char **)field);
+        if (key->kind == VT_KEY_TEXTS) vt_texts_free(field);
+    }
     *config = (vt_config){0};
 }
 
@@ -331,6 +365,7 @@ vt_json *vt_config_json(const vt_config *config)
     for (const vt_config_key *key = vt_config_keys; root && key->path; key++) {
         const char *leaf;
         if (key->kind == VT_KEY_AUGMENT) continue; // written value by value
+        if (!vt_config_key_applies(key, config)) continue;
         vt_json *holder = holder_of(root, key->path, &leaf, true);
         if (holder && vt_config_key_write(key, config, holder, leaf)) continue;
         vt_json_destroy(root);

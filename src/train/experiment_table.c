@@ -37,7 +37,9 @@ static int common_seeds(const vt_experiment *e, int arm, uint64_t *seeds, double
 
 static const char *verdict_of(const vt_paired *paired)
 {
-    if (isnan(paired->low)) return "no verdict";
+    const bool all_zero =
+        paired->difference.n > 1 && paired->difference.sd == 0 && paired->difference.mean == 0;
+    if (isnan(paired->low)) return all_zero ? "no difference shown" : "no verdict";
     if (paired->low > 0) return "better";
     return paired->high < 0 ? "worse" : "no difference shown";
 }
@@ -221,7 +223,8 @@ static void write_comparison(table_row row, const vt_arm_result *result)
     const char *verdict = result->verdict;
     if (n == 0) verdict = "no seed in common yet";
     if (n == 1) verdict = "one seed in common: no interval";
-    if (n > 1 && isnan(a->low)) verdict = "no verdict: the differences do not vary";
+    if (n > 1 && isnan(a->low) && a->difference.mean != 0)
+        verdict = "no verdict: the differences do not vary";
     snprintf(row[DIFFERENCE], CELL_BYTES, n ? "%+.2f" : "-", a->difference.mean);
     snprintf(row[INTERVAL], CELL_BYTES, isnan(a->low) ? "-" : "%+.2f to %+.2f", a->low, a->high);
     snprintf(row[PAIRS], CELL_BYTES, "%d", n);

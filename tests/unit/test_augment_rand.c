@@ -95,7 +95,7 @@ static void test_arguments(void **state)
 {
     (void)state;
     static const double magnitudes[] = {0, 3, 7, 9, 10};
-    static const double expected[2][5][VT_IMAGE_OPS] = {
+    static const double expected[2][5][VT_RAND_OPS] = {
         {{0, 0, 0, 0, 0, 0, 0, 0.1, 0.1, 0.1, 0.1, 0, 0, 0, 0},
          {0, 0, 0, 9, 1, 76, 33, 0.64, 0.64, 0.64, 0.64, 0.09, 0.09, 0.135, 0.135},
          {0, 0, 0, 21, 2, 179, 77, 1.36, 1.36, 1.36, 1.36, 0.21, 0.21, 0.315, 0.315},
@@ -111,7 +111,7 @@ static void test_arguments(void **state)
         char text[64];
         snprintf(text, sizeof text, "rand-m%g-n1-p1%s", magnitudes[row], increasing ? "-inc1" : "");
         vt_rand_augment policy = parsed(text);
-        int seen[VT_IMAGE_OPS] = {0};
+        int seen[VT_RAND_OPS] = {0};
         for (uint32_t i = 0; i < 1000; i++) {
             vt_rng rng = vt_rng_at(4, VT_STREAM_AUGMENT, 0, i);
             vt_op_call call;
@@ -126,7 +126,7 @@ static void test_arguments(void **state)
                 fail_msg("%s: %s: %.17g, expected %.17g", text, vt_image_op_names[call.op], v, one);
             seen[call.op]++;
         }
-        for (int op = 0; op < VT_IMAGE_OPS; op++) assert_true(seen[op] > 20);
+        for (int op = 0; op < VT_RAND_OPS; op++) assert_true(seen[op] > 20);
     }
 }
 
@@ -161,7 +161,7 @@ static void test_deit(void **state)
     const vt_rand_augment policy = parsed(deit);
     const double moments[2] = {9, 0.5}, lengths[3] = {1, 2, 1};
     double *magnitudes = calloc(MOST, sizeof *magnitudes);
-    long counts[VT_IMAGE_OPS] = {0}, calls_of[3] = {0}, same = 0, negative = 0, signed_ones = 0;
+    long counts[VT_RAND_OPS] = {0}, calls_of[3] = {0}, same = 0, negative = 0, signed_ones = 0;
     long top = 0, kept = 0;
     assert_non_null(magnitudes);
     for (uint32_t i = 0; i < DRAWS; i++) {
@@ -186,8 +186,8 @@ static void test_deit(void **state)
         }
     }
     chance_counts(calls_of, lengths, 3, "operations applied");
-    chance_counts(counts, NULL, VT_IMAGE_OPS, "which operation");
-    chance_share(same, calls_of[2], 1.0 / VT_IMAGE_OPS, "the same one twice");
+    chance_counts(counts, NULL, VT_RAND_OPS, "which operation");
+    chance_share(same, calls_of[2], 1.0 / VT_RAND_OPS, "the same one twice");
     chance_share(negative, signed_ones, 0.5, "negative arguments");
     chance_share(top, signed_ones, 1 - chance_normal(10, moments), "magnitudes cut at 10");
     const double below = chance_normal(10, moments), context[3] = {9, 0.5, below};
@@ -199,11 +199,11 @@ static void test_deit(void **state)
 static void test_weighted(void **state)
 {
     (void)state;
-    static const double weights[VT_IMAGE_OPS] = {0.025, 0.005, 0,     0.3, 0,   0.005, 0.005, 0.025,
-                                                 0.005, 0.005, 0.025, 0.2, 0.2, 0.1,   0.1};
+    static const double weights[VT_RAND_OPS] = {0.025, 0.005, 0,     0.3, 0,   0.005, 0.005, 0.025,
+                                                0.005, 0.005, 0.025, 0.2, 0.2, 0.1,   0.1};
     const vt_rand_augment policy = parsed("rand-m9-w0-p1");
-    long first[VT_IMAGE_OPS] = {0}, second[VT_IMAGE_OPS] = {0};
-    double then[VT_IMAGE_OPS] = {0};
+    long first[VT_RAND_OPS] = {0}, second[VT_RAND_OPS] = {0};
+    double then[VT_RAND_OPS] = {0};
     for (uint32_t i = 0; i < DRAWS; i++) {
         vt_rng rng = vt_rng_at(12, VT_STREAM_AUGMENT, 0, i);
         vt_op_call calls[VT_MOST_OP_CALLS];
@@ -212,11 +212,11 @@ static void test_weighted(void **state)
         first[calls[0].op]++;
         second[calls[1].op]++;
     }
-    for (int i = 0; i < VT_IMAGE_OPS; i++)
-        for (int j = 0; j < VT_IMAGE_OPS; j++)
+    for (int i = 0; i < VT_RAND_OPS; i++)
+        for (int j = 0; j < VT_RAND_OPS; j++)
             if (i != j) then[j] += weights[i] * weights[j] / (1 - weights[i]);
-    chance_counts(first, weights, VT_IMAGE_OPS, "first, weighted");
-    chance_counts(second, then, VT_IMAGE_OPS, "second, weighted");
+    chance_counts(first, weights, VT_RAND_OPS, "first, weighted");
+    chance_counts(second, then, VT_RAND_OPS, "second, weighted");
 }
 
 // All that have a weight, each once.
@@ -226,10 +226,10 @@ static void test_weighted_to_the_end(void **state)
     const vt_rand_augment policy = parsed("rand-n13-w0-p1");
     vt_rng rng = vt_rng_at(1, VT_STREAM_AUGMENT, 0, 0);
     vt_op_call calls[VT_MOST_OP_CALLS];
-    int seen[VT_IMAGE_OPS] = {0};
+    int seen[VT_RAND_OPS] = {0};
     assert_int_equal(vt_rand_augment_draw(calls, &policy, bicubic, &rng), 13);
     for (int i = 0; i < 13; i++) seen[calls[i].op]++;
-    for (int op = 0; op < VT_IMAGE_OPS; op++)
+    for (int op = 0; op < VT_RAND_OPS; op++)
         assert_int_equal(seen[op], op != VT_OP_POSTERIZE && op != VT_OP_INVERT);
     vt_rand_augment more;
     assert_int_equal(vt_rand_augment_parse(&more, "rand-n14-w0"), VT_ERR_CONFIG);
@@ -293,6 +293,30 @@ static void test_color_jitter(void **state)
     }
 }
 
+static void test_three_augment(void **state)
+{
+    (void)state;
+    static const vt_image_op ops[3] = {VT_OP_COLOR, VT_OP_SOLARIZE, VT_OP_GAUSSIAN_BLUR};
+    long counts[3] = {0};
+    double *radii = calloc(DRAWS, sizeof *radii), bounds[2] = {0.1, 2};
+    size_t blurred = 0;
+    assert_non_null(radii);
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        vt_rng rng = vt_rng_at(16, VT_STREAM_AUGMENT, 0, i);
+        const vt_op_call call = vt_three_augment_draw(&rng);
+        int which = 0;
+        while (which < 2 && ops[which] != call.op) which++;
+        assert_int_equal(call.op, ops[which]);
+        counts[which]++;
+        if (which == 0) assert_true(call.argument == 0);
+        if (which == 1) assert_true(call.argument == 128);
+        if (which == 2) radii[blurred++] = call.argument;
+    }
+    chance_counts(counts, NULL, 3, "one of the three");
+    chance_cdf(radii, blurred, chance_uniform, bounds, "the blur's radius");
+    free(radii);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -304,6 +328,7 @@ int main(void)
         cmocka_unit_test(test_weighted_to_the_end),
         cmocka_unit_test(test_probability_and_filter),
         cmocka_unit_test(test_color_jitter),
+        cmocka_unit_test(test_three_augment),
     };
     return cmocka_run_group_tests_name("augment_rand", tests, NULL, NULL);
 }

@@ -146,12 +146,31 @@ static void test_results(void **state)
     char *table = vt_experiment_table(&e);
     const char *const parts[] = {
         "| base    | 5 | 52.00 ± 1.58 ",
-        "| +2.00      | -0.48 to +4.48   | 3     | 0.074 | 0.074   | no diff",
-        "| +9.00      | -                | 1     | -     | -       | one seed ", "| worse\\| | 3 |",
+        "| +2.00      | -0.48 to +4.48 | 3     | 0.074   | 0.074   | no diff",
+        "| +9.00      | -              | 1     | -       | -       | one seed ", "| worse\\| | 3 |",
         "not adjusted for the 3 comparisons"};
     for (int i = 0; i < 5; i++)
         if (!strstr(table, parts[i])) fail_msg("no \"%s\" in\n%s", parts[i], table);
     free(table);
+    vt_experiment_free(&e);
+}
+
+// Differences that do not vary tell nothing, but that there are none if they are 0.
+static void test_no_spread(void **state)
+{
+    (void)state;
+    vt_experiment e;
+    vt_arm_result r[3];
+    load(&e, "{" BASE ", \"arms\": {\"a\": {}, \"b\": {}, \"c\": {}}, \"seeds\": 2}", NULL, 0);
+    for (uint64_t seed = 0; seed < 2; seed++) {
+        finish(&e, 0, seed, 50.1 + (double)seed);
+        finish(&e, 1, seed, 50.1 + (double)seed);
+        finish(&e, 2, seed, 50.3 + (double)seed);
+    }
+    vt_experiment_results(&e, r);
+    assert_string_equal(r[1].verdict, "no difference shown");
+    assert_string_equal(r[2].verdict, "no verdict");
+    assert_true(isnan(r[1].against.p) && isnan(r[2].against.low));
     vt_experiment_free(&e);
 }
 
@@ -188,7 +207,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_layers),  cmocka_unit_test(test_plan),
         cmocka_unit_test(test_grid),    cmocka_unit_test(test_too_much),
-        cmocka_unit_test(test_results), cmocka_unit_test(test_json),
+        cmocka_unit_test(test_results), cmocka_unit_test(test_no_spread),
+        cmocka_unit_test(test_json),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -8,6 +8,13 @@
 #include "vitrain/io/json.h"
 #include "vitrain/mix/mix.h"
 #include "vitrain/model/model.h"
+#include "vitrain/train/loss.h"
+
+// A list of texts.
+typedef struct vt_texts {
+    char **text; // (count)
+    int count;
+} vt_texts;
 
 typedef struct vt_data_config {
     char *train, *val; // absolute; NULL: none
@@ -22,7 +29,7 @@ typedef struct vt_data_config {
 } vt_data_config;
 
 typedef struct vt_optim_config {
-    char *name; // "adamw" | "sgd"
+    char *name; // "adamw" | "sgd" | "lamb"
     double lr;
     double lr_base_batch; // 0: null, lr is not scaled
     double betas[2], eps, momentum, weight_decay;
@@ -47,10 +54,11 @@ typedef struct vt_train_config {
     vt_recompute recompute;
     double ema_decay; // 0: no averaged weights
     uint64_t seed;
-    int threads;   // 0: all
-    char *init;    // weights to start from, absolute; NULL: none
-    int log_every; // steps between lines of steps.jsonl
-    char *resume;  // "auto" | "never" | absolute path of a last.safetensors
+    int threads;     // 0: all
+    char *init;      // weights to start from, absolute; NULL: none
+    vt_texts freeze; // patterns of tensors that are not trained: vt_params_freeze
+    int log_every;   // steps between lines of steps.jsonl
+    char *resume;    // "auto" | "never" | absolute path of a last.safetensors
 } vt_train_config;
 
 typedef struct vt_config {
@@ -59,6 +67,7 @@ typedef struct vt_config {
     vt_mix_config mix;
     double smoothing; // mix.smoothing
     char *label_rule; // label.rule
+    vt_loss_config loss;
     vt_optim_config optim;
     vt_schedule_config schedule;
     vt_train_config train;

@@ -80,7 +80,8 @@
 //
 // Accuracies are the last epoch's: the best epoch's, chosen on the data that it is measured on, would
 // favour whatever varies more. A verdict is that of the arm's own 95% interval: "better" or "worse" if 0
-// lies outside, "no verdict" with fewer than two common seeds or differences that do not vary at all.
+// lies outside, "no verdict" with fewer than two common seeds or differences that are all the same (and
+// not 0): nothing says how much they would vary.
 // Intervals and verdicts are not adjusted for the number of comparisons, since each answers the question
 // that was asked of that arm; p_holm is, for who asks whether any arm differs.
 #ifndef VITRAIN_TRAIN_EXPERIMENT_H
