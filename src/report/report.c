@@ -9,9 +9,9 @@
 
 static vt_status write_page(const vt_report *r)
 {
-    static vt_status (*const sections[])(const vt_report *) = {vt_section_summary,
-                                                               vt_section_curves, vt_section_shares,
-                                                               vt_section_config, vt_section_notes};
+    static vt_status (*const sections[])(const vt_report *) = {
+        vt_section_summary, vt_section_curves, vt_section_shares, vt_section_confusion,
+        vt_section_worst,   vt_section_config, vt_section_notes};
     char title[512];
     if (r->n == 1)
         snprintf(title, sizeof title, "%s", r->runs[0].name);
@@ -46,7 +46,13 @@ vt_status vt_report_write(const char *path, const char *const *folders, int n,
     vt_status status = VT_OK;
     for (int k = 0; k < n && status == VT_OK; k++)
         status = vt_record_read(&report.runs[k], folders[k]);
+    vt_material material = {0};
+    if (status == VT_OK && n == 1) {
+        report.material = &material;
+        status = vt_material_open(&material, &report.runs[0], options);
+    }
     if (status == VT_OK) status = write_file(path, &report);
+    vt_material_close(&material);
     for (int k = 0; k < n; k++) vt_record_free(&report.runs[k]);
     free(report.runs);
     return status;

@@ -198,7 +198,7 @@ static const char *why_none(const vt_record *run)
     if (rule && vt_json_type_of(rule) == VT_JSON_STRING && strcmp(vt_json_string(rule), "tl-align"))
         return "its labels do not move (label.rule is not tl-align)";
     if (run->shares.found) return "no line of shares.jsonl is sound";
-    return "no mixed batch was counted (nothing is mixed, attention is not global, or no epoch is "
+    return "no mixed batch was counted (nothing is mixed, attention is in windows, or no epoch is "
            "done)";
 }
 

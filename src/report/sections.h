@@ -3,6 +3,7 @@
 #ifndef VITRAIN_REPORT_SECTIONS_H
 #define VITRAIN_REPORT_SECTIONS_H
 
+#include "material.h"
 #include "vitrain/report/record.h"
 #include "vitrain/report/report.h"
 
@@ -12,6 +13,7 @@ typedef struct vt_report {
     FILE *page;
     vt_record *runs; // (n)
     int n;
+    const vt_material *material; // of a single run; NULL for several
     const vt_report_options *options;
 } vt_report;
 
@@ -27,6 +29,8 @@ void vt_page_missing(FILE *page, const char *format, ...) __attribute__((format(
 vt_status vt_section_summary(const vt_report *report);
 vt_status vt_section_curves(const vt_report *report);
 vt_status vt_section_shares(const vt_report *report);
+vt_status vt_section_confusion(const vt_report *report);
+vt_status vt_section_worst(const vt_report *report);
 vt_status vt_section_config(const vt_report *report);
 vt_status vt_section_notes(const vt_report *report);
 

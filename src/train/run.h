@@ -16,13 +16,15 @@ typedef struct vt_run {
     vt_step step;
     vt_evaluator evaluator;
     vt_state state;
-    double *partials; // the optimizer's scratch
+    vt_predictions predictions; // of the weights, by the last evaluation
+    double *partials;           // the optimizer's scratch
     vt_arena arena;
     vt_memory_plan memory;
     int64_t batches;   // micro-batches of an epoch, a multiple of train.accumulate
     char *config_text; // the resolved configuration, once num_classes is known
     char *input_text;  // vt_config_input_text
-    char *log, *steps, *shares, *last, *best, *final, *final_ema, *config_path, *picture; // paths
+    char *log, *steps, *shares, *said, *last, *best, *final, *final_ema, *config_path,
+        *picture; // paths
 } vt_run;
 
 // Opens everything, sets the threads, reports the memory, takes it. The weights are not set yet.

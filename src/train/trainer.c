@@ -247,8 +247,10 @@ static vt_status evaluate(loop *l)
     const double start = vt_now_s();
     r->eval = r->ema = (vt_eval_result){0};
     if (!run->val) return VT_OK;
+    run->evaluator.keep = &run->predictions;
     VT_TRY(vt_evaluate(&run->evaluator, run->state.weights, run->val_loader,
                        l->options->interrupted, &r->eval));
+    run->evaluator.keep = NULL;
     if (run->state.ema)
         VT_TRY(vt_evaluate(&run->evaluator, run->state.ema, run->val_loader,
                            l->options->interrupted, &r->ema));
@@ -261,6 +263,7 @@ static vt_status save_weights(const vt_run *run)
 {
     const vt_state *s = &run->state;
     VT_TRY(vt_weights_save(run->final, run->model, s->weights, run->input_text));
+    if (run->val) VT_TRY(vt_predictions_write(run->said, &run->predictions));
     if (!s->ema) return VT_OK;
     return vt_weights_save(run->final_ema, run->model, s->ema, run->input_text);
 }
@@ -404,6 +407,7 @@ static vt_status prepare_folder(loop *l)
         VT_TRY(save(l));
         remove(run->best);
         remove(run->final);
+        remove(run->said);
         remove(run->final_ema);
     }
     VT_TRY(vt_file_write(run->config_path, run->config_text, strlen(run->config_text)));
