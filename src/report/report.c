@@ -10,8 +10,9 @@
 static vt_status write_page(const vt_report *r)
 {
     static vt_status (*const sections[])(const vt_report *) = {
-        vt_section_summary, vt_section_curves, vt_section_shares, vt_section_confusion,
-        vt_section_worst,   vt_section_config, vt_section_notes};
+        vt_section_summary,   vt_section_curves, vt_section_shares, vt_section_mixed,
+        vt_section_confusion, vt_section_worst,  vt_section_config, vt_section_notes,
+    };
     char title[512];
     if (r->n == 1)
         snprintf(title, sizeof title, "%s", r->runs[0].name);

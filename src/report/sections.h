@@ -29,6 +29,7 @@ void vt_page_missing(FILE *page, const char *format, ...) __attribute__((format(
 vt_status vt_section_summary(const vt_report *report);
 vt_status vt_section_curves(const vt_report *report);
 vt_status vt_section_shares(const vt_report *report);
+vt_status vt_section_mixed(const vt_report *report);
 vt_status vt_section_confusion(const vt_report *report);
 vt_status vt_section_worst(const vt_report *report);
 vt_status vt_section_config(const vt_report *report);

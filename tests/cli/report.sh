@@ -30,7 +30,7 @@ well_formed() {
         END { if (!failed && (depth || NR < 10)) { print "open: " stack[depth]; exit 1 } }'
 }
 
-sections="summary curves shares confusion worst config notes"
+sections="summary curves shares mixed confusion worst config notes"
 has_sections() { # page
     for id in ${2:-$sections}; do
         grep -q "<section id=\"$id\"" "$1" || { echo "no section $id"; return 1; }
@@ -68,6 +68,17 @@ check "a damaged log is reported nonetheless" test $status = 0
 good "a damaged log" "$dir/damaged/report.html"
 check "and named" says "$dir/damaged/report.html" "log.jsonl: 1 damaged line left out, the first is line 2"
 check "so is a damaged configuration" says "$dir/damaged/report.html" "config.json is missing or damaged"
+
+# ---- mixed pictures ----
+check "three mixed pictures; the last layer's share is the label" awk '
+    BEGIN { RS = "<article" }
+    NR > 1 {
+        match($0, /by TL-Align<\/th><td class="num">[0-9.]*/)
+        label = substr($0, RSTART, RLENGTH); sub(/.*>/, "", label)
+        n = split($0, layer, "<b>")
+        if (layer[n] + 0 != label + 0 || n != 3) bad = 1
+    }
+    END { exit bad || NR != 4 }' "$dir/run/report.html"
 
 # ---- confusions ----
 check "the matrix adds up to the validation images" awk 'BEGIN { RS = "<td" } / style="--v/ { sub(/^[^>]*>/, ""); s += $0 } END { exit s != 18 }' \
