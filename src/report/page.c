@@ -27,7 +27,7 @@ static const char STYLE[] =
     ".missing{color:var(--soft);border-left:3px solid var(--rule);padding:.2em 0 .2em .8em}\n"
     ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,400px),1fr));"
     "gap:20px 28px}\n"
-    ".chart{margin:0;min-width:0}.chart>svg{display:block;width:100%;height:auto}\n"
+    ".chart{margin:0;min-width:0;max-width:560px}.chart>svg{display:block;width:100%;height:auto}\n"
     "figcaption{font-weight:600;margin-bottom:.3em}\n"
     "svg text{fill:var(--soft);font:12px system-ui,sans-serif;font-variant-numeric:tabular-nums}\n"
     ".grid{stroke:var(--rule)}.zero{stroke:var(--soft);stroke-dasharray:3 3}\n"

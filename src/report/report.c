@@ -38,9 +38,35 @@ static vt_status write_file(const char *path, vt_report *r)
     return status;
 }
 
+static bool is_experiment(const char *folder)
+{
+    char *path = vt_path_join(folder, "experiment.json");
+    const bool found = path && vt_file_exists(path);
+    free(path);
+    return found;
+}
+
+static vt_status write_experiment(const char *path, const char *folder)
+{
+    vt_experiment_view e;
+    vt_atomic_file file;
+    VT_TRY(vt_experiment_view_read(&e, folder));
+    vt_status status = vt_atomic_begin(&file, path);
+    if (status == VT_OK) {
+        status = vt_experiment_page(file.stream, &e);
+        if (status == VT_OK)
+            status = vt_atomic_commit(&file);
+        else
+            vt_atomic_abandon(&file);
+    }
+    vt_experiment_view_free(&e);
+    return status;
+}
+
 vt_status vt_report_write(const char *path, const char *const *folders, int n,
                           const vt_report_options *options)
 {
+    if (n == 1 && is_experiment(folders[0])) return write_experiment(path, folders[0]);
     vt_report report = {.options = options, .n = n};
     report.runs = calloc((size_t)n, sizeof *report.runs);
     VT_REQUIRE(report.runs, VT_ERR_MEMORY, "out of memory");

@@ -17,6 +17,18 @@ typedef struct vt_report {
     const vt_report_options *options;
 } vt_report;
 
+// An experiment's folder.
+typedef struct vt_experiment_view {
+    vt_json *json;       // experiment.json
+    vt_record *runs;     // (n) those that have a folder
+    const char **arm_of; // (n) names, the json's
+    int n;
+} vt_experiment_view;
+
+vt_status vt_experiment_view_read(vt_experiment_view *e, const char *folder);
+void vt_experiment_view_free(vt_experiment_view *e); // takes a zeroed one
+vt_status vt_experiment_page(FILE *page, const vt_experiment_view *e);
+
 // The page's frame; title as text.
 void vt_page_begin(FILE *page, const char *title);
 void vt_page_end(FILE *page);

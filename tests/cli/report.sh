@@ -128,6 +128,30 @@ train --set train.epochs=5 --set output="$dir/killed"
 check "no line is there twice" test "$(cut -d, -f1 "$dir/killed/shares.jsonl" | sort | uniq -d | wc -l)" = 0 \
     -a "$(wc -l <"$dir/killed/shares.jsonl")" = 5
 
+# ---- an experiment ----
+cat >"$dir/e.json" <<END
+{"title": "a < b", "base": "tiny.json", "set": {"train.epochs": 2}, "seeds": 2, "output": "$dir/e",
+ "arms": {"area": {"set": {"label.rule": "area"}}, "<i>TL": {"set": {"label.rule": "tl-align"}}}}
+END
+if "$vitrain" experiment "$dir/e.json" --quiet >"$dir/.out" 2>"$dir/.err"; then
+    run "$vitrain" report "$dir/e"
+    check "an experiment: report" test $status = 0 -a "$out" = "$dir/e/report.html"
+    of_experiment="experiment curves config notes"
+    good "an experiment" "$dir/e/report.html" "$of_experiment"
+    check "its title, arms and curves are there" awk '/<h1>a &lt; b</ { t = 1 } /&lt;i&gt;TL/ { a = 1 }
+        /id="chart-accuracy"/ { c = 1 } /4 of 4 runs are finished/ { f = 1 } END { exit !(t && a && c && f) }' "$dir/e/report.html"
+    check "and the band of the seeds" says "$dir/e/report.html" 'class="band s1" d="M[0-9]'
+    cp -r "$dir/e" "$dir/e2"
+    rm -rf "$dir/e2/area/seed1"
+    : >"$dir/e2/area/seed0/log.jsonl"
+    run "$vitrain" report "$dir/e2"
+    good "an experiment that lacks runs" "$dir/e2/report.html" "$of_experiment"
+    echo '{"arms": 3}' >"$dir/e2/experiment.json"
+    fails "an experiment that is none" 1 "experiment.json: expected an object with .arms" "$vitrain" report "$dir/e2"
+else
+    fail "an experiment" "$dir/.err"
+fi
+
 # ---- what cannot be ----
 fails "a run that is not there" 1 "nowhere: no such folder" "$vitrain" report "$dir/nowhere"
 fails "a folder without a run" 1 "val: no run" "$vitrain" report "$dir/val"
@@ -153,7 +177,7 @@ onload = () => {
     if (!s || s.getBoundingClientRect().height < 20) wrong.push('section ' + id);
   }
   for (const svg of d.querySelectorAll('figure svg[role=img]'))
-    if (svg.getBoundingClientRect().height < 60 || !svg.querySelector('path').getAttribute('d')) wrong.push('svg');
+    if (svg.getBoundingClientRect().height < 60 || !svg.querySelector('path:not([d=""]),circle')) wrong.push('svg');
   if (d.querySelectorAll('figure svg[role=img]').length < 3) wrong.push('charts');
   for (const img of d.images) if (!img.naturalWidth || !img.alt) wrong.push('img ' + img.alt);
   document.getElementById('out').textContent = 'RESULT ' + (wrong.join('; ') || 'fine') + ' END';
@@ -176,6 +200,7 @@ if [ -n "$browser" ]; then
     opens "a run in a browser" "$dir/run/report.html" 390
     opens "a run in a browser" "$dir/run/report.html" 1200
     opens "two runs in a browser" "$dir/both.html" 390 "$several"
+    opens "an experiment in a browser" "$dir/e/report.html" 390 "$of_experiment"
 else
     skip "in a browser: Chromium is not installed"
 fi
