@@ -4,7 +4,8 @@
     OPERATION PICTURE CHANNELS WIDTH HEIGHT FILTER ARGUMENT CRC32
 
 PICTURE is noise or scene; CRC32 is that of the result's bytes. The operations are those that timm
-0.4.12's RandAugment calls, with its fill colour for ImageNet's mean, and DeiT III's blur. Needs python3-pil and
+0.4.12's RandAugment calls, with its fill colour for ImageNet's mean, DeiT III's blur, and the turn of
+the hue that torchvision's colour jitter makes. Needs python3-pil and
 python3-numpy; run from the repository's root.
 """
 
@@ -46,6 +47,15 @@ def affine(image, matrix, resample, fill):
     return image.transform(image.size, Image.AFFINE, matrix, resample=resample, fillcolor=fill)
 
 
+def turn_hue(image, turns):
+    """torchvision's adjust_hue."""
+    if image.mode == "L":
+        return image
+    pixels = np.array(image.convert("HSV"))
+    pixels[:, :, 0] += np.uint8(int(turns * 255) % 256)
+    return Image.fromarray(pixels, "HSV").convert("RGB")
+
+
 def apply(name, image, argument, resample=Image.BICUBIC):
     """The operation as timm calls Pillow."""
     fill = FILL if image.mode == "RGB" else FILL[0]
@@ -77,6 +87,8 @@ def apply(name, image, argument, resample=Image.BICUBIC):
         return affine(image, (1, 0, 0, 0, 1, argument * height), resample, fill)
     if name == "GaussianBlur":
         return image.filter(ImageFilter.GaussianBlur(argument))
+    if name == "Hue":
+        return turn_hue(image, argument)
     raise ValueError(name)
 
 
@@ -101,12 +113,13 @@ ARGUMENTS = {
     "TranslateY": MOVES,
     "GaussianBlur": ([0.0, 0.1, 2.0, 1.0, 0.5, 1.4142, 3.7, 25.0], (0.1, 2.0)),
 }
+OTHERS = {"Hue": ([0.0, 0.1, -0.1, 0.5, -0.5, 1 / 3], (-0.5, 0.5))}  # not RandAugment's
 WARPS = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
 SIZES = [(1, 1), (2, 5), (3, 3), (17, 1), (37, 23), (64, 64), (96, 128), (224, 224)]
 
 
 def lines(rng):
-    for name, (fixed, span) in ARGUMENTS.items():
+    for name, (fixed, span) in {**ARGUMENTS, **OTHERS}.items():
         drawn = [rng.uniform(*span) for _ in range(8)] if span else []
         for i, argument in enumerate(fixed + drawn):
             sizes = SIZES if i == 1 or not span and len(fixed) == 1 else rng.sample(SIZES[:-1], 1) + [SIZES[-1]]

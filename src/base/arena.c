@@ -38,20 +38,20 @@ void *vt_arena_take(vt_arena *arena, size_t count, size_t size)
     return p;
 }
 
-vt_overlay vt_overlay_begin(const vt_arena *arena)
+vt_arena_union vt_arena_union_begin(const vt_arena *arena)
 {
-    return (vt_overlay){arena->used, arena->used};
+    return (vt_arena_union){arena->used, arena->used};
 }
 
-void vt_overlay_next(vt_overlay *overlay, vt_arena *arena)
+void vt_arena_union_next(vt_arena_union *shared, vt_arena *arena)
 {
-    if (arena->used > overlay->end) overlay->end = arena->used;
-    arena->used = overlay->start;
+    if (arena->used > shared->end) shared->end = arena->used;
+    arena->used = shared->start;
 }
 
-void vt_overlay_end(const vt_overlay *overlay, vt_arena *arena)
+void vt_arena_union_end(const vt_arena_union *shared, vt_arena *arena)
 {
-    arena->used = overlay->end;
+    arena->used = shared->end;
 }
 
 vt_status vt_arena_reserve(vt_arena *arena)

@@ -5,7 +5,8 @@
 // - ImageEnhance: blend(d, v) = clip(d + factor (v - d)) in float, cut off, where d is the picture
 //   without what is enhanced: black (Brightness), its mean luma (Contrast), its luma (Color), or its
 //   smoothed self (Sharpness).
-// - Rotate, Shear, Translate: an affine warp, augment_warp.c. GaussianBlur: augment_blur.c.
+// - Rotate, Shear, Translate: an affine warp, augment_warp.c. GaussianBlur: augment_blur.c. Hue:
+//   augment_hue.c.
 #include "vitrain/data/augment_ops.h"
 
 #include <assert.h>
@@ -18,7 +19,7 @@
 const char *const vt_image_op_names[VT_IMAGE_OPS] = {
     "AutoContrast", "Equalize",   "Invert",     "Rotate",       "Posterize", "Solarize",
     "SolarizeAdd",  "Color",      "Contrast",   "Brightness",   "Sharpness", "ShearX",
-    "ShearY",       "TranslateX", "TranslateY", "GaussianBlur",
+    "ShearY",       "TranslateX", "TranslateY", "GaussianBlur", "Hue",
 };
 
 static size_t pixels_of(const vt_image *image)
@@ -308,6 +309,7 @@ vt_status vt_image_apply(vt_image *image, const vt_op_call *call, const unsigned
     case VT_OP_COLOR: blend_luma(image, factor); break;
     case VT_OP_CONTRAST: blend_level(p, n, (unsigned char)mean_luma(image), factor); break;
     case VT_OP_BRIGHTNESS: blend_level(p, n, 0, factor); break;
+    case VT_OP_HUE: vt_image_shift_hue(image, call->argument); break;
     default: return apply_to_spare(image, call, fill, scratch);
     }
     return VT_OK;

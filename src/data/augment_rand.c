@@ -199,18 +199,23 @@ int vt_rand_augment_draw(vt_op_call *calls, const vt_rand_augment *policy,
     return n;
 }
 
-int vt_color_jitter_draw(vt_op_call *calls, double strength, vt_rng *rng)
+int vt_color_jitter_draw(vt_op_call *calls, const double strength[VT_JITTERS], vt_rng *rng)
 {
-    enum { CALLS = 3 };
-    static const vt_image_op ops[CALLS] = {VT_OP_BRIGHTNESS, VT_OP_CONTRAST, VT_OP_COLOR};
-    uint32_t order[CALLS];
-    if (strength <= 0) return 0;
-    vt_rng_permutation(rng, CALLS, order);
-    for (int i = 0; i < CALLS; i++) {
-        calls[i] = (vt_op_call){.op = ops[order[i]]};
-        calls[i].argument = vt_rng_range(rng, fmax(0, 1 - strength), 1 + strength);
+    static const vt_image_op ops[VT_JITTERS] = {VT_OP_BRIGHTNESS, VT_OP_CONTRAST, VT_OP_COLOR,
+                                                VT_OP_HUE};
+    uint32_t order[VT_JITTERS], which[VT_JITTERS], n = 0;
+    for (uint32_t i = 0; i < VT_JITTERS; i++)
+        if (strength[i] > 0) which[n++] = i;
+    if (n == 0) return 0;
+    vt_rng_permutation(rng, n, order);
+    for (uint32_t i = 0; i < n; i++) {
+        const uint32_t k = which[order[i]];
+        const double s = strength[k];
+        calls[i] = (vt_op_call){.op = ops[k]};
+        calls[i].argument = ops[k] == VT_OP_HUE ? vt_rng_range(rng, -s, s)
+                                                : vt_rng_range(rng, fmax(0, 1 - s), 1 + s);
     }
-    return CALLS;
+    return (int)n;
 }
 
 vt_op_call vt_three_augment_draw(vt_rng *rng)

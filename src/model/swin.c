@@ -174,19 +174,19 @@ static void destroy_state(void *state)
 static void place_stages(vt_swin *v, vt_arena *arena)
 {
     const vt_placement *p = &v->placement;
-    vt_overlay overlay = vt_overlay_begin(arena);
-    for (int i = 0; i < v->stages; i++, vt_overlay_next(&overlay, arena))
+    vt_arena_union shared = vt_arena_union_begin(arena);
+    for (int i = 0; i < v->stages; i++, vt_arena_union_next(&shared, arena))
         vt_block_packed_place(&v->stage[i].packed, arena, &v->stage[i].blocks[0],
                               &v->stage[i].shape, p->training);
-    vt_overlay_end(&overlay, arena);
+    vt_arena_union_end(&shared, arena);
     if (!p->training) return;
-    overlay = vt_overlay_begin(arena);
-    for (int i = 0; i < v->stages; i++, vt_overlay_next(&overlay, arena)) {
+    shared = vt_arena_union_begin(arena);
+    for (int i = 0; i < v->stages; i++, vt_arena_union_next(&shared, arena)) {
         vt_swin_stage *s = &v->stage[i];
         vt_block_inputs_place(&s->again, arena, &s->shape, p->recompute, &s->planned);
         vt_block_grads_place(&s->grads, arena, &s->blocks[0], &s->shape, &s->planned);
     }
-    vt_overlay_end(&overlay, arena);
+    vt_arena_union_end(&shared, arena);
     for (int i = 0; i < v->stages; i++) {
         vt_swin_stage *s = &v->stage[i];
         vt_block_saved_place(s->saved, s->depth, arena, &s->shape, &s->again, p->recompute,
@@ -198,22 +198,22 @@ static void place_thread(vt_swin *v, vt_swin_thread *t, vt_arena *arena)
 {
     const vt_placement *p = &v->placement;
     const vt_swin_stage *last = &v->stage[v->stages - 1];
-    vt_overlay overlay = vt_overlay_begin(arena);
+    vt_arena_union shared = vt_arena_union_begin(arena);
     vt_embed_scratch_place(&t->embed, arena, &v->embed, 1);
     t->embedded = VT_ARENA_TAKE(arena, vt_real, (size_t)v->embed.N * (size_t)v->stage[0].shape.C);
-    vt_overlay_next(&overlay, arena);
+    vt_arena_union_next(&shared, arena);
     for (int i = 0; i < v->stages; i++) {
         const vt_swin_stage *s = &v->stage[i];
         if (i > 0) vt_merge_scratch_place(&t->merge[i], arena, &s->merge, p->training);
-        vt_overlay_next(&overlay, arena);
+        vt_arena_union_next(&shared, arena);
         vt_block_scratch_place(&t->block[i], arena, &s->shape, s->planned.units, p->training,
                                p->recompute);
         t->rows[i] = VT_ARENA_TAKE(arena, vt_real, (size_t)s->planned.rows * (size_t)s->shape.C);
-        vt_overlay_next(&overlay, arena);
+        vt_arena_union_next(&shared, arena);
     }
     t->last = VT_ARENA_TAKE(arena, vt_real, (size_t)last->L * (size_t)v->features);
-    vt_overlay_next(&overlay, arena);
-    vt_overlay_end(&overlay, arena);
+    vt_arena_union_next(&shared, arena);
+    vt_arena_union_end(&shared, arena);
 }
 
 static void place_tokens(vt_swin *v, vt_arena *arena)

@@ -100,6 +100,7 @@ const char *const vt_config_sections[] = {
 #define SIZE(member, low, high) VT_KEY_SIZE, AT(member), low, high
 #define PAIR(member, low, high) VT_KEY_PAIR, AT(member), low, high
 #define PIXEL(member, low, high) VT_KEY_PIXEL, AT(member), low, high
+#define JITTER(member, low, high) VT_KEY_JITTER, AT(member), low, high
 #define POLICY(member) VT_KEY_POLICY, AT(member), 0, 0
 #define AUGMENT VT_KEY_AUGMENT, 0, 0, 0
 #define TEXTS(member) VT_KEY_TEXTS, AT(member), 0, 0
@@ -184,8 +185,8 @@ const vt_config_key vt_config_keys[] = {
      "RandAugment as timm 0.4.12's: m magnitude, n operations, mstd its deviation, inc1, w0, p"},
     {"data.augment.three_augment", BOOL(data.augment.three_augment), SETTLED, NULL, "false",
      "DeiT III's: grey, solarized or blurred, one of the three each time"},
-    {"data.augment.color_jitter", REAL(data.augment.color_jitter, 0, ANY), SETTLED, NULL, "0",
-     "brightness, contrast, saturation by factors from 1 - this to 1 + this; off where aa is on"},
+    {"data.augment.color_jitter", JITTER(data.augment.color_jitter, 0, ANY), SETTLED, NULL, "0",
+     "factors from 1 - this to 1 + this; hue: turns either way, at most 0.5; off where aa is on"},
     {"data.augment.reprob", REAL(data.augment.erase.probability, 0, 1), SETTLED, NULL, "0",
      "random erasing: probability"},
     {"data.augment.remode", ENUM(data.augment.erase.mode), SETTLED, erase_modes, "\"pixel\"",

@@ -18,6 +18,7 @@ typedef enum vt_key_kind {
     VT_KEY_HEADS,   // model.num_heads: a number, or model.heads for each stage
     VT_KEY_PAIR,    // double[2]
     VT_KEY_PIXEL,   // double[3]: a number per channel, NAN where none was given
+    VT_KEY_JITTER,  // double[4]: a number for the first three, or a list of 3 or 4
     VT_KEY_POLICY,  // vt_rand_augment: timm's policy string
     VT_KEY_AUGMENT, // no field: the name of a set of data.augment.* values
     VT_KEY_TEXTS,   // vt_texts

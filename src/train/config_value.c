@@ -23,6 +23,7 @@ static const char *kind_noun(vt_key_kind kind)
     case VT_KEY_HEADS: return "an integer or a list of integers,";
     case VT_KEY_PAIR: return "a list of 2 numbers";
     case VT_KEY_PIXEL: return "a list of 1 to 3 numbers";
+    case VT_KEY_JITTER: return "a number or [brightness, contrast, saturation, hue],";
     case VT_KEY_POLICY: return "a policy such as \"rand-m9-mstd0.5-inc1\"";
     case VT_KEY_AUGMENT: return "an object";
     case VT_KEY_TEXTS: return "a list of patterns";
@@ -37,7 +38,7 @@ static bool has_range(vt_key_kind kind)
 {
     return kind == VT_KEY_INT || kind == VT_KEY_INT64 || kind == VT_KEY_REAL ||
            kind == VT_KEY_SIZE || kind == VT_KEY_STAGES || kind == VT_KEY_HEADS ||
-           kind == VT_KEY_PAIR || kind == VT_KEY_PIXEL;
+           kind == VT_KEY_PAIR || kind == VT_KEY_PIXEL || kind == VT_KEY_JITTER;
 }
 
 static void say_range(FILE *out, const vt_config_key *key)
@@ -184,6 +185,20 @@ static bool read_pixel(const vt_config_key *key, const vt_json *value, double *c
     return true;
 }
 
+// As timm: a number is the strength of all but the hue, which a list of three leaves out too.
+static bool read_jitter(const vt_config_key *key, const vt_json *value, double *strength)
+{
+    static const double most_hue = 0.5;
+    double v[VT_JITTERS] = {0};
+    if (in_range(key, value))
+        v[0] = v[1] = v[2] = vt_json_number(value);
+    else if (read_list(key, value, VT_JITTERS, v) < VT_JITTERS - 1)
+        return false;
+    if (v[VT_JITTERS - 1] > most_hue) return false;
+    memcpy(strength, v, sizeof v);
+    return true;
+}
+
 static int choice_index(const vt_config_key *key, const char *name)
 {
     for (int i = 0; name && key->choice && key->choice(i); i++)
@@ -315,6 +330,7 @@ vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const 
     case VT_KEY_HEADS: fine = read_heads(key, value, &config->model); break;
     case VT_KEY_PAIR: fine = read_pair(key, value, field); break;
     case VT_KEY_PIXEL: fine = read_pixel(key, value, field); break;
+    case VT_KEY_JITTER: fine = read_jitter(key, value, field); break;
     case VT_KEY_TEXTS: return read_texts(key, field, value, origin);
     case VT_KEY_POLICY:
         if (text) return read_policy(key, field, text, origin);
@@ -360,6 +376,12 @@ static vt_json *write_pixel(vt_json *parent, const char *name, const double chan
     return write_list(parent, name, channels, n);
 }
 
+static vt_json *write_jitter(vt_json *parent, const char *name, const double v[VT_JITTERS])
+{
+    if (v[3] == 0 && v[0] == v[1] && v[1] == v[2]) return vt_json_add_number(parent, name, v[0]);
+    return write_list(parent, name, v, v[3] == 0 ? VT_JITTERS - 1 : VT_JITTERS);
+}
+
 static vt_json *write_text(vt_json *parent, const char *name, const char *text)
 {
     return text ? vt_json_add_string(parent, name, text) : vt_json_add_null(parent, name);
@@ -396,6 +418,7 @@ vt_json *vt_config_key_write(const vt_config_key *key, const vt_config *config, 
         if (may_be_null && ((const double *)field)[1] == 0) break;
         return write_list(parent, name, field, 2);
     case VT_KEY_PIXEL: return write_pixel(parent, name, field);
+    case VT_KEY_JITTER: return write_jitter(parent, name, field);
     case VT_KEY_STAGES: return write_stages(parent, name, field);
     case VT_KEY_HEADS:
         if (config->model.heads.count > 0) return write_stages(parent, name, &config->model.heads);

@@ -17,7 +17,7 @@ static const double arguments[VT_IMAGE_OPS] = {
     [VT_OP_SOLARIZE_ADD] = 99, [VT_OP_COLOR] = 1.81,        [VT_OP_CONTRAST] = 1.81,
     [VT_OP_BRIGHTNESS] = 1.81, [VT_OP_SHARPNESS] = 1.81,    [VT_OP_SHEAR_X] = 0.27,
     [VT_OP_SHEAR_Y] = 0.27,    [VT_OP_TRANSLATE_X] = 0.405, [VT_OP_TRANSLATE_Y] = 0.405,
-    [VT_OP_GAUSSIAN_BLUR] = 1,
+    [VT_OP_GAUSSIAN_BLUR] = 1, [VT_OP_HUE] = 0.1,
 };
 
 static void fill_picture(vt_image *image)

@@ -373,7 +373,7 @@ static void test_frame(void **state)
         plain.flip = 0.5, plain.crop = VT_CROP_PAD, plain.pad = pads[k / 3 % 3];
         plain.height = 20;
         vt_augment_config jittered = plain;
-        jittered.color_jitter = 1e-12;
+        jittered.color_jitter[0] = 1e-12;
         vt_image from = picture(kind == 2 ? 3 : 1, k % 2 ? 32 : 21, 20);
         vt_rng rng = vt_rng_at(9, VT_STREAM_AUGMENT, 0, (uint32_t)k), same = rng;
         vt_image a = transformed(&from, &plain, &rng), b = transformed(&from, &jittered, &same);
@@ -391,7 +391,7 @@ static void test_stages(void **state)
     vt_augment_config config = base;
     config.crop = VT_CROP_RRC, config.flip = 0.5, config.interpolation = VT_TRAIN_FILTER_RANDOM;
     config.erase = (vt_erase_config){0.5, VT_ERASE_PIXEL, 1, {0.02, 1.0 / 3}, {0.3, 1 / 0.3}};
-    config.color_jitter = 0.4; // off: there is a policy
+    config.color_jitter[0] = 0.4; // off: there is a policy
     assert_int_equal(vt_rand_augment_parse(&config.aa, "rand-m9-mstd0.5-inc1"), VT_OK);
     const vt_filter filters[2] = {VT_FILTER_BILINEAR, VT_FILTER_BICUBIC};
     const unsigned char fill[3] = {124, 116, 104};
@@ -445,7 +445,8 @@ static void test_jitter(void **state)
 {
     (void)state;
     vt_augment_config config = base;
-    config.color_jitter = 0.4;
+    const double strength[VT_JITTERS] = {0.4, 0.3, 0.4, 0.1};
+    memcpy(config.color_jitter, strength, sizeof strength);
     const unsigned char fill[3] = {0};
     vt_op_scratch ops = {0};
     for (uint32_t i = 0; i < 10; i++) {
@@ -453,8 +454,8 @@ static void test_jitter(void **state)
         vt_image from = scene(3, 32, 32), result = transformed(&from, &config, &rng);
         vt_op_call calls[VT_MOST_OP_CALLS];
         vt_rng_uniform(&same); // the flip's
-        assert_int_equal(vt_color_jitter_draw(calls, 0.4, &same), 3);
-        for (int k = 0; k < 3; k++)
+        assert_int_equal(vt_color_jitter_draw(calls, strength, &same), VT_JITTERS);
+        for (int k = 0; k < VT_JITTERS; k++)
             assert_int_equal(vt_image_apply(&from, &calls[k], fill, &ops), VT_OK);
         assert_memory_equal(result.pixels, from.pixels, 3 * 32 * 32);
         vt_image_free(&from);
@@ -468,7 +469,9 @@ static void test_three_augment(void **state)
 {
     (void)state;
     vt_augment_config config = base;
-    config.three_augment = true, config.color_jitter = 0.3;
+    static const double strength[VT_JITTERS] = {0.3, 0.3, 0.3, 0};
+    config.three_augment = true;
+    memcpy(config.color_jitter, strength, sizeof strength);
     const unsigned char fill[3] = {0};
     vt_op_scratch ops = {0};
     for (uint32_t i = 0; i < 20; i++) {
@@ -477,7 +480,7 @@ static void test_three_augment(void **state)
         vt_op_call calls[1 + VT_MOST_OP_CALLS];
         vt_rng_uniform(&same); // the flip's
         calls[0] = vt_three_augment_draw(&same);
-        assert_int_equal(vt_color_jitter_draw(calls + 1, 0.3, &same), 3);
+        assert_int_equal(vt_color_jitter_draw(calls + 1, strength, &same), 3);
         for (int k = 0; k < 4; k++)
             assert_int_equal(vt_image_apply(&from, &calls[k], fill, &ops), VT_OK);
         assert_memory_equal(result.pixels, from.pixels, 3 * 32 * 32);

@@ -256,41 +256,61 @@ static void test_probability_and_filter(void **state)
     chance_share(cubic, moved, 0.5, "random filter");
 }
 
+enum { ORDERS = 24, CODES = 256 }; // of four; four digits of two bits
+
 static void test_color_jitter(void **state)
 {
     (void)state;
-    static const vt_image_op ops[3] = {VT_OP_BRIGHTNESS, VT_OP_CONTRAST, VT_OP_COLOR};
-    long orders[27] = {0}, permutations[6], n = 0;
-    double *factors[3], bounds[2] = {0.6, 1.4};
-    for (int k = 0; k < 3; k++) factors[k] = calloc(DRAWS, sizeof **factors);
+    static const vt_image_op ops[VT_JITTERS] = {VT_OP_BRIGHTNESS, VT_OP_CONTRAST, VT_OP_COLOR,
+                                                VT_OP_HUE};
+    static const double strength[VT_JITTERS] = {0.4, 0.3, 1.5, 0.1};
+    static const double bounds[VT_JITTERS][2] = {{0.6, 1.4}, {0.7, 1.3}, {0, 2.5}, {-0.1, 0.1}};
+    long orders[CODES] = {0}, permutations[ORDERS], n = 0;
+    double *factors[VT_JITTERS];
+    for (int k = 0; k < VT_JITTERS; k++) factors[k] = calloc(DRAWS, sizeof **factors);
     for (uint32_t i = 0; i < DRAWS; i++) {
         vt_rng rng = vt_rng_at(14, VT_STREAM_AUGMENT, 0, i);
         vt_op_call calls[VT_MOST_OP_CALLS];
         int code = 0;
-        assert_int_equal(vt_color_jitter_draw(calls, 0.4, &rng), 3);
-        for (int k = 0; k < 3; k++) {
+        assert_int_equal(vt_color_jitter_draw(calls, strength, &rng), VT_JITTERS);
+        for (int k = 0; k < VT_JITTERS; k++) {
             int which = 0;
             while (ops[which] != calls[k].op) which++;
-            code = 3 * code + which;
+            code = VT_JITTERS * code + which;
             factors[which][i] = calls[k].argument;
         }
         orders[code]++;
     }
-    for (int code = 0; code < 27; code++)
-        if (orders[code]) permutations[n < 5 ? n : 5] = orders[code], n++;
-    assert_int_equal(n, 6);
-    chance_counts(permutations, NULL, 6, "order of colour jitter");
-    for (int k = 0; k < 3; k++) {
-        chance_cdf(factors[k], DRAWS, chance_uniform, bounds, vt_image_op_names[ops[k]]);
+    for (int code = 0; code < CODES; code++)
+        if (orders[code]) permutations[n < ORDERS ? n : ORDERS - 1] = orders[code], n++;
+    assert_int_equal(n, ORDERS);
+    chance_counts(permutations, NULL, ORDERS, "order of colour jitter");
+    for (int k = 0; k < VT_JITTERS; k++) {
+        chance_cdf(factors[k], DRAWS, chance_uniform, bounds[k], vt_image_op_names[ops[k]]);
         free(factors[k]);
     }
+}
+
+// What has no strength is left out, as in torchvision; a factor does not fall below 0.
+static void test_color_jitter_in_part(void **state)
+{
+    (void)state;
+    static const double none[VT_JITTERS] = {0}, strong[VT_JITTERS] = {2, 2, 2, 0},
+                        two[VT_JITTERS] = {0, 0.2, 0, 0.5};
     vt_op_call calls[VT_MOST_OP_CALLS];
     vt_rng rng = vt_rng_at(15, VT_STREAM_AUGMENT, 0, 0);
-    assert_int_equal(vt_color_jitter_draw(calls, 0, &rng), 0);
+    assert_int_equal(vt_color_jitter_draw(calls, none, &rng), 0);
+    long hue_first = 0;
     for (int i = 0; i < 1000; i++) {
-        assert_int_equal(vt_color_jitter_draw(calls, 2, &rng), 3);
+        assert_int_equal(vt_color_jitter_draw(calls, strong, &rng), 3);
         assert_true(calls[0].argument >= 0 && calls[0].argument < 3);
+        assert_int_equal(vt_color_jitter_draw(calls, two, &rng), 2);
+        const bool first = calls[0].op == VT_OP_HUE;
+        assert_int_equal(calls[first ? 0 : 1].op, VT_OP_HUE);
+        assert_int_equal(calls[first ? 1 : 0].op, VT_OP_CONTRAST);
+        hue_first += first;
     }
+    chance_share(hue_first, 1000, 0.5, "hue before contrast");
 }
 
 static void test_three_augment(void **state)
@@ -329,6 +349,7 @@ int main(void)
         cmocka_unit_test(test_probability_and_filter),
         cmocka_unit_test(test_color_jitter),
         cmocka_unit_test(test_three_augment),
+        cmocka_unit_test(test_color_jitter_in_part),
     };
     return cmocka_run_group_tests_name("augment_rand", tests, NULL, NULL);
 }

@@ -147,7 +147,7 @@ static void test_augment_presets(void **state)
     assert_string_equal(a->aa.policy, "rand-m9-mstd0.5-inc1");
     assert_true(a->aa.magnitude == 9 && a->aa.deviation == 0.5 && a->aa.increasing);
     assert_true(a->crop == VT_CROP_RRC && a->scale[0] == 0.08 && a->flip == 0.5);
-    assert_true(a->color_jitter == 0 && a->interpolation == VT_TRAIN_FILTER_BICUBIC);
+    assert_true(a->color_jitter[0] == 0 && a->interpolation == VT_TRAIN_FILTER_BICUBIC);
     assert_true(a->erase.probability == 0.25 && a->erase.mode == VT_ERASE_PIXEL);
     assert_true(a->erase.count == 3 && a->erase.area[0] == 0.02 && a->erase.area[1] == 1.0 / 3);
     assert_true(a->erase.aspect[0] == 0.3 && a->erase.aspect[1] == 1 / 0.3);
@@ -156,7 +156,8 @@ static void test_augment_presets(void **state)
     assert_false(a->three_augment);
     const char *const three[] = {"data.augment=deit3", "data.augment.crop=simple"};
     load(&c, text, three, 2);
-    assert_true(a->three_augment && a->color_jitter == 0.3 && !a->aa.policy[0]);
+    assert_true(a->three_augment && a->color_jitter[0] == 0.3 && a->color_jitter[3] == 0 &&
+                !a->aa.policy[0]);
     assert_true(a->crop == VT_CROP_SIMPLE && a->pad == 4 && a->flip == 0.5);
     assert_true(a->erase.probability == 0 && a->interpolation == VT_TRAIN_FILTER_BICUBIC);
     vt_config_free(&c);
@@ -171,6 +172,40 @@ static void test_augment_presets(void **state)
     assert_true(a->crop == VT_CROP_RRC && a->flip == 0.5 && !a->aa.policy[0]);
     assert_true(a->interpolation == VT_TRAIN_FILTER_SAME && a->erase.probability == 0);
     vt_config_free(&c);
+}
+
+// A number, three or four; written back as short as it was meant.
+static void test_color_jitter(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *set, *written;
+        double strength[VT_JITTERS];
+    } cases[] = {
+        {"data.augment.color_jitter=0.4", "\"color_jitter\": 0.4,", {0.4, 0.4, 0.4, 0}},
+        {"data.augment.color_jitter=[0.4,0.3,0.2]",
+         "\"color_jitter\": [0.4, 0.3, 0.2],",
+         {0.4, 0.3, 0.2, 0}},
+        {"data.augment.color_jitter=[0.4,0.4,0.4,0.1]",
+         "\"color_jitter\": [0.4, 0.4, 0.4, 0.1],",
+         {0.4, 0.4, 0.4, 0.1}},
+        {"data.augment.color_jitter=[0,0,0,0.5]",
+         "\"color_jitter\": [0, 0, 0, 0.5],",
+         {0, 0, 0, 0.5}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        vt_config c;
+        load(&c, "{" SMALL "}}", &cases[i].set, 1);
+        assert_memory_equal(c.data.augment.color_jitter, cases[i].strength,
+                            sizeof cases[i].strength);
+        vt_json *json = vt_config_json(&c);
+        char *text = vt_json_text(json, false);
+        assert_non_null(text);
+        if (!strstr(text, cases[i].written)) fail_msg("%s: %s", cases[i].set, text);
+        free(text);
+        vt_json_destroy(json);
+        vt_config_free(&c);
+    }
 }
 
 // One key each, as an override on a configuration that is fine: what has to be in the message.
@@ -201,7 +236,15 @@ static void test_refused(void **state)
         {"data.augment.aa=original", VT_ERR_CONFIG, "unknown policy \"original\""},
         {"data.augment.aa=9", VT_ERR_CONFIG,
          "data.augment.aa: expected a policy such as \"rand-m9-mstd0.5-inc1\" or null, got 9"},
-        {"data.augment.color_jitter=-1", VT_ERR_CONFIG, "expected a number >= 0, got -1"},
+        {"data.augment.color_jitter=-1", VT_ERR_CONFIG,
+         "expected a number or [brightness, contrast, saturation, hue], >= 0, got -1"},
+        {"data.augment.color_jitter=[0.4,0.4]", VT_ERR_CONFIG, "data.augment.color_jitter"},
+        {"data.augment.color_jitter=[0.4,0.4,0.4,0.51]", VT_ERR_CONFIG,
+         "got [0.4, 0.4, 0.4, 0.51]"},
+        {"data.augment.color_jitter=[0.4,0.4,0.4,-0.1]", VT_ERR_CONFIG, "color_jitter"},
+        {"data.augment.color_jitter=[0.4,0.4,0.4,0.1,0]", VT_ERR_CONFIG, "color_jitter"},
+        {"data.augment.color_jitter=[]", VT_ERR_CONFIG, "color_jitter"},
+        {"data.augment.color_jitter=true", VT_ERR_CONFIG, "color_jitter"},
         {"data.augment.reprob=2", VT_ERR_CONFIG, "data.augment.reprob"},
         {"data.augment.remode=noise", VT_ERR_CONFIG, "\"const\", \"rand\" or \"pixel\""},
         {"data.augment.recount=0", VT_ERR_CONFIG, "data.augment.recount"},
@@ -539,6 +582,7 @@ int main(void)
         cmocka_unit_test(test_paths),
         cmocka_unit_test(test_augment),
         cmocka_unit_test(test_augment_presets),
+        cmocka_unit_test(test_color_jitter),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_refused_files),
         cmocka_unit_test(test_loss),

@@ -42,8 +42,9 @@ typedef struct vt_augment_config {
     vt_decode decode;
     vt_train_filter interpolation;
     vt_rand_augment aa;
-    bool three_augment;  // vt_three_augment_draw, before aa or color_jitter
-    double color_jitter; // vt_color_jitter_draw's strength; nothing where there is a policy
+    bool three_augment; // vt_three_augment_draw, before aa or color_jitter
+    // strengths of brightness, contrast, saturation and hue; nothing where there is a policy
+    double color_jitter[VT_JITTERS];
     vt_erase_config erase;
     // evaluation: both sides of the input divided by crop_pct and rounded down are the frame; the
     // picture is resized, its aspect kept, to the smallest size that fills the frame, then cropped

@@ -1,7 +1,7 @@
-// The operations of RandAugment, of colour jitter and of three-augment on pictures of bytes, bit for bit as Pillow
-// computes them (ImageOps, ImageEnhance, Image.transform and Image.rotate of Pillow 9.4; double and
-// float arithmetic in its order). scripts/golden_augment.py writes what Pillow makes of test
-// pictures.
+// The operations of RandAugment, of colour jitter and of three-augment on pictures of bytes, bit for bit
+// as Pillow computes them (ImageOps, ImageEnhance, Image.transform, Image.rotate, GaussianBlur and
+// convert("HSV") of Pillow 9.4; double and float arithmetic in its order). scripts/golden_augment.py
+// writes what Pillow makes of test pictures.
 #ifndef VITRAIN_DATA_AUGMENT_OPS_H
 #define VITRAIN_DATA_AUGMENT_OPS_H
 
@@ -26,6 +26,7 @@ typedef enum vt_image_op {
     VT_OP_TRANSLATE_Y,                 // y + [share of the height]
     VT_RAND_OPS,                       // RandAugment's end here
     VT_OP_GAUSSIAN_BLUR = VT_RAND_OPS, // [radius: the deviation, 0 to 100 px]
+    VT_OP_HUE,                         // turns the hue [turns, -1/2 to 1/2]
     VT_IMAGE_OPS,
 } vt_image_op;
 
@@ -48,6 +49,9 @@ typedef struct vt_op_scratch {
 vt_status vt_image_apply(vt_image *image, const vt_op_call *call, const unsigned char *fill,
                          vt_op_scratch *scratch);
 void vt_op_scratch_free(vt_op_scratch *scratch);
+
+// torchvision's adjust_hue: a hue is one of 256 steps round the circle. Greys stay.
+void vt_image_shift_hue(vt_image *image, double turn);
 
 // Image.transform(AFFINE): to(x, y) = from(m0 x + m1 y + m2, m3 x + m4 y + m5) at pixels' centres,
 // `fill` where that lies outside. to: out, of from's size; must not be `from`. padded: scratch.

@@ -34,9 +34,11 @@ vt_status vt_rand_augment_parse(vt_rand_augment *out, const char *policy);
 int vt_rand_augment_draw(vt_op_call *calls, const vt_rand_augment *policy,
                          const vt_filter filters[2], vt_rng *rng);
 
-// Brightness, contrast and saturation in random order, each by a factor from [max(0, 1 - strength),
-// 1 + strength]; returns their number, 0 where strength is 0. calls: (VT_MOST_OP_CALLS) out.
-int vt_color_jitter_draw(vt_op_call *calls, double strength, vt_rng *rng);
+// Those of brightness, contrast, saturation and hue whose strength is not 0, in random order; the
+// first three by a factor from [max(0, 1 - strength), 1 + strength], the hue by up to `strength`
+// turns either way. Returns their number. calls: (VT_MOST_OP_CALLS) out.
+enum { VT_JITTERS = 4 };
+int vt_color_jitter_draw(vt_op_call *calls, const double strength[VT_JITTERS], vt_rng *rng);
 
 // DeiT III's three-augment (Touvron et al., arXiv 2204.07118, section 3.3; augment.py): one of grey,
 // solarized from 128 on, or blurred with a deviation from 0.1 to 2 px, all as likely.
