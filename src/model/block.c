@@ -19,6 +19,29 @@ typedef struct work {
     const vt_chunk *chunk;
 } work;
 
+// A span's rows of a branch, in scratch, times gamma. kept: the chunk's, or NULL.
+static void layer_scale(const work *w, vt_real *kept, size_t gamma, const vt_span *s)
+{
+    const size_t first = (size_t)s->row * (size_t)w->shape->C;
+    if (w->shape->layer_scale > 0)
+        vt_channel_scale_forward(w->scratch->branch, kept ? kept + first : NULL, w->weights + gamma,
+                                 s->rows, w->shape->C);
+}
+
+static void residual_backward(const work *w, void *dbranch, const vt_real *dx, const vt_span *s,
+                              int which, vt_real *sums)
+{
+    const vt_block_shape *shape = w->shape;
+    vt_layer_scale scale = {0};
+    if (shape->layer_scale > 0)
+        scale = (vt_layer_scale){
+            .gamma = w->weights + (which ? w->param->gamma2 : w->param->gamma1),
+            .branch = w->saved->branch[which] + (size_t)s->row * (size_t)shape->C,
+            .dgamma = sums + (4 + which) * shape->C,
+        };
+    vt_span_residual_backward(dbranch, shape->type, dx, &scale, w->chunk, s, which, shape->C);
+}
+
 // y = x Wt + b, y of any type.
 static void linear(const work *w, void *y, vt_elem type, const void *x, vt_block_linear which,
                    int M)
@@ -178,6 +201,7 @@ static void forward_attention(const work *w, bool heard)
     linear(w, scratch->branch, VT_REAL, y, VT_BLOCK_PROJ, few.rows);
     if (padded) vt_chunk_collect(scratch->branch, s, w->chunk);
     vt_span_drop(scratch->branch, VT_REAL, w->chunk, &out, s->drop, VT_SITE_PROJ, s->C);
+    layer_scale(w, saved->branch[0], p->gamma1, &out);
     vt_span_residual(saved->mid, saved->x, s->T, scratch->branch, w->chunk, &out, 0, s->C);
 }
 
@@ -199,9 +223,11 @@ static void forward_mlp(const work *w, vt_real *out, const vt_span *rows)
     vt_gelu_forward(scratch->act, hidden, s->type, (size_t)rows->rows * F);
     vt_span_drop(scratch->act, s->type, w->chunk, rows, s->drop, VT_SITE_ACT, s->F);
     leave(w, saved->inputs.act, scratch->act, s->type, s->F, false, vt_chunk_rows(w->chunk), rows);
-    if (!out) return;
+    if (!out && !saved->branch[1]) return;
     linear(w, scratch->branch, VT_REAL, scratch->act, VT_BLOCK_FC2, rows->rows);
     vt_span_drop(scratch->branch, VT_REAL, w->chunk, rows, s->drop, VT_SITE_FC2, s->C);
+    layer_scale(w, saved->branch[1], p->gamma2, rows);
+    if (!out) return;
     vt_span_residual(out + first * C, saved->mid, w->chunk->R, scratch->branch, w->chunk, rows, 1,
                      s->C);
 }
@@ -236,7 +262,7 @@ static void leave_mlp_inputs(const work *w, const vt_span *rows)
     leave(w, saved->inputs.normed2, normed, s->type, s->C, false, vt_chunk_rows(w->chunk), rows);
 }
 
-static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, vt_real *norms,
+static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, vt_real *sums,
                          bool again, const vt_span *rows)
 {
     const vt_block_shape *s = w->shape;
@@ -247,7 +273,7 @@ static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, 
     const void *hidden = vt_at(saved->hidden, s->type, first * (size_t)s->F);
     vt_real *dx = dout + first * (size_t)C;
     void *dfc2 = scratch->normed, *dhidden = scratch->dact;
-    vt_span_residual_backward(dfc2, s->type, dx, w->chunk, rows, 1, C);
+    residual_backward(w, dfc2, dx, rows, 1, sums);
     vt_span_drop(dfc2, s->type, w->chunk, rows, s->drop, VT_SITE_FC2, C);
     leave(w, g->dy[VT_BLOCK_FC2], dfc2, s->type, C, true, k, rows);
     linear_input(w, dhidden, s->type, dfc2, VT_BLOCK_FC2, VT_SET, rows->rows);
@@ -257,7 +283,7 @@ static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, 
     if (again) leave_mlp_inputs(w, rows);
     leave(w, g->dy[VT_BLOCK_FC1], dhidden, s->type, s->F, true, k, rows);
     linear_input(w, scratch->branch, VT_REAL, dhidden, VT_BLOCK_FC1, VT_SET, rows->rows);
-    vt_layernorm_backward(dx, norms + 2 * C, norms + 3 * C, scratch->branch,
+    vt_layernorm_backward(dx, sums + 2 * C, sums + 3 * C, scratch->branch,
                           saved->mid + first * (size_t)C, w->weights + w->param->norm2_w,
                           saved->mean2 + first, saved->rstd2 + first, true, rows->rows, C);
 }
@@ -312,7 +338,7 @@ static void attend_backward(const work *w, void *dq, void *dkv, const void *dy,
 }
 
 static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const vt_block_grads *g,
-                               vt_real *norms, bool again)
+                               vt_real *sums, bool again)
 {
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
@@ -324,7 +350,7 @@ static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const 
                   out = {0, vt_chunk_rows(w->chunk)};
     void *dproj = scratch->normed, *dy = scratch->asking, *dq = scratch->act, *dkv = scratch->dkv;
     void *dbranch = padded ? scratch->asking : dproj;
-    vt_span_residual_backward(dbranch, s->type, dout, w->chunk, &out, 0, C);
+    residual_backward(w, dbranch, dout, &out, 0, sums);
     vt_span_drop(dbranch, s->type, w->chunk, &out, s->drop, VT_SITE_PROJ, C);
     if (padded) vt_chunk_spread(dproj, dbranch, s, w->chunk);
     leave(w, g->dy[VT_BLOCK_PROJ], dproj, s->type, C, true, few.rows, &few);
@@ -343,7 +369,7 @@ static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const 
     norm1_output_gradient(w, scratch->branch, dq, dkv);
     if (padded) vt_chunk_collect(scratch->branch, s, w->chunk);
     spread(dx, dout, s, w->chunk);
-    vt_layernorm_backward(dx, norms, norms + C, scratch->branch, saved->x, w->weights + p->norm1_w,
+    vt_layernorm_backward(dx, sums, sums + C, scratch->branch, saved->x, w->weights + p->norm1_w,
                           saved->mean1, saved->rstd1, true, M, C);
 }
 
@@ -353,13 +379,14 @@ void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
                        const vt_block_scratch *scratch, const vt_chunk *chunk, bool again)
 {
     const work w = {saved, packed, p, s, weights, scratch, chunk};
-    vt_real *norms = g->norms + (size_t)chunk->index * 4 * (size_t)s->C;
-    memset(norms, 0, 4 * (size_t)s->C * sizeof *norms);
+    const size_t values = VT_BLOCK_SUMS * (size_t)s->C;
+    vt_real *sums = g->sums + (size_t)chunk->index * values;
+    memset(sums, 0, values * sizeof *sums);
     for (int i = 0; i < vt_mlp_spans(chunk); i++) {
         const vt_span rows = vt_mlp_span(chunk, i);
-        backward_mlp(&w, dout, g, norms, again, &rows);
+        backward_mlp(&w, dout, g, sums, again, &rows);
     }
-    backward_attention(&w, dx, dout, g, norms, again);
+    backward_attention(&w, dx, dout, g, sums, again);
 }
 
 vt_block_saved vt_block_recall(const vt_block_saved *saved, const vt_block_inputs *again,

@@ -127,6 +127,8 @@ static void apply_preset(vt_config *config, const vt_model_preset *preset)
     model->depth = preset->depth;
     model->num_heads = preset->num_heads;
     model->distilled = preset->distilled;
+    model->layer_scale = preset->layer_scale;
+    model->no_embed_class = preset->no_embed_class;
     model->depths = preset->depths;
     model->heads = preset->heads;
     if (preset->heads.count > 0) model->num_heads = preset->heads.at[0];

@@ -17,6 +17,7 @@
     }
 
 CHOICES(pools, "token", "avg")
+CHOICES(drop_path_rules, "linear", "constant")
 CHOICES(crops, "rrc", "pad", "none", "simple")
 CHOICES(decodes, "exact", "fast")
 CHOICES(filters, "bilinear", "bicubic")
@@ -148,8 +149,14 @@ const vt_config_key vt_config_keys[] = {
      "what the head reads: the class token, or the mean over patches (swin: always)"},
     {"model.distilled", BOOL(model.distilled), SETTLED | FAMILY, NULL, "false",
      "a distillation token and a second head (DeiT; vit)"},
+    {"model.init_values", REAL(model.layer_scale, 0, ANY), SETTLED | ABOVE | NULL_OK | FAMILY, NULL,
+     "null", "LayerScale: what it begins with; null: there is none"},
+    {"model.no_embed_class", BOOL(model.no_embed_class), SETTLED | FAMILY, NULL, "false",
+     "only patches have position embeddings (DeiT III)"},
     {"model.drop_path", REAL(model.drop_path, 0, 1), SETTLED | BELOW, NULL, "0.1",
-     "stochastic depth: of the last block, rising linearly from 0"},
+     "stochastic depth: of the last block"},
+    {"model.drop_path_rule", ENUM(model.drop_path_rule), SETTLED, drop_path_rules, "\"linear\"",
+     "rising from 0 at the first block, or the same for all (DeiT III)"},
     {"model.drop", REAL(model.drop, 0, 1), SETTLED | BELOW, NULL, "0",
      "dropout of embeddings, projections and MLPs"},
     {"model.attn_drop", REAL(model.attn_drop, 0, 1), SETTLED | BELOW, NULL, "0",

@@ -231,6 +231,16 @@ void vt_cross_entropy(vt_real *loss, vt_real *dlogits, const vt_real *logits, co
 void vt_binary_cross_entropy(vt_real *loss, vt_real *dlogits, const vt_real *logits,
                              const vt_real *target, vt_real scale, int B, int K);
 
+// ---- a factor for each channel (channel_scale.c) ----
+
+// x: (M,C) in place, times gamma: (C). kept: (M,C) out, x as it was, or NULL.
+void vt_channel_scale_forward(vt_real *x, vt_real *kept, const vt_real *gamma, int M, int C);
+// dx = gamma s dy, dgamma += sum over rows of s dy x.  dx: (M,C) out, of `type`, may be dy; dgamma: (C)
+// accumulated; dy: (M,C), s: what it is multiplied by; x: (M,C), as kept.
+void vt_channel_scale_backward(void *dx, vt_elem type, vt_real *dgamma, vt_real s,
+                               const vt_real *dy, const vt_real *x, const vt_real *gamma, int M,
+                               int C);
+
 // ---- small helpers ----
 
 void vt_add(vt_real *y, const vt_real *x, size_t n); // y += x
