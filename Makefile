@@ -38,7 +38,7 @@ $(error config=$(config) is not one of release debug double asan ubsan tsan cove
 endif
 CFLAGS_ALL := $(CFLAGS_BASE) $(FLAGS_$(config)) $(CFLAGS)
 
-ROOMS := base ops io data mix model label train
+ROOMS := base ops io data mix model label train report
 LIB_SOURCES := $(foreach room,$(ROOMS),$(wildcard src/$(room)/*.c))
 CLI_SOURCES := $(wildcard src/cli/*.c)
 TEST_SOURCES := $(wildcard tests/unit/test_*.c)

@@ -21,6 +21,7 @@ ARGUMENTS = {
     "AutoContrast": 0, "Equalize": 0, "Invert": 0, "Rotate": 27, "Posterize": 1, "Solarize": 26,
     "SolarizeAdd": 99, "Color": 1.81, "Contrast": 1.81, "Brightness": 1.81, "Sharpness": 1.81,
     "ShearX": 0.27, "ShearY": 0.27, "TranslateX": 0.405, "TranslateY": 0.405,
+    "GaussianBlur": 1, "Hue": 0.1,
 }
 CALLS = 20
 

@@ -3,9 +3,10 @@
 
     python3 scripts/check_roundtrip.py runs/NAME/model.safetensors [--program build/release/vitrain]
 
-The weights of a run (a ViT with the class token's head; its shape is in the file) are rewritten by
-`vitrain convert`, read into PyTorch, and computed there with the model of golden_models.py; then
-torch.save writes them and vitrain computes with that file. Both answers of vitrain must be within
+The weights of a run (a plain, pooled or distilled ViT, or a Swin; its shape is in the file) are
+rewritten by `vitrain convert`, read into PyTorch, and computed there with the model of
+golden_models.py or golden_swin.py; then torch.save writes them and vitrain computes with that file.
+Both answers of vitrain must be within
 1e-4 of PyTorch's. Needs python3-torch.
 """
 
@@ -16,9 +17,11 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import golden_models
+import golden_swin
 import numpy as np
 import torch
-from golden_models import forward, grid, write_safetensors
+from golden_models import grid, write_safetensors
 
 BATCH, TOLERANCE = 4, 1e-4
 
@@ -41,9 +44,19 @@ def shape_of(metadata):
     told = json.loads(metadata["vitrain.model"])
     size = told["image_size"]
     height, width = size if isinstance(size, list) else (size, size)
+    blocks = ("depths", "window_size") if "depths" in told else ("depth",)
     return dict(image_height=height, image_width=width, avg=told["pool"] == "avg", **{
-        key: told[key] for key in ("patch_size", "in_chans", "embed_dim", "depth", "num_heads",
-                                   "num_classes", "distilled")})
+        key: told[key] for key in ("patch_size", "in_chans", "embed_dim", "num_heads", "num_classes",
+                                   "distilled", *blocks)})
+
+
+def logits_of(c, weights, images):
+    """What PyTorch says: the mean of the heads."""
+    with torch.no_grad():
+        if "depths" in c:
+            return golden_swin.forward(c, weights, images)[0]
+        heads = golden_models.forward(c, weights, images)[0]
+        return sum(heads) / len(heads)
 
 
 def write_input(path, c, images):
@@ -73,9 +86,7 @@ def main():
         images = torch.randn(BATCH, c["in_chans"], c["image_height"], c["image_width"],
                              generator=torch.Generator().manual_seed(0))
         write_input(folder / "in.safetensors", c, images)
-        with torch.no_grad():
-            heads, _, _ = forward(c, {k: v.double() for k, v in weights.items()}, images.double())
-        expected = sum(heads) / len(heads)
+        expected = logits_of(c, {k: v.double() for k, v in weights.items()}, images.double())
         for file in (args.weights, converted, pth):
             subprocess.run([args.program, "probe", "--config", config, "--checkpoint", file,
                             "--input", folder / "in.safetensors", "--output",

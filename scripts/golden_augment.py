@@ -4,8 +4,8 @@
     OPERATION PICTURE CHANNELS WIDTH HEIGHT FILTER ARGUMENT CRC32
 
 PICTURE is noise or scene; CRC32 is that of the result's bytes. The operations are those that timm
-0.4.12's RandAugment calls, with its fill colour for ImageNet's mean, and the turn of the hue that
-torchvision's colour jitter makes. Needs python3-pil and
+0.4.12's RandAugment calls, with its fill colour for ImageNet's mean, DeiT III's blur, and the turn of
+the hue that torchvision's colour jitter makes. Needs python3-pil and
 python3-numpy; run from the repository's root.
 """
 
@@ -13,7 +13,7 @@ import random
 import zlib
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 FILTERS = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
 FILL = (124, 116, 104)
@@ -85,6 +85,8 @@ def apply(name, image, argument, resample=Image.BICUBIC):
         return affine(image, (1, 0, argument * width, 0, 1, 0), resample, fill)
     if name == "TranslateY":
         return affine(image, (1, 0, 0, 0, 1, argument * height), resample, fill)
+    if name == "GaussianBlur":
+        return image.filter(ImageFilter.GaussianBlur(argument))
     if name == "Hue":
         return turn_hue(image, argument)
     raise ValueError(name)
@@ -109,6 +111,7 @@ ARGUMENTS = {
     "ShearY": MOVES,
     "TranslateX": MOVES,
     "TranslateY": MOVES,
+    "GaussianBlur": ([0.0, 0.1, 2.0, 1.0, 0.5, 1.4142, 3.7, 25.0], (0.1, 2.0)),
 }
 OTHERS = {"Hue": ([0.0, 0.1, -0.1, 0.5, -0.5, 1 / 3], (-0.5, 0.5))}  # not RandAugment's
 WARPS = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 SMOOTHING = 0.1
 ADAMW = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05)
 SGD = dict(lr=0.05, momentum=0.9, weight_decay=0.01)
+LAMB = dict(lr=0.01, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.02)
 OPTIM_STEPS = 10
 TRAINING_STEPS = 20
 
@@ -201,6 +202,33 @@ def optimizer(kind, w, **options):
                  dict(params=plain, weight_decay=0)], **options)
 
 
+class Lamb(torch.optim.Optimizer):
+    """arXiv 1904.00962, the gradient of all tensors clipped to norm 1 before."""
+
+    def __init__(self, groups, **options):
+        super().__init__(groups, options)
+        self.t = 0
+
+    @torch.no_grad()
+    def step(self):
+        self.t += 1
+        norm = sum(p.grad.square().sum() for g in self.param_groups for p in g["params"]).sqrt()
+        for group in self.param_groups:
+            for p in group["params"]:
+                self.move(p, p.grad / max(1.0, norm.item()), group)
+
+    def move(self, p, grad, group):
+        (b1, b2), decay = group["betas"], group["weight_decay"]
+        state = self.state[p]
+        state["m"] = b1 * state.get("m", 0) + (1 - b1) * grad
+        state["v"] = b2 * state.get("v", 0) + (1 - b2) * grad * grad
+        m, v = state["m"] / (1 - b1 ** self.t), state["v"] / (1 - b2 ** self.t)
+        direction = m / (v.sqrt() + group["eps"]) + decay * p
+        sizes = p.norm().item(), direction.norm().item()
+        ratio = sizes[0] / sizes[1] if decay and min(sizes) > 0 else 1.0
+        p -= group["lr"] * ratio * direction
+
+
 def train(c, w, optim, batches):
     """-> the loss of each step; w is changed."""
     losses = []
@@ -220,9 +248,10 @@ def copy(w):
 def settings(c):
     numbers = dict(c, smoothing=SMOOTHING, optim_steps=OPTIM_STEPS, sgd_lr=SGD["lr"],
                    sgd_momentum=SGD["momentum"], sgd_weight_decay=SGD["weight_decay"])
-    for key in ("lr", "eps", "weight_decay"):
-        numbers["adamw_" + key] = ADAMW[key]
-    numbers["adamw_beta1"], numbers["adamw_beta2"] = ADAMW["betas"]
+    for kind, options in [("adamw", ADAMW)] + [("lamb", LAMB)] * c["avg"]:
+        for key in ("lr", "eps", "weight_decay"):
+            numbers[f"{kind}_{key}"] = options[key]
+        numbers[kind + "_beta1"], numbers[kind + "_beta2"] = options["betas"]
     return numbers
 
 
@@ -240,8 +269,10 @@ def write_model(folder, name, c, seed):
     for i, (x, layer) in enumerate(zip(inputs, maps)):
         out[f"x.{i}"], out[f"maps.{i}"] = single(x), single(layer)
     runs = {"weight.": w, "grad.": {n: t.grad for n, t in w.items()}}
-    kinds = [("adamw.", torch.optim.AdamW, ADAMW), ("sgd.", torch.optim.SGD, SGD)]
-    for prefix, kind, options in kinds[: 2 if name == "vit" else 1]:
+    kinds = [("adamw.", torch.optim.AdamW, ADAMW)]
+    kinds += [("sgd.", torch.optim.SGD, SGD)] if name == "vit" else []
+    kinds += [("lamb.", Lamb, LAMB)] if name == "avg" else []
+    for prefix, kind, options in kinds:
         runs[prefix] = copy(w)
         train(c, runs[prefix], optimizer(kind, runs[prefix], **options), [batch] * OPTIM_STEPS)
     for prefix, tensors in runs.items():

@@ -38,6 +38,22 @@ void *vt_arena_take(vt_arena *arena, size_t count, size_t size)
     return p;
 }
 
+vt_arena_union vt_arena_union_begin(const vt_arena *arena)
+{
+    return (vt_arena_union){arena->used, arena->used};
+}
+
+void vt_arena_union_next(vt_arena_union *shared, vt_arena *arena)
+{
+    if (arena->used > shared->end) shared->end = arena->used;
+    arena->used = shared->start;
+}
+
+void vt_arena_union_end(const vt_arena_union *shared, vt_arena *arena)
+{
+    arena->used = shared->end;
+}
+
 vt_status vt_arena_reserve(vt_arena *arena)
 {
     assert(!arena->base);

@@ -10,8 +10,8 @@ typedef struct vt_args {
     const char *config, *checkpoint, *input, *output, *classes; // NULL: not given
     const char *batch, *precision, *rule, *recompute, *steps;   // likewise
     const char *seed, *epoch, *index, *decoded;                 // likewise
-    const char *dtype, *shard_size;                             // likewise
-    bool train, check, dry_run, json, quiet, help;
+    const char *dtype, *shard_size, *jobs;                      // likewise
+    bool train, check, table, dry_run, no_eval, json, quiet, help;
     const char **sets;     // (n_sets) overrides, "key=value"
     const char **operands; // (n_operands) what is not an option
     int n_sets, n_operands;

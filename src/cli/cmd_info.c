@@ -66,13 +66,24 @@ static void print_machine(const vt_cpu *cpu)
     printf("BLAS        %s\n", vt_gemm_describe());
 }
 
+// A number, or one for each stage.
+static const char *stages_text(char text[96], int number, const vt_stage_ints *stages)
+{
+    size_t used = (size_t)snprintf(text, 96, "%d", stages->count > 0 ? stages->at[0] : number);
+    for (int i = 1; i < stages->count; i++)
+        used += (size_t)snprintf(text + used, 96 - used, "-%d", stages->at[i]);
+    return text;
+}
+
 static void print_model(const vt_subject *subject, const vt_memory_plan *memory)
 {
     const vt_model *model = subject->model;
     const vt_model_config *c = &model->config;
-    printf("\nmodel       %s: %dx%d px, patch %d, width %d, depth %d, %d heads, %d classes\n",
-           c->name, c->image_height, c->image_width, c->patch_size, c->embed_dim, c->depth,
-           c->num_heads, c->num_classes);
+    char depth[96], heads[96];
+    printf("\nmodel       %s: %dx%d px, patch %d, width %d, depth %s, %s heads, %d classes\n",
+           c->name, c->image_height, c->image_width, c->patch_size, c->embed_dim,
+           stages_text(depth, c->depth, &c->depths), stages_text(heads, c->num_heads, &c->heads),
+           c->num_classes);
     printf("parameters  %lld\n", (long long)model->params.total);
     printf("FLOPs/image %.4g forward, %.4g forward and backward\n",
            model->ops->forward_flops(model), model->ops->train_flops(model));
@@ -148,13 +159,12 @@ static vt_status run(const vt_args *args)
 {
     vt_subject subject = {0};
     vt_st_file *file = NULL;
-    const char *weights = args->n_operands > 0 ? args->operands[0] : NULL;
-    if (weights) VT_TRY(vt_weights_open(&file, weights));
+    if (args->n_operands > 0) VT_TRY(vt_weights_open(&file, args->operands[0]));
     vt_threads_set(0);
     // Weights that do not say what model they are for are a list of tensors.
     const bool model =
         args->config || args->n_sets > 0 || (file && vt_st_metadata(file, VT_MODEL_METADATA));
-    vt_status status = model ? vt_subject_load(&subject, args, weights) : VT_OK;
+    vt_status status = model ? vt_subject_load_from(&subject, args, file) : VT_OK;
     if (status == VT_OK) status = answer(&subject, file, args->json);
     vt_subject_free(&subject);
     vt_st_close(file);

@@ -6,7 +6,7 @@
 //      sample's own label over the image.
 // Out: logits (B,K), of distilled models the mean of both heads; share (B), the own label's final
 //      share under label.rule; target (B,K), smoothed; loss (1), the batch's mean; attn.LAYER
-//      (B,T,T), head means; grad.NAME of every parameter.
+//      (B,T,T), of windowed models (B x windows,T,T), head means; grad.NAME of every parameter.
 #include "commands.h"
 
 #include "vitrain/base/bytes.h"
@@ -45,7 +45,8 @@ static vt_status place(vt_probe *probe, vt_arena *arena, vt_model *model)
     probe->grads = VT_ARENA_TAKE(arena, vt_real, model->params.slab_count);
     probe->entries = VT_ARENA_TAKE(arena, vt_st_entry, (size_t)entry_count(model));
     probe->names = vt_arena_take(arena, (size_t)model->params.count, sizeof *probe->names);
-    probe->layer_names = vt_arena_take(arena, (size_t)c->depth, sizeof *probe->layer_names);
+    probe->layer_names =
+        vt_arena_take(arena, (size_t)model->config.depth, sizeof *probe->layer_names);
     return vt_step_place(&probe->step, arena, probe->type, VT_RECOMPUTE_GELU);
 }
 
@@ -107,7 +108,7 @@ static vt_status write_outputs(vt_probe *probe, const vt_model *model, vt_real l
                                const char *path)
 {
     const vt_step *step = &probe->step;
-    const int B = probe->B, K = model->config.num_classes, T = probe->recorder.T;
+    const int B = probe->B, K = model->config.num_classes;
     vt_st_entry *next = probe->entries;
     if (step->logits_dist) vt_model_join_heads(step->logits, step->logits_dist, B, K);
     add(&next, "logits", step->logits, 2, B, K, 0);
@@ -116,7 +117,8 @@ static vt_status write_outputs(vt_probe *probe, const vt_model *model, vt_real l
     add(&next, "loss", &loss, 1, 1, 0, 0);
     for (int i = 0; i < model->config.depth; i++) {
         snprintf(probe->layer_names[i], sizeof *probe->layer_names, "attn.%d", i);
-        add(&next, probe->layer_names[i], probe->recorder.maps[i], 3, B, T, T);
+        const vt_attn_shape *s = &probe->recorder.shapes[i];
+        add(&next, probe->layer_names[i], probe->recorder.maps[i], 3, B * s->windows, s->T, s->T);
     }
     vt_params_entries(&model->params, probe->grads, "grad.", next, probe->names);
     return vt_st_write(path, probe->entries, (size_t)entry_count(model), NULL, 0);
@@ -136,7 +138,7 @@ static vt_status probe_file(vt_subject *subject, const vt_st_file *file, const c
     vt_probe probe = {.B = (int)shape[0], .type = subject->type};
     vt_arena arena = {0};
     VT_TRY(vt_step_init(&probe.step, subject->model, NULL, config->smoothing, config->label_rule,
-                        probe.B));
+                        &config->loss, probe.B));
     vt_status status = VT_OK;
     VT_TRY_OR_FAIL(status, place(&probe, &arena, subject->model));
     VT_TRY_OR_FAIL(status, vt_arena_reserve(&arena));

@@ -1,18 +1,20 @@
 // vitrain train: a run, or with --dry-run what it would be.
 #include "commands.h"
 
+#include "vitrain/base/log.h"
+#include "vitrain/io/file.h"
+#include "vitrain/report/report.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void print_duration(double seconds)
+const char *vt_duration(char text[24], double seconds)
 {
-    if (seconds < 120)
-        printf("%.3g s", seconds);
-    else if (seconds < 7200)
-        printf("%.3g min", seconds / 60);
-    else
-        printf("%.3g h", seconds / 3600);
+    const char *unit = seconds < 120 ? "s" : seconds < 7200 ? "min" : "h";
+    const double size = seconds < 120 ? 1 : seconds < 7200 ? 60 : 3600;
+    snprintf(text, 24, "%.3g %s", seconds / size, unit);
+    return text;
 }
 
 static vt_status answer_dry_run(const vt_train_result *result, bool json)
@@ -20,9 +22,9 @@ static vt_status answer_dry_run(const vt_train_result *result, bool json)
     if (!json) {
         printf("%s\n", result->config_text);
         vt_print_memory(&result->memory);
-        printf("time        %.3g s an optimizer step, about ", result->step_s);
-        print_duration(result->total_s);
-        printf(" in all\nfirst batch %s\n", result->picture);
+        char total[24];
+        printf("time        %.3g s an optimizer step, about %s in all\nfirst batch %s\n",
+               result->step_s, vt_duration(total, result->total_s), result->picture);
         return VT_OK;
     }
     vt_json *config;
@@ -67,6 +69,17 @@ static vt_status answer(const vt_config *config, const vt_train_result *result, 
     return VT_OK;
 }
 
+// A run is done whether or not its page can be written.
+static void report(const vt_config *config)
+{
+    const char *folder = config->output;
+    const vt_report_options options = {.evaluate = false};
+    char *path = vt_path_join(folder, VT_REPORT_NAME);
+    if (!path || vt_report_write(path, &folder, 1, &options) != VT_OK)
+        vt_log(VT_LOG_WARN, "no report: %s", path ? vt_error_message() : "out of memory");
+    free(path);
+}
+
 static vt_status run(const vt_args *args)
 {
     vt_config config = {0};
@@ -77,6 +90,7 @@ static vt_status run(const vt_args *args)
         options.interrupted = vt_catch_signals();
         status = vt_train(&config, &options, &result);
     }
+    if (status == VT_OK && !args->dry_run && !result.was_finished) report(&config);
     if (status == VT_OK)
         status = args->dry_run ? answer_dry_run(&result, args->json)
                                : answer(&config, &result, args->json);

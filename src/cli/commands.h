@@ -7,9 +7,11 @@
 #include "vitrain/train/trainer.h"
 
 #include <signal.h>
+#include <sys/types.h>
 
-extern const vt_command vt_cmd_train, vt_cmd_eval, vt_cmd_probe, vt_cmd_predict, vt_cmd_info,
-    vt_cmd_bench, vt_cmd_preprocess, vt_cmd_pack, vt_cmd_convert;
+extern const vt_command vt_cmd_train, vt_cmd_eval, vt_cmd_probe, vt_cmd_predict, vt_cmd_attend,
+    vt_cmd_report, vt_cmd_info, vt_cmd_bench, vt_cmd_preprocess, vt_cmd_pack, vt_cmd_convert,
+    vt_cmd_experiment;
 
 // What a command works on: a model and its weights.
 typedef struct vt_subject {
@@ -24,6 +26,8 @@ typedef struct vt_subject {
 // metadata; with one that leaves model.num_classes open, the number of classes is, or else the
 // data's. VT_ERR_USAGE if neither tells the shape. After an error there is nothing to free.
 vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *weights_path);
+// The same from a file that is open already, and stays so; NULL: none.
+vt_status vt_subject_load_from(vt_subject *subject, const vt_args *args, const vt_st_file *file);
 void vt_subject_free(vt_subject *subject); // takes a zeroed one
 
 // The names of the labels: those of data.class_map, else of data.train where that is at hand, else
@@ -32,6 +36,19 @@ vt_status vt_labels_read(vt_classes *classes, const vt_data_config *data);
 
 // From now on SIGINT and SIGTERM set what is returned to nonzero; a second one ends the program.
 const volatile sig_atomic_t *vt_catch_signals(void);
+
+// Starts this program again with other words, its stdin empty, its stdout and stderr appended to the
+// file `messages`, which starts anew. It is in a process group of its own, so that a terminal's SIGINT
+// does not reach it, and gets SIGTERM should this process end before it. Its OpenMP threads sleep
+// while they wait, unless OMP_WAIT_POLICY says otherwise. arguments: ended by NULL, without the program's
+// name.
+vt_status vt_spawn(pid_t *child, const char *const *arguments, const char *messages);
+// The same, waited for; its stdout is left in *out, malloc'd. VT_ERR_IO with its last message if it
+// fails.
+vt_status vt_spawn_and_read(char **out, const char *const *arguments);
+
+// A duration for people: "90 s", "3.5 min", "12 h". Returns text.
+const char *vt_duration(char text[24], double seconds);
 
 // Prints a tree as one line of JSON on stdout, and destroys it. VT_ERR_MEMORY.
 vt_status vt_answer_json(vt_json *answer);

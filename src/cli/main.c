@@ -11,9 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const vt_command *const commands[] = {&vt_cmd_train,      &vt_cmd_eval, &vt_cmd_probe,
-                                             &vt_cmd_predict,    &vt_cmd_info, &vt_cmd_bench,
-                                             &vt_cmd_preprocess, &vt_cmd_pack, &vt_cmd_convert};
+static const vt_command *const commands[] = {&vt_cmd_train,  &vt_cmd_experiment, &vt_cmd_eval,
+                                             &vt_cmd_report, &vt_cmd_predict,    &vt_cmd_attend,
+                                             &vt_cmd_info,   &vt_cmd_bench,      &vt_cmd_preprocess,
+                                             &vt_cmd_probe,  &vt_cmd_pack,       &vt_cmd_convert};
 enum { VT_COMMANDS = sizeof commands / sizeof *commands };
 
 static void help(void)

@@ -118,22 +118,27 @@ static vt_status read_precision(vt_elem *type, const char *name)
     return VT_OK;
 }
 
-vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *weights_path)
+vt_status vt_subject_load_from(vt_subject *subject, const vt_args *args, const vt_st_file *file)
 {
     *subject = (vt_subject){0};
-    vt_st_file *file = NULL;
     vt_status status = VT_OK;
     VT_TRY(read_precision(&subject->type, args->precision));
-    if (weights_path) VT_TRY_OR_FAIL(status, vt_weights_open(&file, weights_path));
     VT_TRY_OR_FAIL(status, configure(&subject->config, args, file));
     vt_threads_set(subject->config.train.threads);
     VT_TRY_OR_FAIL(status, vt_model_create(&subject->model, &subject->config.model));
     if (file) VT_TRY_OR_FAIL(status, load_weights(subject, file));
-    vt_st_close(file);
     return VT_OK;
 fail:
-    vt_st_close(file);
     vt_subject_free(subject);
+    return status;
+}
+
+vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *weights_path)
+{
+    vt_st_file *file = NULL;
+    if (weights_path) VT_TRY(vt_weights_open(&file, weights_path));
+    vt_status status = vt_subject_load_from(subject, args, file);
+    vt_st_close(file);
     return status;
 }
 

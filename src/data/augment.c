@@ -2,7 +2,7 @@
 // (RandomResizedCrop, RandomCrop(padding), Resize(int), CenterCrop, ToTensor, Normalize on PIL
 // images) and timm 0.4.12 (RandomResizedCropAndInterpolation, transforms_imagenet_train and _eval);
 // Python's round() is half to even, which is rint(). Numbers are drawn in a fixed order: crop, its
-// filter, flip, RandAugment or colour jitter, erasing.
+// filter, flip, three-augment, RandAugment or colour jitter, erasing.
 #include "vitrain/data/augment.h"
 
 #include "vitrain/base/threads.h"
@@ -60,12 +60,6 @@ void vt_random_resized_crop(int box[4], int width, int height, const double scal
     box[0] = (width - box[2]) / 2, box[1] = (height - box[3]) / 2;
 }
 
-// Pillow's convert("L"): ITU-R 601-2 luma in 16-bit fixed point.
-static unsigned char luma(const unsigned char *rgb)
-{
-    return (unsigned char)((19595 * rgb[0] + 38470 * rgb[1] + 7471 * rgb[2] + 0x8000) >> 16);
-}
-
 // *view: the picture's part box (left, top, width, height), grey if the input is; the picture
 // itself where that is the same.
 static vt_status take_region(const vt_image **view, const vt_image *image, const int box[4],
@@ -84,7 +78,7 @@ static vt_status take_region(const vt_image **view, const vt_image *image, const
         if (!to_grey)
             memcpy(to, from, to_stride);
         else
-            for (int x = 0; x < box[2]; x++) to[x] = luma(from + (size_t)x * from_pixel);
+            for (int x = 0; x < box[2]; x++) to[x] = vt_luma(from + (size_t)x * from_pixel);
     }
     *view = region;
     return VT_OK;
@@ -205,6 +199,32 @@ static vt_status frame(vt_image *framed, const vt_image *image, const vt_augment
     return VT_OK;
 }
 
+// Where the pixel i of a picture without end is that is n pixels mirrored at the outermost ones.
+static int reflected(int i, int n)
+{
+    if (n == 1) return 0;
+    const int period = 2 * (n - 1), at = (i < 0 ? -i : i) % period;
+    return at < n ? at : period - at;
+}
+
+// The same with a mirror image beyond the borders instead of black.
+static vt_status frame_reflected(vt_image *framed, const vt_image *image,
+                                 const vt_augment_config *config, int left, int top, bool flip)
+{
+    const int width = config->width, channels = config->channels, step = image->channels;
+    VT_TRY(vt_image_reserve(framed, width, config->height, channels));
+    unsigned char *to = framed->pixels;
+    for (int y = 0; y < config->height; y++) {
+        const size_t row = (size_t)reflected(top + y, image->height) * (size_t)image->width;
+        for (int x = 0; x < width; x++, to += channels) {
+            const int column = reflected(left + (flip ? width - 1 - x : x), image->width);
+            copy_pixels(to, image->pixels + (row + (size_t)column) * (size_t)step, 1, step,
+                        channels, false);
+        }
+    }
+    return VT_OK;
+}
+
 static void train_filters(vt_filter filters[2], const vt_augment_config *config)
 {
     switch (config->interpolation) {
@@ -231,21 +251,21 @@ static vt_status apply_calls(vt_image *image, const vt_op_call *calls, int n,
     return VT_OK;
 }
 
-// By how much a training crop is shrunk while it is decoded: never below the input's size.
-static int choose_shrink(const vt_pixels *from, const int box[4], const vt_augment_config *config)
+// By how much a training crop is shrunk while it is decoded: never below its size afterwards.
+static int choose_shrink(const vt_pixels *from, const int box[4], const int size[2],
+                         vt_decode decode)
 {
-    if (config->decode == VT_DECODE_EXACT || !from->reader) return 1;
-    int across = box[2] / config->width, down = box[3] / config->height;
+    if (decode == VT_DECODE_EXACT || !from->reader) return 1;
+    int across = box[2] / size[0], down = box[3] / size[1];
     return vt_image_shrink(from->reader, across < down ? across : down);
 }
 
-// *view: the box's pixels at the input's size, by one of the filters. No pixel beside the box has a part
-// in it.
+// *view: the box's pixels at this size, by one of the filters. No pixel beside the box has a part in it.
 static vt_status take_crop(const vt_image **view, const vt_pixels *from, const int box[4],
-                           const vt_augment_config *config, const vt_filter filters[2], vt_rng *rng,
-                           vt_augment_scratch *scratch)
+                           const int size[2], const vt_augment_config *config,
+                           const vt_filter filters[2], vt_rng *rng, vt_augment_scratch *scratch)
 {
-    int shrink = choose_shrink(from, box, config), part[4];
+    int shrink = choose_shrink(from, box, size, config->decode), part[4];
     double corners[4]; // of the box, in the part
     for (int i = 0; i < 2; i++) {
         int end = box[i] + box[i + 2];
@@ -255,40 +275,90 @@ static vt_status take_crop(const vt_image **view, const vt_pixels *from, const i
         corners[i + 2] = (double)end / shrink - part[i];
     }
     VT_TRY(take_pixels(view, from, part, shrink, config->channels, scratch));
-    if (shrink == 1 && box[2] == config->width && box[3] == config->height) return VT_OK;
-    VT_TRY(named(vt_resample(&scratch->resized, *view, corners, config->width, config->height, NULL,
+    if (shrink == 1 && box[2] == size[0] && box[3] == size[1]) return VT_OK;
+    VT_TRY(named(vt_resample(&scratch->resized, *view, corners, size[0], size[1], NULL,
                              vt_filter_draw(filters, rng), &scratch->resample),
                  from));
     *view = &scratch->resized;
     return VT_OK;
 }
 
+// The size at which a picture just covers the frame, both sides of the input divided by crop_pct: one
+// side becomes that of the frame,
+// the other one int(frame * other / side), as torchvision's Resize(int) computes it.
+static vt_status covering_size(int size[2], const int from[2], const vt_augment_config *config,
+                               double crop_pct)
+{
+    double frame_w = fmax(1, floor(config->width / crop_pct));
+    double frame_h = fmax(1, floor(config->height / crop_pct));
+    double w = from[0], h = from[1], new_w = frame_w, new_h = frame_h;
+    if (frame_h * w >= frame_w * h)
+        new_w = floor(frame_h * w / h);
+    else
+        new_h = floor(frame_w * h / w);
+    VT_REQUIRE(new_w <= INT_MAX && new_h <= INT_MAX, VT_ERR_FORMAT,
+               "a picture of %d x %d px is too thin to be resized with its aspect kept", from[0],
+               from[1]);
+    size[0] = (int)new_w, size[1] = (int)new_h;
+    return VT_OK;
+}
+
+// A number from 0 to most, less pad.
+static int draw_offset(int most, int pad, vt_rng *rng)
+{
+    return (int)vt_rng_below(rng, (uint32_t)most + 1) - pad;
+}
+
+// *view: the resized picture; left, top: where in it the input begins.
+static vt_status crop_for_training(const vt_image **view, int *left, int *top,
+                                   const vt_pixels *from, const vt_augment_config *config,
+                                   const vt_filter filters[2], vt_rng *rng,
+                                   vt_augment_scratch *scratch)
+{
+    const bool simple = config->crop == VT_CROP_SIMPLE;
+    const int pad = simple || config->crop == VT_CROP_PAD ? config->pad : 0;
+    int whole[2], size[2] = {config->width, config->height};
+    size_of(whole, from);
+    int box[4] = {0, 0, whole[0], whole[1]};
+    if (config->crop == VT_CROP_RRC)
+        vt_random_resized_crop(box, whole[0], whole[1], config->scale, config->ratio, rng);
+    if (simple) VT_TRY(named(covering_size(size, whole, config, 1), from));
+    VT_TRY(take_crop(view, from, box, size, config, filters, rng, scratch));
+    const int room[2] = {size[0] - config->width + 2 * pad, size[1] - config->height + 2 * pad};
+    *top = room[1] > 0 ? draw_offset(room[1], pad, rng) : -pad;
+    *left = room[0] > 0 ? draw_offset(room[0], pad, rng) : -pad;
+    return VT_OK;
+}
+
+// What is to be done to the cropped picture; returns how many. calls: (1 + VT_MOST_OP_CALLS) out.
+static int draw_calls(vt_op_call *calls, const vt_augment_config *config,
+                      const vt_filter filters[2], vt_rng *rng)
+{
+    int n = 0;
+    if (config->three_augment) calls[n++] = vt_three_augment_draw(rng);
+    return n + (config->aa.policy[0] ? vt_rand_augment_draw(calls + n, &config->aa, filters, rng)
+                                     : vt_color_jitter_draw(calls + n, config->color_jitter, rng));
+}
+
 vt_status vt_augment_train_from(vt_real *out, const vt_pixels *from,
                                 const vt_augment_config *config, vt_rng *rng,
                                 vt_augment_scratch *scratch)
 {
-    int size[2];
-    size_of(size, from);
-    int box[4] = {0, 0, size[0], size[1]};
     vt_filter filters[2];
     train_filters(filters, config);
-    if (config->crop == VT_CROP_RRC)
-        vt_random_resized_crop(box, size[0], size[1], config->scale, config->ratio, rng);
     const vt_image *view;
-    VT_TRY(take_crop(&view, from, box, config, filters, rng, scratch));
+    int left, top;
+    VT_TRY(crop_for_training(&view, &left, &top, from, config, filters, rng, scratch));
     vt_stage_end(scratch, VT_STAGE_RESIZE);
-    int left = 0, top = 0;
-    if (config->crop == VT_CROP_PAD && config->pad > 0) {
-        top = (int)vt_rng_below(rng, 2 * (uint32_t)config->pad + 1) - config->pad;
-        left = (int)vt_rng_below(rng, 2 * (uint32_t)config->pad + 1) - config->pad;
-    }
     bool flip = vt_rng_uniform(rng) < config->flip;
 
-    vt_op_call calls[VT_MOST_OP_CALLS];
-    int n = config->aa.policy[0] ? vt_rand_augment_draw(calls, &config->aa, filters, rng)
-                                 : vt_color_jitter_draw(calls, config->color_jitter, rng);
-    if (n > 0) {
-        VT_TRY(named(frame(&scratch->framed, view, config, left, top, flip), from));
+    vt_op_call calls[1 + VT_MOST_OP_CALLS];
+    const int n = draw_calls(calls, config, filters, rng);
+    const bool reflect = config->crop == VT_CROP_SIMPLE;
+    if (n > 0 || reflect) {
+        vt_status (*const take)(vt_image *, const vt_image *, const vt_augment_config *, int, int,
+                                bool) = reflect ? frame_reflected : frame;
+        VT_TRY(named(take(&scratch->framed, view, config, left, top, flip), from));
         VT_TRY(named(apply_calls(&scratch->framed, calls, n, config, &scratch->ops), from));
         view = &scratch->framed;
         left = top = 0;
@@ -309,24 +379,6 @@ vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment
     return vt_augment_train_from(out, &from, config, rng, scratch);
 }
 
-// The size that a picture is resized to before the centre crop: one side becomes that of the frame,
-// the other one int(frame * other / side), as torchvision's Resize(int) computes it.
-static vt_status eval_size(int size[2], const int from[2], const vt_augment_config *config)
-{
-    double frame_w = fmax(1, floor(config->width / config->crop_pct));
-    double frame_h = fmax(1, floor(config->height / config->crop_pct));
-    double w = from[0], h = from[1], new_w = frame_w, new_h = frame_h;
-    if (frame_h * w >= frame_w * h)
-        new_w = floor(frame_h * w / h);
-    else
-        new_h = floor(frame_w * h / w);
-    VT_REQUIRE(new_w <= INT_MAX && new_h <= INT_MAX, VT_ERR_FORMAT,
-               "a picture of %d x %d px is too thin to be resized with its aspect kept", from[0],
-               from[1]);
-    size[0] = (int)new_w, size[1] = (int)new_h;
-    return VT_OK;
-}
-
 // Where a centre crop of `crop` px begins in `size` px: negative by the padding if it is larger.
 static int centre_offset(int size, int crop)
 {
@@ -338,7 +390,7 @@ vt_status vt_augment_eval_from(vt_real *out, const vt_pixels *from, const vt_aug
 {
     int whole[2], size[2] = {0}, part[4];
     size_of(whole, from);
-    VT_TRY(named(eval_size(size, whole, config), from));
+    VT_TRY(named(covering_size(size, whole, config, config->crop_pct), from));
     int left = centre_offset(size[0], config->width), top = centre_offset(size[1], config->height);
     const vt_resize resize = {
         .from_width = whole[0],

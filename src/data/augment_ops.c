@@ -5,7 +5,8 @@
 // - ImageEnhance: blend(d, v) = clip(d + factor (v - d)) in float, cut off, where d is the picture
 //   without what is enhanced: black (Brightness), its mean luma (Contrast), its luma (Color), or its
 //   smoothed self (Sharpness).
-// - Rotate, Shear, Translate: an affine warp, augment_warp.c. (And Hue: augment_hue.c.)
+// - Rotate, Shear, Translate: an affine warp, augment_warp.c. GaussianBlur: augment_blur.c. Hue:
+//   augment_hue.c.
 #include "vitrain/data/augment_ops.h"
 
 #include <assert.h>
@@ -16,9 +17,9 @@
 #include <string.h>
 
 const char *const vt_image_op_names[VT_IMAGE_OPS] = {
-    "AutoContrast", "Equalize",   "Invert",     "Rotate",     "Posterize", "Solarize",
-    "SolarizeAdd",  "Color",      "Contrast",   "Brightness", "Sharpness", "ShearX",
-    "ShearY",       "TranslateX", "TranslateY", "Hue",
+    "AutoContrast", "Equalize",   "Invert",     "Rotate",       "Posterize", "Solarize",
+    "SolarizeAdd",  "Color",      "Contrast",   "Brightness",   "Sharpness", "ShearX",
+    "ShearY",       "TranslateX", "TranslateY", "GaussianBlur", "Hue",
 };
 
 static size_t pixels_of(const vt_image *image)
@@ -280,6 +281,8 @@ static vt_status apply_to_spare(vt_image *image, const vt_op_call *call, const u
 {
     if (call->op == VT_OP_SHARPNESS) {
         VT_TRY(sharpen(&scratch->spare, image, (float)call->argument));
+    } else if (call->op == VT_OP_GAUSSIAN_BLUR) {
+        VT_TRY(vt_image_blur(&scratch->spare, image, call->argument, &scratch->padded));
     } else {
         double matrix[6];
         if (!warp_matrix(matrix, image, call->op, call->argument)) return VT_OK;

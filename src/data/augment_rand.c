@@ -1,4 +1,4 @@
-// timm 0.4.12's rand_augment_transform and AugmentOp. "Increasing" concerns seven operations whose
+// timm 0.4.12's rand_augment_transform and AugmentOp; colour jitter; three-augment. "Increasing" concerns seven operations whose
 // plain variant has the strength of its effect fall with the magnitude (Posterize, Solarize) or pass
 // through none at all (Color, Contrast, Brightness, Sharpness).
 #include "vitrain/data/augment_rand.h"
@@ -216,4 +216,14 @@ int vt_color_jitter_draw(vt_op_call *calls, const double strength[VT_JITTERS], v
                                                 : vt_rng_range(rng, fmax(0, 1 - s), 1 + s);
     }
     return (int)n;
+}
+
+vt_op_call vt_three_augment_draw(vt_rng *rng)
+{
+    switch (vt_rng_below(rng, 3)) {
+    case 0: return (vt_op_call){.op = VT_OP_COLOR, .argument = 0}; // grey
+    case 1: return (vt_op_call){.op = VT_OP_SOLARIZE, .argument = 128};
+    default:
+        return (vt_op_call){VT_OP_GAUSSIAN_BLUR, vt_rng_range(rng, 0.1, 2), VT_FILTER_BILINEAR};
+    }
 }

@@ -193,19 +193,41 @@ static bool guard_png_writing(png_structp png, png_infop info, FILE *stream, con
     return true;
 }
 
-vt_status vt_image_write_png(const char *path, const vt_image *image)
+// False, with the reason, if it cannot be written; the stream's own errors are its owner's.
+static bool encode(FILE *stream, const vt_image *image, char reason[REASON_BYTES])
 {
     assert(image->channels == 1 || image->channels == 3);
-    vt_atomic_file file;
-    VT_TRY(vt_atomic_begin(&file, path));
-    char reason[REASON_BYTES] = "out of memory";
+    snprintf(reason, REASON_BYTES, "out of memory");
     png_infop info = NULL;
     png_structp png =
         png_create_write_struct(PNG_LIBPNG_VER_STRING, reason, on_png_error, on_png_warning);
     if (png) info = png_create_info_struct(png);
-    bool written = info && guard_png_writing(png, info, file.stream, image);
+    const bool written = info && guard_png_writing(png, info, stream, image);
     png_destroy_write_struct(&png, &info);
-    if (written) return vt_atomic_commit(&file);
+    return written;
+}
+
+vt_status vt_image_write_png(const char *path, const vt_image *image)
+{
+    vt_atomic_file file;
+    char reason[REASON_BYTES];
+    VT_TRY(vt_atomic_begin(&file, path));
+    if (encode(file.stream, image, reason)) return vt_atomic_commit(&file);
     vt_atomic_abandon(&file);
     return vt_fail(VT_ERR_IO, "%s: cannot write: %s", path, reason);
+}
+
+vt_status vt_image_encode_png(unsigned char **out, size_t *bytes, const vt_image *image)
+{
+    char reason[REASON_BYTES], *data = NULL;
+    FILE *stream = open_memstream(&data, bytes);
+    VT_REQUIRE(stream, VT_ERR_MEMORY, "out of memory for a picture");
+    const bool written = encode(stream, image, reason);
+    const bool kept = fclose(stream) == 0;
+    *out = (unsigned char *)data;
+    if (written && kept) return VT_OK;
+    free(data);
+    *out = NULL;
+    return vt_fail(VT_ERR_MEMORY, "a picture of %dx%d pixels cannot be encoded: %s", image->width,
+                   image->height, written ? "out of memory" : reason);
 }

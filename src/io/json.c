@@ -167,7 +167,13 @@ static vt_status check_keys(const document *doc, const cJSON *node, size_t *keys
         if (twice && members[k].index < second) second = members[k].index;
     }
     if (second != SIZE_MAX) {
-        status = fail_at(doc, offset_of_key(doc, second), "this key was given before");
+        // The key as it is written, quotes and escapes included.
+        size_t begin = offset_of_key(doc, second), end = begin;
+        char what[128];
+        scan_string(doc, &end);
+        snprintf(what, sizeof what, "this key was given before: %.*s",
+                 end - begin < 90 ? (int)(end - begin) : 90, doc->text + begin);
+        status = fail_at(doc, begin, what);
     }
 fail:
     free(members);

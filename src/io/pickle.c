@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_BYTES = 1 << 26 };
+enum { MAX_BYTES = 1 << 24 };
 
 typedef enum global_kind { IS_DICT, IS_IGNORED, IS_TENSOR, IS_PARAMETER, IS_STORAGE } global_kind;
 
@@ -202,7 +202,8 @@ static vt_status push_global(vt_pickle *p, const char *module, size_t m, const c
         return VT_OK;
     }
     return vt_fail(VT_ERR_UNSUPPORTED,
-                   "pickle: holds a %.*s.%.*s; only tensors and plain data are read",
+                   "pickle: holds a %.*s.%.*s; only tensors and plain data are read: in Python, "
+                   "torch.save(torch.load(OLD)[\"model\"], NEW) leaves the weights alone",
                    m < 80 ? (int)m : 80, module, n < 80 ? (int)n : 80, name);
 }
 

@@ -14,7 +14,15 @@
 #include <string.h>
 #include <zlib.h>
 
-enum { END_BYTES = 22, MAX_COMMENT = 65535, CENTRAL_BYTES = 46, LOCAL_BYTES = 30, KEY_BYTES = 32 };
+enum {
+    END_BYTES = 22,
+    MAX_COMMENT = 65535,
+    CENTRAL_BYTES = 46,
+    LOCAL_BYTES = 30,
+    KEY_BYTES = 32,
+    MAX_FOLDER = 1024
+};
+static const char pickle_name[] = "data.pkl";
 
 typedef struct entry {
     const char *name; // in the archive, not terminated
@@ -30,10 +38,10 @@ typedef struct archive {
     size_t count;
     const entry *pickle_entry;
     vt_pickle *pickle;
-    vt_st_tensor *tensors; // (n_tensors)
-    unsigned char **owned; // (n_tensors) copies, or NULL
-    char **names;          // (n_tensors)
-    size_t n_tensors, copied;
+    vt_st_tensor *tensors;           // (n_tensors)
+    unsigned char **owned;           // (n_tensors) copies, or NULL
+    char **names;                    // (n_tensors)
+    size_t n_tensors, copied, named; // bytes of copies and of names
 } archive;
 
 static unsigned le16(const unsigned char *p)
@@ -42,6 +50,12 @@ static unsigned le16(const unsigned char *p)
 }
 
 // ---- zip ----
+
+// How much of a name a message has room for.
+static int shown(const entry *e)
+{
+    return e->length < 80 ? (int)e->length : 80;
+}
 
 // The list of entries: where it begins and how many there are.
 typedef struct directory {
@@ -93,19 +107,18 @@ static void widen(const unsigned char *extra, size_t length, uint64_t *const num
 
 static vt_status locate(const archive *a, entry *e, uint64_t offset, uint64_t bytes, uint32_t crc)
 {
-    const int shown = e->length < 80 ? (int)e->length : 80;
     VT_REQUIRE(a->bytes >= LOCAL_BYTES && offset <= a->bytes - LOCAL_BYTES &&
                    vt_le32(a->map + offset) == 0x04034b50,
-               VT_ERR_FORMAT, "zip: entry %.*s: lies outside the file", shown, e->name);
+               VT_ERR_FORMAT, "zip: entry %.*s: lies outside the file", shown(e), e->name);
     const unsigned char *local = a->map + offset;
     const size_t head = LOCAL_BYTES + (size_t)le16(local + 26) + le16(local + 28),
                  room = a->bytes - (size_t)offset;
     VT_REQUIRE(head <= room && bytes <= room - head, VT_ERR_FORMAT,
-               "zip: entry %.*s: lies outside the file", shown, e->name);
+               "zip: entry %.*s: lies outside the file", shown(e), e->name);
     e->data = local + head;
     e->bytes = (size_t)bytes;
     VT_REQUIRE(crc32_z(0, e->data, e->bytes) == crc, VT_ERR_FORMAT,
-               "zip: entry %.*s: damaged (its checksum differs)", shown, e->name);
+               "zip: entry %.*s: damaged (its checksum differs)", shown(e), e->name);
     return VT_OK;
 }
 
@@ -123,10 +136,16 @@ static vt_status read_central(archive *a, entry *e, size_t *at, size_t end)
     uint64_t packed = vt_le32(c + 20), bytes = vt_le32(c + 24), offset = vt_le32(c + 42);
     widen(c + CENTRAL_BYTES + name, extra, (uint64_t *const[]){&bytes, &packed, &offset});
     VT_REQUIRE(le16(c + 10) == 0 && packed == bytes, VT_ERR_UNSUPPORTED,
-               "zip: entry %.*s: is compressed, which torch.save does not do",
-               name < 80 ? (int)name : 80, e->name);
+               "zip: entry %.*s: is compressed, which torch.save does not do", shown(e), e->name);
     *at += length;
     return locate(a, e, offset, bytes, vt_le32(c + 16));
+}
+
+static int by_name(const void *x, const void *y)
+{
+    const entry *a = x, *b = y;
+    const int order = memcmp(a->name, b->name, a->length < b->length ? a->length : b->length);
+    return order ? order : (a->length > b->length) - (a->length < b->length);
 }
 
 static int by_place(const void *x, const void *y)
@@ -148,39 +167,43 @@ static vt_status read_entries(archive *a)
     qsort(a->entries, a->count, sizeof *a->entries, by_place);
     for (size_t i = 1; i < a->count; i++)
         VT_REQUIRE(a->entries[i - 1].data + a->entries[i - 1].bytes <= a->entries[i].data,
-                   VT_ERR_FORMAT, "zip: two entries overlap");
+                   VT_ERR_FORMAT, "zip: entries %.*s and %.*s overlap", shown(&a->entries[i - 1]),
+                   a->entries[i - 1].name, shown(&a->entries[i]), a->entries[i].name);
+    qsort(a->entries, a->count, sizeof *a->entries, by_name);
+    for (size_t i = 1; i < a->count; i++)
+        VT_REQUIRE(by_name(&a->entries[i - 1], &a->entries[i]) != 0, VT_ERR_FORMAT,
+                   "zip: entry %.*s: is there twice", shown(&a->entries[i]), a->entries[i].name);
     return VT_OK;
 }
 
 // The entry `tail` in the folder of the pickle; NULL if absent.
-static const entry *find_entry(const archive *a, const char *folder, size_t folder_length,
-                               const char *tail)
+static const entry *find_entry(const archive *a, const char *tail)
 {
-    const size_t n = strlen(tail);
-    for (size_t i = 0; i < a->count; i++) {
-        const entry *e = &a->entries[i];
-        if (e->length == folder_length + n && memcmp(e->name, folder, folder_length) == 0 &&
-            memcmp(e->name + folder_length, tail, n) == 0)
-            return e;
-    }
-    return NULL;
+    const entry *p = a->pickle_entry;
+    const size_t folder = p->length - strlen(pickle_name), n = strlen(tail);
+    char name[MAX_FOLDER + KEY_BYTES + 8];
+    if (folder > MAX_FOLDER || folder + n > sizeof name) return NULL;
+    memcpy(name, p->name, folder);
+    memcpy(name + folder, tail, n);
+    const entry wanted = {.name = name, .length = folder + n};
+    return bsearch(&wanted, a->entries, a->count, sizeof *a->entries, by_name);
 }
 
 static vt_status read_pickle(archive *a)
 {
-    static const char name[] = "data.pkl";
-    const size_t n = strlen(name);
+    const size_t n = strlen(pickle_name);
     for (size_t i = 0; i < a->count && !a->pickle_entry; i++) {
         const entry *e = &a->entries[i];
-        if (e->length > n && e->name[e->length - n - 1] == '/' &&
-            memcmp(e->name + e->length - n, name, n) == 0)
+        if (e->length > n && e->length - n <= MAX_FOLDER && e->name[e->length - n - 1] == '/' &&
+            memcmp(e->name + e->length - n, pickle_name, n) == 0)
             a->pickle_entry = e;
     }
     VT_REQUIRE(a->pickle_entry, VT_ERR_FORMAT, "zip: no data.pkl in it: not written by torch.save");
-    const entry *order =
-        find_entry(a, a->pickle_entry->name, a->pickle_entry->length - n, "byteorder");
+    const entry *order = find_entry(a, "byteorder");
     VT_REQUIRE(!order || (order->bytes == 6 && memcmp(order->data, "little", 6) == 0),
-               VT_ERR_UNSUPPORTED, "byteorder: expected little");
+               VT_ERR_UNSUPPORTED, "byteorder: expected little, got %.*s",
+               order && order->bytes < 20 ? (int)order->bytes : 20,
+               order ? (const char *)order->data : "");
     return vt_pickle_read(&a->pickle, a->pickle_entry->data, a->pickle_entry->bytes);
 }
 
@@ -223,8 +246,7 @@ static vt_status read_storage(const archive *a, const vt_pickle_value *value, vt
     VT_TRY(vt_pickle_dtype(dtype, parts[TYPE]));
     char tail[KEY_BYTES + 8];
     snprintf(tail, sizeof tail, "data/%.*s", (int)parts[KEY]->length, parts[KEY]->text);
-    const entry *e =
-        find_entry(a, a->pickle_entry->name, a->pickle_entry->length - strlen("data.pkl"), tail);
+    const entry *e = find_entry(a, tail);
     VT_REQUIRE(e, VT_ERR_FORMAT, "no %s in the archive", tail);
     size_t bytes;
     *count = (size_t)parts[COUNT]->whole;
@@ -320,6 +342,10 @@ static vt_status read_named(archive *a, const vt_pickle_value *key, const vt_pic
 {
     VT_REQUIRE(key->type == VT_PICKLE_STRING && !memchr(key->text, 0, key->length), VT_ERR_FORMAT,
                "state_dict: a key that is no string");
+    a->named += key->length; // one text may be the key of any number of entries
+    VT_REQUIRE(a->named <= a->pickle_entry->bytes, VT_ERR_FORMAT,
+               "state_dict: longer names than its pickle of %zu bytes holds",
+               a->pickle_entry->bytes);
     const size_t i = a->n_tensors++;
     char *name = a->names[i] = strndup(key->text, key->length);
     VT_REQUIRE(name, VT_ERR_MEMORY, "out of memory");

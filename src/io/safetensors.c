@@ -1,7 +1,8 @@
-// Safetensors: a mapped file whose header is checked once, a sorted index of names; and a writer.
+// Reading safetensors: a mapped file whose header is checked once, and a sorted index of names.
 #include "vitrain/io/safetensors.h"
 
 #include "vitrain/base/bytes.h"
+#include "vitrain/base/narrow.h"
 #include "vitrain/io/file.h"
 #include "vitrain/io/json.h"
 
@@ -11,11 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-               "tensors are used and written as they are");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are used as they are");
 
 enum { MAX_HEADER_BYTES = 100000000, LENGTH_BYTES = 8 };
-static const char metadata_key[] = "__metadata__";
 
 struct vt_st_file {
     char *path;
@@ -50,8 +49,6 @@ size_t vt_dtype_bytes(vt_dtype dtype)
 {
     return dtypes[dtype].bytes;
 }
-
-// ---- reading ----
 
 static vt_status map_file(vt_st_file *file)
 {
@@ -164,7 +161,7 @@ static vt_status parse_header(vt_st_file *file)
     file->by_name = calloc(n + 1, sizeof *file->by_name);
     VT_REQUIRE(file->tensors && file->by_name, VT_ERR_MEMORY, "out of memory");
     for (const vt_json *v = vt_json_first(file->header); v; v = vt_json_next(v)) {
-        if (strcmp(vt_json_key(v), metadata_key) == 0) {
+        if (strcmp(vt_json_key(v), VT_ST_METADATA) == 0) {
             VT_TRY(read_metadata(file, v));
         } else {
             VT_TRY(read_entry(&file->tensors[file->count++], v, data, data_bytes));
@@ -243,6 +240,11 @@ vt_status vt_st_assemble(vt_st_file **out, const char *path, const vt_st_tensor 
     return VT_OK;
 }
 
+void vt_st_adopt_metadata(vt_st_file *file, const vt_st_file *part)
+{
+    if (!file->metadata) file->metadata = part->metadata;
+}
+
 const char *vt_st_path(const vt_st_file *file)
 {
     return file->path;
@@ -273,12 +275,16 @@ const char *vt_st_metadata(const vt_st_file *file, const char *key)
     return value ? vt_json_string(value) : NULL;
 }
 
-bool vt_st_metadata_at(const vt_st_file *file, size_t index, vt_st_meta *out)
+vt_status vt_st_metadata_all(const vt_st_file *file, vt_st_meta **out, size_t *count)
 {
-    const vt_json *node = file->metadata ? vt_json_first(file->metadata) : NULL;
-    for (; node && index > 0; index--) node = vt_json_next(node);
-    if (node) *out = (vt_st_meta){vt_json_key(node), vt_json_string(node)};
-    return node != NULL;
+    const size_t most = file->metadata ? (size_t)vt_json_size(file->metadata) : 0;
+    vt_st_meta *all = malloc((most + 1) * sizeof *all);
+    VT_REQUIRE(all, VT_ERR_MEMORY, "%s: out of memory", file->path);
+    *count = 0;
+    for (const vt_json *v = most ? vt_json_first(file->metadata) : NULL; v; v = vt_json_next(v))
+        all[(*count)++] = (vt_st_meta){vt_json_key(v), vt_json_string(v)};
+    *out = all;
+    return VT_OK;
 }
 
 enum { SHAPE_TEXT_BYTES = 32 + 24 * VT_ST_MAX_DIMS };
@@ -315,51 +321,30 @@ vt_status vt_st_get(const vt_st_file *file, const char *name, vt_dtype dtype, in
     return VT_OK;
 }
 
-static float half_value(uint16_t half)
-{
-    const uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31,
-                   fraction = half & 0x3ff;
-    if (exponent == 0) return (sign ? -1.0f : 1.0f) * (float)fraction * 0x1p-24f;
-    const uint32_t bits = sign | (exponent == 31 ? 255 : exponent + 112) << 23 | fraction << 13;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static float bf16_value(uint16_t upper)
-{
-    const uint32_t bits = (uint32_t)upper << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 bool vt_dtype_is_floating(vt_dtype dtype)
 {
     return dtype == VT_F32 || dtype == VT_F16 || dtype == VT_BF16 || dtype == VT_F64;
 }
 
+double vt_st_number(const vt_st_tensor *tensor, size_t i)
+{
+    float single;
+    double wide;
+    uint16_t narrow;
+    const unsigned char *at = tensor->data + i * vt_dtype_bytes(tensor->dtype); // may be unaligned
+    switch (tensor->dtype) {
+    case VT_F32: memcpy(&single, at, sizeof single); return (double)single;
+    case VT_F64: memcpy(&wide, at, sizeof wide); return wide;
+    case VT_F16: memcpy(&narrow, at, sizeof narrow); return (double)vt_half_value(narrow);
+    case VT_BF16: memcpy(&narrow, at, sizeof narrow); return (double)vt_bf16_value(narrow);
+    default: assert(0); return 0;
+    }
+}
+
 void vt_st_reals(const vt_st_tensor *tensor, vt_real *out)
 {
     assert(vt_dtype_is_floating(tensor->dtype));
-    for (size_t i = 0; i < tensor->count; i++) { // the file need not be aligned
-        float single;
-        double wide;
-        uint16_t narrow;
-        switch (tensor->dtype) {
-        case VT_F32:
-            memcpy(&single, tensor->data + i * sizeof single, sizeof single);
-            out[i] = (vt_real)single;
-            break;
-        case VT_F64:
-            memcpy(&wide, tensor->data + i * sizeof wide, sizeof wide);
-            out[i] = (vt_real)wide;
-            break;
-        default:
-            memcpy(&narrow, tensor->data + i * sizeof narrow, sizeof narrow);
-            out[i] = (vt_real)(tensor->dtype == VT_F16 ? half_value(narrow) : bf16_value(narrow));
-        }
-    }
+    for (size_t i = 0; i < tensor->count; i++) out[i] = (vt_real)vt_st_number(tensor, i);
 }
 
 vt_status vt_st_get_real(const vt_st_file *file, const char *name, int ndim, const int64_t *shape,
@@ -373,89 +358,4 @@ vt_status vt_st_get_real(const vt_st_file *file, const char *name, int ndim, con
     VT_TRY(vt_st_get(file, name, dtype, ndim, wanted, &tensor));
     vt_st_reals(tensor, out);
     return VT_OK;
-}
-
-// ---- writing ----
-
-// The data is in memory, so its size cannot overflow.
-static size_t count_of(const vt_st_entry *entry)
-{
-    assert(entry->ndim <= VT_ST_MAX_DIMS);
-    size_t count = 1;
-    for (int i = 0; i < entry->ndim; i++) count *= (size_t)entry->shape[i];
-    return count;
-}
-
-// The header as text; free() it. NULL when out of memory.
-static char *make_header(const vt_st_entry *entries, size_t n_entries, const vt_st_meta *metadata,
-                         size_t n_metadata)
-{
-    vt_json *root = vt_json_new_object();
-    vt_json *meta = n_metadata ? vt_json_add_object(root, metadata_key) : NULL;
-    for (size_t i = 0; i < n_metadata; i++) {
-        vt_json_add_string(meta, metadata[i].key, metadata[i].value);
-    }
-    size_t end = 0;
-    for (size_t i = 0; i < n_entries; i++) {
-        const vt_st_entry *e = &entries[i];
-        vt_json *entry = vt_json_add_object(root, e->name);
-        vt_json_add_string(entry, "dtype", vt_dtype_name(e->dtype));
-        vt_json *shape = vt_json_add_array(entry, "shape");
-        for (int d = 0; d < e->ndim; d++) vt_json_add_number(shape, NULL, (double)e->shape[d]);
-        vt_json *offsets = vt_json_add_array(entry, "data_offsets");
-        vt_json_add_number(offsets, NULL, (double)end);
-        end += count_of(e) * vt_dtype_bytes(e->dtype);
-        vt_json_add_number(offsets, NULL, (double)end);
-    }
-    char *text = vt_json_text(root, false);
-    vt_json_destroy(root);
-    return text;
-}
-
-// Errors of the stream are vt_atomic_commit's to report.
-static void write_real(FILE *stream, const vt_real *data, size_t count)
-{
-#ifdef VT_DOUBLE
-    for (size_t i = 0; i < count; i++) {
-        float value = (float)data[i];
-        fwrite(&value, sizeof value, 1, stream);
-    }
-#else
-    fwrite(data, sizeof *data, count, stream);
-#endif
-}
-
-static void write_all(FILE *stream, const char *header, const vt_st_entry *entries,
-                      size_t n_entries)
-{
-    size_t length = strlen(header), padding = -length % 8; // the data then begins aligned
-    unsigned char prefix[LENGTH_BYTES];
-    vt_put_le64(prefix, length + padding);
-    fwrite(prefix, 1, sizeof prefix, stream);
-    fprintf(stream, "%s%*s", header, (int)padding, "");
-    for (size_t i = 0; i < n_entries; i++) {
-        const vt_st_entry *e = &entries[i];
-        size_t count = count_of(e);
-        if (count == 0) continue; // its data may be NULL
-        if (e->dtype == VT_F32) {
-            write_real(stream, e->data, count);
-        } else {
-            fwrite(e->data, vt_dtype_bytes(e->dtype), count, stream);
-        }
-    }
-}
-
-vt_status vt_st_write(const char *path, const vt_st_entry *entries, size_t n_entries,
-                      const vt_st_meta *metadata, size_t n_metadata)
-{
-    char *header = make_header(entries, n_entries, metadata, n_metadata);
-    VT_REQUIRE(header, VT_ERR_MEMORY, "%s: out of memory", path);
-    vt_atomic_file file;
-    vt_status status = vt_atomic_begin(&file, path);
-    if (status == VT_OK) {
-        write_all(file.stream, header, entries, n_entries);
-        status = vt_atomic_commit(&file);
-    }
-    free(header);
-    return status;
 }

@@ -73,6 +73,24 @@ static vt_status read_map(shards *s, const char *folder, const vt_json *map)
     return VT_OK;
 }
 
+// Every tensor of a shard must be the one that the index means.
+static vt_status check_shards(const shards *s, vt_st_file *all)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        vt_st_adopt_metadata(all, s->files[i]);
+        for (size_t k = 0; k < vt_st_count(s->files[i]); k++) {
+            const vt_st_tensor *held = vt_st_at(s->files[i], k),
+                               *meant = vt_st_find(all, held->name);
+            VT_REQUIRE(meant, VT_ERR_FORMAT, "tensor %s: is in shard %s, but not in weight_map",
+                       held->name, s->names[i]);
+            VT_REQUIRE(meant->data == held->data, VT_ERR_FORMAT,
+                       "tensor %s: is in shard %s, and in the one that weight_map says", held->name,
+                       s->names[i]);
+        }
+    }
+    return VT_OK;
+}
+
 static vt_status open_index(vt_st_file **out, const char *path)
 {
     shards *s = calloc(1, sizeof *s);
@@ -85,8 +103,18 @@ static vt_status open_index(vt_st_file **out, const char *path)
         status = read_map(s, folder, object ? vt_json_get(s->index, "weight_map") : NULL);
         if (status != VT_OK) status = vt_fail_within(status, path);
     }
-    if (status == VT_OK) status = vt_st_assemble(out, path, s->tensors, s->n_tensors, s, release);
-    if (status != VT_OK && s) release(s);
+    vt_st_file *all = NULL; // takes the shards over
+    if (status == VT_OK) status = vt_st_assemble(&all, path, s->tensors, s->n_tensors, s, release);
+    if (all) {
+        status = check_shards(s, all);
+        if (status != VT_OK) status = vt_fail_within(status, path);
+    }
+    if (status == VT_OK)
+        *out = all;
+    else if (all)
+        vt_st_close(all);
+    else if (s)
+        release(s);
     free(folder);
     return status;
 }

@@ -1,4 +1,5 @@
 // Weights into safetensors files, in another type if wished, in one file or in shards.
+#include "vitrain/base/narrow.h"
 #include "vitrain/io/file.h"
 #include "vitrain/io/json.h"
 #include "vitrain/io/weights.h"
@@ -9,104 +10,96 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_METADATA = 32, MAX_SHARDS = 99999 };
+enum { MAX_SHARDS = 99999 };
 static const char ending[] = ".safetensors";
 
-// ---- narrow types ----
-
-// IEEE 754 half precision, to the nearest, ties to even.
-static uint16_t half_of(double value)
+static vt_dtype type_of(const vt_st_tensor *tensor, const vt_dtype *wish)
 {
-    const double a = fabs(value);
-    const uint16_t sign = signbit(value) ? 0x8000 : 0;
-    int exponent;
-    if (isnan(value)) return 0x7e00;
-    if (a >= 65520) return sign | 0x7c00;
-    if (a < 0x1p-14) return sign | (uint16_t)nearbyint(a * 0x1p24);
-    frexp(a, &exponent); // 2^(exponent-1) <= a; a fraction rounded up to 2048 carries
-    const int fraction = (int)nearbyint(ldexp(a, 11 - exponent)) - 1024;
-    return (uint16_t)(sign | (((exponent + 14) << 10) + fraction));
+    return wish && vt_dtype_is_floating(tensor->dtype) ? *wish : tensor->dtype;
 }
 
-static uint16_t bf16_of(double value)
+// ---- numbers ----
+
+// Element i of `to`, from a number; whether it is still finite.
+static bool put_number(void *to, vt_dtype dtype, size_t i, double number)
 {
-    const float single = (float)value;
-    uint32_t bits;
-    memcpy(&bits, &single, sizeof bits);
-    if (isnan(single)) return 0x7fc0;
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+    vt_real *reals = to;
+    uint16_t *narrow = to;
+    switch (dtype) {
+    case VT_F16: return isfinite(vt_half_value(narrow[i] = vt_half_of(number)));
+    case VT_BF16: return isfinite(vt_bf16_value(narrow[i] = vt_bf16_of((float)number)));
+    case VT_F32: reals[i] = (vt_real)number; return isfinite((float)number);
+    default: return isfinite(number); // is written as it is
+    }
 }
 
-static bool is_infinite(uint16_t bits, vt_dtype dtype)
-{
-    const uint16_t infinity = dtype == VT_F16 ? 0x7c00 : 0x7f80;
-    return (bits & 0x7fff) == infinity;
-}
+// The tensors of one file on their way, one at a time.
+typedef struct passage {
+    const vt_st_file *file;
+    size_t first; // its first tensor
+    const vt_dtype *wish;
+    void *buffer; // room for the largest
+} passage;
 
-// *out: malloc'd
-static vt_status narrow(uint16_t **out, const vt_st_tensor *tensor, vt_dtype dtype,
-                        const vt_real *values)
+static vt_status pass(void *self, size_t index, const void **data)
 {
-    uint16_t *bits = *out = malloc(tensor->count * sizeof *bits + 1);
-    VT_REQUIRE(bits, VT_ERR_MEMORY, "tensor %s: out of memory", tensor->name);
+    const passage *p = self;
+    const vt_st_tensor *tensor = vt_st_at(p->file, p->first + index);
+    const vt_dtype dtype = type_of(tensor, p->wish);
+    const bool same = dtype == tensor->dtype && dtype != VT_F32; // F32 is given as vt_real
+    *data = same ? tensor->data : p->buffer;
+    if (!vt_dtype_is_floating(dtype)) return VT_OK;
     for (size_t i = 0; i < tensor->count; i++) {
-        const double v = (double)values[i];
-        bits[i] = dtype == VT_F16 ? half_of(v) : bf16_of(v);
-        VT_REQUIRE(!isfinite(v) || !is_infinite(bits[i], dtype), VT_ERR_NUMERIC,
-                   "tensor %s: %g is beyond the range of %s", tensor->name, v,
-                   vt_dtype_name(dtype));
+        const double number = vt_st_number(tensor, i);
+        const bool fits = put_number(p->buffer, dtype, i, number);
+        VT_REQUIRE(isfinite(number), VT_ERR_NUMERIC,
+                   "%s: tensor %s: expected finite numbers, got %g", vt_st_path(p->file),
+                   tensor->name, number);
+        VT_REQUIRE(fits, VT_ERR_NUMERIC, "%s: tensor %s: %g is beyond the range of %s",
+                   vt_st_path(p->file), tensor->name, number, vt_dtype_name(dtype));
     }
     return VT_OK;
 }
 
-// The entry for a tensor; *owned: malloc'd memory that it points at, or NULL.
-static vt_status make_entry(vt_st_entry *entry, void **owned, const vt_st_tensor *tensor,
-                            const vt_dtype *wish)
+// ---- files ----
+
+static vt_status write_entries(const char *path, const passage *from, const vt_st_entry *entries,
+                               size_t n)
 {
-    const vt_dtype dtype = wish && vt_dtype_is_floating(tensor->dtype) ? *wish : tensor->dtype;
-    *owned = NULL;
-    *entry = (vt_st_entry){tensor->name, dtype, tensor->ndim, {0}, tensor->data};
-    memcpy(entry->shape, tensor->shape, sizeof entry->shape);
-    if (dtype == tensor->dtype && dtype != VT_F32) return VT_OK; // F32 is given as vt_real
-    vt_real *values = malloc(tensor->count * sizeof *values + 1);
-    VT_REQUIRE(values, VT_ERR_MEMORY, "tensor %s: out of memory", tensor->name);
-    vt_st_reals(tensor, values);
-    entry->data = *owned = values;
-    if (dtype == VT_F32) return VT_OK;
-    uint16_t *bits;
-    vt_status status = narrow(&bits, tensor, dtype, values);
-    free(values);
-    entry->data = *owned = bits;
+    vt_st_meta *metadata;
+    size_t n_metadata;
+    VT_TRY(vt_st_metadata_all(from->file, &metadata, &n_metadata));
+    const vt_st_meta plain = {"format", "pt"}, *said = n_metadata ? metadata : &plain;
+    const vt_st_supply supply = {(void *)from, pass}; // is only read
+    vt_status status =
+        vt_st_write_from(path, entries, n, said, n_metadata ? n_metadata : 1, &supply);
+    free(metadata);
     return status;
 }
-
-// ---- files ----
 
 // Tensors first .. first + n - 1 into one file, with the metadata of the file they are from.
 static vt_status write_range(const char *path, const vt_st_file *file, size_t first, size_t n,
                              const vt_dtype *wish)
 {
     vt_st_entry *entries = calloc(n + 1, sizeof *entries);
-    void **owned = calloc(n + 1, sizeof *owned);
-    vt_st_meta metadata[MAX_METADATA];
-    size_t n_metadata = 0;
-    while (n_metadata < MAX_METADATA && vt_st_metadata_at(file, n_metadata, &metadata[n_metadata]))
-        n_metadata++;
-    if (n_metadata == 0) metadata[n_metadata++] = (vt_st_meta){"format", "pt"};
-    vt_status status = entries && owned ? VT_OK : vt_fail(VT_ERR_MEMORY, "%s: out of memory", path);
-    for (size_t i = 0; i < n && status == VT_OK; i++)
-        status = make_entry(&entries[i], &owned[i], vt_st_at(file, first + i), wish);
-    if (status == VT_OK) status = vt_st_write(path, entries, n, metadata, n_metadata);
-    for (size_t i = 0; i < n && owned; i++) free(owned[i]);
+    size_t most = 0;
+    for (size_t i = 0; i < n && entries; i++) {
+        const vt_st_tensor *t = vt_st_at(file, first + i);
+        entries[i] = (vt_st_entry){.name = t->name, .dtype = type_of(t, wish), .ndim = t->ndim};
+        memcpy(entries[i].shape, t->shape, sizeof t->shape);
+        if (t->count > most) most = t->count;
+    }
+    passage from = {file, first, wish, malloc(most * sizeof(vt_real) + 1)};
+    vt_status status = entries && from.buffer ? write_entries(path, &from, entries, n)
+                                              : vt_fail(VT_ERR_MEMORY, "%s: out of memory", path);
     free(entries);
-    free(owned);
+    free(from.buffer);
     return status;
 }
 
 static size_t bytes_of(const vt_st_tensor *tensor, const vt_dtype *wish)
 {
-    const vt_dtype dtype = wish && vt_dtype_is_floating(tensor->dtype) ? *wish : tensor->dtype;
-    return tensor->count * vt_dtype_bytes(dtype);
+    return tensor->count * vt_dtype_bytes(type_of(tensor, wish));
 }
 
 // How many tensors from `first` on make a shard: one at least.

@@ -51,7 +51,8 @@ bool vt_label_begin(vt_label *label, const vt_mix_plan *plan, vt_attn_hook *hook
     label->plan = plan;
     if (!plan->mixed) return false;
     if (label->ops->begin) label->ops->begin(label);
-    *hook = (vt_attn_hook){.self = label, .on_attention = label->ops->on_attention};
+    *hook = (vt_attn_hook){
+        .self = label, .on_attention = label->ops->on_attention, .on_merge = label->ops->on_merge};
     return hook->on_attention != NULL;
 }
 

@@ -1,14 +1,13 @@
-// The transformer block of ViT and DeiT.
+// The transformer block of ViT, DeiT and Swin.
 //
 // A chunk goes through the block in one thread's cache: the MLP takes it a few rows at a time, attention
-// an image at a time. The backward pass of a chunk leaves the inputs and the output gradients of the
+// an image or window at a time. The backward pass of a chunk leaves the inputs and the output gradients of the
 // linear layers behind as panels; their weight gradients are then products over the whole batch, with
 // their output rows shared out to the threads, summed in the order of chunks.
 #include "block.h"
 
 #include "vitrain/base/rng.h"
 
-#include <stdio.h>
 #include <string.h>
 
 // Dropout's sites in a block; site 0 of the model is the one after the position embedding.
@@ -17,260 +16,74 @@ enum { SITE_ATTN, SITE_PROJ, SITE_ACT, SITE_FC2, SITES };
 // Rows that the MLP takes at a time: as many as a product likes to have.
 enum { MLP_ROWS = 208, ROW_MULTIPLE = 8 };
 
-vt_status vt_linear_declare(vt_params *params, vt_linear_param *param, vt_init init, bool bias,
-                            int I, int O, const char *prefix)
-{
-    *param = (vt_linear_param){.has_bias = bias, .I = I, .O = O};
-    VT_TRY(vt_params_add(params, &param->w, init, true, 2, (int64_t[]){O, I}, "%s.weight", prefix));
-    if (bias)
-        VT_TRY(vt_params_add(params, &param->b, VT_INIT_ZEROS, false, 1, (int64_t[]){O}, "%s.bias",
-                             prefix));
-    return VT_OK;
-}
-
-static vt_status declare_norm(vt_params *params, size_t *w, size_t *b, int C, int layer, int which)
-{
-    VT_TRY(vt_params_add(params, w, VT_INIT_ONES, false, 1, (int64_t[]){C},
-                         "blocks.%d.norm%d.weight", layer, which));
-    return vt_params_add(params, b, VT_INIT_ZEROS, false, 1, (int64_t[]){C},
-                         "blocks.%d.norm%d.bias", layer, which);
-}
-
-static vt_status declare_linear(vt_params *params, vt_linear_param *param, bool bias, int I, int O,
-                                int layer, const char *name)
-{
-    char prefix[48];
-    snprintf(prefix, sizeof prefix, "blocks.%d.%s", layer, name);
-    return vt_linear_declare(params, param, VT_INIT_TRUNC_NORMAL_02, bias, I, O, prefix);
-}
-
-vt_status vt_block_declare(vt_params *params, vt_block_param *p, const vt_block_shape *s,
-                           bool qkv_bias, int layer)
-{
-    VT_TRY(declare_norm(params, &p->norm1_w, &p->norm1_b, s->C, layer, 1));
-    VT_TRY(declare_linear(params, &p->qkv, qkv_bias, s->C, 3 * s->C, layer, "attn.qkv"));
-    VT_TRY(declare_linear(params, &p->proj, true, s->C, s->C, layer, "attn.proj"));
-    VT_TRY(declare_norm(params, &p->norm2_w, &p->norm2_b, s->C, layer, 2));
-    VT_TRY(declare_linear(params, &p->fc1, true, s->C, s->F, layer, "mlp.fc1"));
-    return declare_linear(params, &p->fc2, true, s->F, s->C, layer, "mlp.fc2");
-}
-
-// ---- memory ----
-
-char *vt_chunk_panels_place(vt_arena *arena, vt_elem type, const vt_chunks *chunks, int n,
-                            bool left)
-{
-    return vt_arena_take(arena, (size_t)chunks->count,
-                         vt_panels_bytes(type, chunks->rows, n, left));
-}
-
-vt_panels vt_chunk_panels(const char *place, vt_elem type, const vt_chunks *chunks, int index,
-                          int k, int n, bool left)
-{
-    const size_t bytes = vt_panels_bytes(type, chunks->rows, n, left);
-    return vt_panels_at((char *)place + (size_t)index * bytes, type, k, n, left);
-}
-
-// timm's linear layers, of qkv the part that is a product of its own.
-static vt_linear_param view_of(const vt_block_param *p, vt_block_linear which)
-{
-    const vt_linear_param *l[VT_BLOCK_LINEARS] = {&p->qkv, &p->qkv, &p->proj, &p->fc1, &p->fc2};
-    vt_linear_param view = *l[which];
-    if (which > VT_BLOCK_KV) return view;
-    const size_t C = (size_t)view.I;
-    view.O = (int)(which == VT_BLOCK_Q ? C : 2 * C);
-    view.w += which == VT_BLOCK_Q ? 0 : C * C;
-    view.b += which == VT_BLOCK_Q ? 0 : C;
-    return view;
-}
-
-static void sizes_of(int *I, int *O, const vt_block_shape *s, vt_block_linear which)
-{
-    const int inputs[VT_BLOCK_LINEARS] = {s->C, s->C, s->C, s->C, s->F};
-    const int outputs[VT_BLOCK_LINEARS] = {s->C, 2 * s->C, s->C, s->F, s->C};
-    *I = inputs[which];
-    *O = outputs[which];
-}
-
-void vt_block_packed_place(vt_block_packed *packed, vt_arena *arena, const vt_block_shape *s,
-                           bool backward)
-{
-    for (int i = 0; i < VT_BLOCK_LINEARS; i++) {
-        int I, O;
-        sizes_of(&I, &O, s, i);
-        const size_t f = vt_panels_bytes(s->type, I, O, false),
-                     b = backward ? vt_panels_bytes(s->type, O, I, false) : 0;
-        packed->forward[i] = vt_panels_at(vt_arena_take(arena, f, 1), s->type, I, O, false);
-        packed->backward[i] = vt_panels_at(vt_arena_take(arena, b, 1), s->type, O, I, false);
-    }
-}
-
-// images x a x b numbers
-static vt_real *take(vt_arena *arena, int images, size_t a, int b)
-{
-    return VT_ARENA_TAKE(arena, vt_real, (size_t)images * a * (size_t)b);
-}
-
-static void *take_typed(vt_arena *arena, vt_elem type, int images, size_t a, int b)
-{
-    return vt_arena_take(arena, (size_t)images * a * (size_t)b, vt_elem_size(type));
-}
-
-static void place_kept(vt_block_saved *saved, vt_arena *arena, const vt_block_shape *s, int images,
-                       bool maps)
-{
-    const size_t T = (size_t)s->T;
-    saved->mean1 = take(arena, images, T, 1);
-    saved->rstd1 = take(arena, images, T, 1);
-    saved->q = take_typed(arena, s->type, images, T, s->C);
-    saved->kv = take_typed(arena, s->type, images, T, 2 * s->C);
-    saved->maps = maps ? take_typed(arena, s->type, images * s->H, T, vt_map_ld(s->T)) : NULL;
-    saved->mid = take(arena, images, T, s->C);
-    saved->mean2 = take(arena, images, T, 1);
-    saved->rstd2 = take(arena, images, T, 1);
-    saved->hidden = take_typed(arena, s->type, images, T, s->F);
-}
-
-void vt_block_saved_place(vt_block_saved *saved, int depth, vt_arena *arena,
-                          const vt_block_shape *s, vt_recompute recompute, const vt_chunks *chunks)
-{
-    const vt_elem type = s->type;
-    for (int l = 0; l < depth; l++) {
-        vt_block_inputs *inputs = &saved[l].inputs, *shared = &saved[0].inputs;
-        saved[l].x = take(arena, chunks->B, (size_t)s->T, s->C);
-        if (recompute != VT_RECOMPUTE_BLOCK) place_kept(&saved[l], arena, s, chunks->B, true);
-        if (l == 0 || recompute == VT_RECOMPUTE_NONE) {
-            inputs->normed1 = vt_chunk_panels_place(arena, type, chunks, s->C, false);
-            inputs->normed2 = vt_chunk_panels_place(arena, type, chunks, s->C, false);
-            inputs->act = vt_chunk_panels_place(arena, type, chunks, s->F, false);
-        } else {
-            *inputs = *shared;
-        }
-        inputs->y = l == 0 || recompute != VT_RECOMPUTE_BLOCK
-                        ? vt_chunk_panels_place(arena, type, chunks, s->C, false)
-                        : shared->y;
-        inputs->asking =
-            l == 0 ? vt_chunk_panels_place(arena, type, chunks, s->C, false) : shared->asking;
-    }
-}
-
-void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt_block_shape *s,
-                            int images, bool training, vt_recompute recompute)
-{
-    const size_t T = (size_t)s->T;
-    const vt_dropout drop;
-    const vt_attention at = {.T = s->T,
-                             .R = s->T,
-                             .H = s->H,
-                             .D = s->C / s->H,
-                             .type = s->type,
-                             .drop = s->attn_drop > 0 ? &drop : NULL};
-    scratch->normed = take_typed(arena, s->type, images, T, s->C);
-    scratch->asking = take_typed(arena, s->type, images, T, s->C);
-    scratch->act = take_typed(arena, s->type, images, T, s->F > s->C ? s->F : s->C);
-    scratch->branch = take(arena, images, T, s->C);
-    scratch->attention = vt_arena_take(arena, vt_attention_scratch_bytes(&at), 1);
-    place_kept(&scratch->chunk, arena, s, images, training && recompute == VT_RECOMPUTE_BLOCK);
-    scratch->chunk.inputs = (vt_block_inputs){0};
-    if (!training) return;
-    scratch->dact = take_typed(arena, s->type, images, T, s->F);
-    scratch->dkv = take_typed(arena, s->type, images, T, 2 * s->C);
-}
-
-void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_shape *s,
-                          const vt_chunks *chunks)
-{
-    for (int i = 0; i < VT_BLOCK_LINEARS; i++) {
-        int I, O;
-        sizes_of(&I, &O, s, i);
-        grads->dy[i] = vt_chunk_panels_place(arena, s->type, chunks, O, true);
-    }
-    grads->norms = take(arena, chunks->count, 4, s->C);
-}
-
-vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *s,
-                                 const vt_chunk *chunk)
-{
-    const size_t first = (size_t)chunk->first, T = (size_t)s->T, C = (size_t)s->C, t = first * T,
-                 r = first * (size_t)chunk->R, F = (size_t)s->F;
-    return (vt_block_saved){
-        .x = saved->x + t * C,
-        .mean1 = saved->mean1 + t,
-        .rstd1 = saved->rstd1 + t,
-        .q = vt_at(saved->q, s->type, r * C),
-        .kv = vt_at(saved->kv, s->type, t * 2 * C),
-        .maps = vt_at(saved->maps, s->type, r * (size_t)s->H * (size_t)vt_map_ld(s->T)),
-        .mid = saved->mid + r * C,
-        .mean2 = saved->mean2 + r,
-        .rstd2 = saved->rstd2 + r,
-        .hidden = vt_at(saved->hidden, s->type, r * F),
-        .inputs = saved->inputs};
-}
-
-// ---- packing ----
-
-int vt_block_pack_tasks(const vt_block_packed *packed, bool backward)
-{
-    int tasks = 0;
-    for (int i = 0; i < VT_BLOCK_LINEARS; i++)
-        tasks += vt_panels_count(&packed->forward[i]) +
-                 (backward ? vt_panels_count(&packed->backward[i]) : 0);
-    return tasks;
-}
-
-void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param *p,
-                   const vt_real *weights)
-{
-    for (int i = 0; i < 2 * VT_BLOCK_LINEARS; i++) {
-        const bool backward = i >= VT_BLOCK_LINEARS;
-        const vt_block_linear which = i % VT_BLOCK_LINEARS;
-        const vt_panels *panels = backward ? &packed->backward[which] : &packed->forward[which];
-        const int count = vt_panels_count(panels);
-        if (task < count) {
-            const vt_linear_param l = view_of(p, which);
-            vt_panels_pack(panels, task, 0, weights + l.w, VT_REAL, l.I, backward ? VT_N : VT_T,
-                           panels->k);
-            return;
-        }
-        task -= count;
-    }
-}
-
 // ---- a chunk's rows ----
 
-static vt_dropout dropout_at(const vt_chunk *chunk, double p, int image, int site)
+static vt_dropout dropout_at(const vt_chunk *chunk, double p, int unit, int site)
 {
     return (vt_dropout){.p = p,
                         .seed = chunk->pass->seed,
                         .stream = (uint32_t)(VT_STREAM_DROPOUT + 1 + chunk->layer * SITES + site),
                         .step = chunk->pass->step,
-                        .sample = (uint32_t)(chunk->first + image)};
+                        .sample = (uint32_t)(chunk->first + unit)};
+}
+
+// Which image a unit is, or is a window of.
+static int image_of(const vt_chunk *chunk, int unit)
+{
+    const vt_windows *w = chunk->chunks->windows;
+    return (chunk->first + unit) / (w ? w->count : 1);
 }
 
 // Branch 0 is attention, 1 the MLP.
-static vt_real branch_scale(const vt_chunk *chunk, int image, int branch)
+static vt_real branch_scale(const vt_chunk *chunk, int unit, int branch)
 {
     if (!chunk->pass->stochastic) return 1;
     return vt_drop_path_scale(chunk->drop_path, chunk->pass->seed, chunk->pass->step,
-                              (uint32_t)(chunk->first + image),
+                              (uint32_t)image_of(chunk, unit),
                               (uint32_t)(2 * chunk->layer + branch));
 }
 
-// Some of a chunk's (count,R) rows, `row` .. `row + rows - 1`.
+static bool is_padded(const vt_chunk *chunk)
+{
+    return chunk->chunks->windows && chunk->chunks->windows->padded;
+}
+
+// The chunk's rows before one of its units, where a whole unit has `each`; of padding none.
+static int rows_before(const vt_chunk *chunk, int unit, int each)
+{
+    return (int)(vt_rows_before(chunk->chunks, chunk->first + unit, each) -
+                 vt_rows_before(chunk->chunks, chunk->first, each));
+}
+
+// Tokens that enter the block, rows that leave it.
+static int tokens_of(const vt_chunk *chunk, const vt_block_shape *s)
+{
+    return rows_before(chunk, chunk->count, s->T);
+}
+
+static int rows_of(const vt_chunk *chunk)
+{
+    return rows_before(chunk, chunk->count, chunk->R);
+}
+
+// Some of a chunk's rows, `row` .. `row + rows - 1`.
 typedef struct span {
     int row, rows;
 } span;
 
-// The part of a span that lies in one image, beginning at its row `at`: (image, first row in it, rows).
-typedef struct image_part {
-    int image, token, rows;
-} image_part;
+// The part of a span that lies in one unit, beginning at its row `at`: (unit, first row in it, rows).
+typedef struct unit_part {
+    int unit, token, rows;
+} unit_part;
 
-static image_part part_at(const span *s, int at, int R)
+static unit_part part_at(const vt_chunk *chunk, const span *s, int at)
 {
-    const int row = s->row + at, image = row / R, token = row % R;
-    const int left = s->rows - at, rest = R - token;
-    return (image_part){image, token, left < rest ? left : rest};
+    const int row = s->row + at;
+    int unit = row / chunk->R; // or a later one, where some have padding
+    while (rows_before(chunk, unit + 1, chunk->R) <= row) unit++;
+    const int token = row - rows_before(chunk, unit, chunk->R);
+    const int left = s->rows - at, rest = rows_before(chunk, unit + 1, chunk->R) - row;
+    return (unit_part){unit, token, left < rest ? left : rest};
 }
 
 // Dropout of a span's rows, `width` numbers each, in place. x: the span's first row.
@@ -279,8 +92,8 @@ static void drop(void *x, vt_elem type, const vt_chunk *chunk, const span *s, do
 {
     if (!chunk->pass->stochastic || p <= 0) return;
     for (int at = 0; at < s->rows;) {
-        const image_part piece = part_at(s, at, chunk->R);
-        const vt_dropout d = dropout_at(chunk, p, piece.image, site);
+        const unit_part piece = part_at(chunk, s, at);
+        const vt_dropout d = dropout_at(chunk, p, piece.unit, site);
         void *rows = vt_at(x, type, (size_t)at * (size_t)width);
         vt_dropout_apply(rows, rows, type, &d, (size_t)piece.token * (size_t)width,
                          (size_t)piece.rows * (size_t)width);
@@ -288,17 +101,17 @@ static void drop(void *x, vt_elem type, const vt_chunk *chunk, const span *s, do
     }
 }
 
-// out = in + scale_of_image branch, for a span's rows of out and branch; in has tokens_in rows an image
+// out = in + scale_of_image branch, for a span's rows of out and branch; in has tokens_in rows a unit
 // and begins with the chunk's first.
 static void residual(vt_real *out, const vt_real *in, int tokens_in, const vt_real *branch,
                      const vt_chunk *chunk, const span *s, int which, int C)
 {
     for (int at = 0; at < s->rows;) {
-        const image_part piece = part_at(s, at, chunk->R);
+        const unit_part piece = part_at(chunk, s, at);
         const size_t to = (size_t)at * (size_t)C,
-                     from = ((size_t)piece.image * (size_t)tokens_in + (size_t)piece.token) *
+                     from = (size_t)(rows_before(chunk, piece.unit, tokens_in) + piece.token) *
                             (size_t)C;
-        vt_add_scaled(out + to, in + from, branch_scale(chunk, piece.image, which), branch + to,
+        vt_add_scaled(out + to, in + from, branch_scale(chunk, piece.unit, which), branch + to,
                       (size_t)piece.rows * (size_t)C);
         at += piece.rows;
     }
@@ -309,9 +122,9 @@ static void residual_backward(void *dbranch, vt_elem type, const vt_real *dx, co
                               const span *s, int which, int C)
 {
     for (int at = 0; at < s->rows;) {
-        const image_part piece = part_at(s, at, chunk->R);
+        const unit_part piece = part_at(chunk, s, at);
         const size_t row = (size_t)at * (size_t)C;
-        vt_scale(vt_at(dbranch, type, row), type, branch_scale(chunk, piece.image, which), dx + row,
+        vt_scale(vt_at(dbranch, type, row), type, branch_scale(chunk, piece.unit, which), dx + row,
                  (size_t)piece.rows * (size_t)C);
         at += piece.rows;
     }
@@ -320,17 +133,17 @@ static void residual_backward(void *dbranch, vt_elem type, const vt_real *dx, co
 // How many spans the MLP takes a chunk in, and one of them.
 static int mlp_spans(const vt_chunk *chunk)
 {
-    return (chunk->count * chunk->R + MLP_ROWS - 1) / MLP_ROWS;
+    return (rows_of(chunk) + MLP_ROWS - 1) / MLP_ROWS;
 }
 
 static span mlp_span(const vt_chunk *chunk, int i)
 {
-    const int rows = chunk->count * chunk->R, spans = mlp_spans(chunk);
+    const int rows = rows_of(chunk), spans = mlp_spans(chunk);
     const int first = vt_share(rows, ROW_MULTIPLE, i, spans);
     return (span){first, vt_share(rows, ROW_MULTIPLE, i + 1, spans) - first};
 }
 
-// The rows that ask, packed together: all of them, or the first R of each image's T.
+// The rows that ask, packed together: all of them, or the first R of each unit's T.
 static const void *asking_rows(void *to, const void *rows, const vt_block_shape *s,
                                const vt_chunk *chunk)
 {
@@ -358,7 +171,7 @@ static void linear(const work *w, void *y, vt_elem type, const void *x, vt_block
                    int M)
 {
     const vt_elem stored = w->shape->type;
-    const vt_linear_param l = view_of(w->param, which);
+    const vt_linear_param l = vt_block_linear_at(w->param, which);
     vt_product((vt_rows){y, type, l.O}, vt_left_rows(x, stored, l.I), &w->packed->forward[which],
                l.has_bias ? w->weights + l.b : NULL, VT_SET, M);
 }
@@ -368,25 +181,58 @@ static void linear_input(const work *w, void *dx, vt_elem type, const void *dy,
                          vt_block_linear which, vt_into into, int M)
 {
     const vt_elem stored = w->shape->type;
-    const vt_linear_param l = view_of(w->param, which);
+    const vt_linear_param l = vt_block_linear_at(w->param, which);
     vt_product((vt_rows){dx, type, l.I}, vt_left_rows(dy, stored, l.O), &w->packed->backward[which],
                NULL, into, M);
 }
 
-// Leaves a span's rows x: (rows,n) as panels.
-static void leave(const work *w, char *place, const void *x, vt_elem type, int n, bool left,
-                  int tokens, const span *s)
+// Leaves a span's rows x: (rows,n) as panels, of the chunk's `k` rows.
+static void leave(const work *w, char *place, const void *x, vt_elem type, int n, bool left, int k,
+                  const span *s)
 {
     if (!place) return;
     const vt_chunk *c = w->chunk;
-    const vt_panels p =
-        vt_chunk_panels(place, w->shape->type, c->chunks, c->index, c->count * tokens, n, left);
+    const vt_panels p = vt_chunk_panels(place, w->shape->type, c->chunks, c->index, k, n, left);
     vt_panels_pack_all(&p, s->row, x, type, n, VT_N, s->rows);
 }
 
-static span whole(const work *w, int tokens)
+// All rows where a unit has `each`, padding too.
+static span whole(const work *w, int each)
 {
-    return (span){0, w->chunk->count * tokens};
+    return (span){0, w->chunk->count * each};
+}
+
+// The chunk's tokens put where windows have them, and zeros for padding.
+static void spread_windows(const work *w, void *to, const void *from)
+{
+    const vt_windows *windows = w->chunk->chunks->windows;
+    const size_t row = (size_t)w->shape->C * vt_elem_size(w->shape->type);
+    const int T = w->shape->T, rows = w->chunk->count * T;
+    const int32_t *tokens = windows->tokens;
+    for (int i = 0; i < rows; i++, to = (char *)to + row) {
+        const int window = (w->chunk->first + i / T) % windows->count;
+        const bool real = tokens[window * T + i % T] >= 0;
+        if (real)
+            memcpy(to, from, row);
+        else
+            memset(to, 0, row);
+        if (real) from = (const char *)from + row;
+    }
+}
+
+// The way back, in place.
+static void collect_tokens(const work *w, vt_real *x)
+{
+    const vt_windows *windows = w->chunk->chunks->windows;
+    const size_t C = (size_t)w->shape->C;
+    const int T = w->shape->T, rows = w->chunk->count * T;
+    size_t to = 0;
+    for (int i = 0; i < rows; i++) {
+        const int window = (w->chunk->first + i / T) % windows->count;
+        if (windows->tokens[window * T + i % T] < 0) continue;
+        memmove(x + to, x + (size_t)i * C, C * sizeof *x);
+        to += C;
+    }
 }
 
 // Norm1's output for kv, and for q the rows of it that ask.
@@ -394,9 +240,9 @@ static void leave_normed1(const work *w, const void *normed, const void *asking)
 {
     const vt_block_shape *s = w->shape;
     const span all = whole(w, s->T), few = whole(w, w->chunk->R);
-    leave(w, w->saved->inputs.normed1, normed, s->type, s->C, false, s->T, &all);
+    leave(w, w->saved->inputs.normed1, normed, s->type, s->C, false, all.rows, &all);
     if (w->chunk->R < s->T)
-        leave(w, w->saved->inputs.asking, asking, s->type, s->C, false, w->chunk->R, &few);
+        leave(w, w->saved->inputs.asking, asking, s->type, s->C, false, few.rows, &few);
 }
 
 // ---- attention ----
@@ -416,7 +262,7 @@ static void on_map(void *self, int head, const vt_real *map)
         l->pass->hooks[k].on_attention(l->pass->hooks[k].self, &l->view);
 }
 
-static vt_attention attention_of(const work *w, vt_dropout *d, int image)
+static vt_attention attention_of(const work *w, vt_dropout *d, int unit)
 {
     const vt_block_shape *s = w->shape;
     vt_attention at = {.T = s->T,
@@ -425,26 +271,29 @@ static vt_attention attention_of(const work *w, vt_dropout *d, int image)
                        .D = s->C / s->H,
                        .type = s->type,
                        .ldq = s->C,
-                       .ldkv = 2 * s->C};
+                       .ldkv = 2 * s->C,
+                       .bias = w->packed->bias};
+    const vt_windows *windows = w->chunk->chunks->windows;
+    if (windows) at.mask = vt_windows_mask(windows, (w->chunk->first + unit) % windows->count);
     if (w->chunk->pass->stochastic && s->attn_drop > 0) {
-        *d = dropout_at(w->chunk, s->attn_drop, image, SITE_ATTN);
+        *d = dropout_at(w->chunk, s->attn_drop, unit, SITE_ATTN);
         at.drop = d;
     }
     return at;
 }
 
-// One image's part of what attention reads and keeps.
-typedef struct image_view {
+// One unit's part of what attention reads and keeps.
+typedef struct unit_view {
     void *q, *k, *v, *maps;
-} image_view;
+} unit_view;
 
-static image_view image_at(const work *w, const void *q, const void *kv, int image)
+static unit_view unit_at(const work *w, const void *q, const void *kv, int unit)
 {
     const vt_block_shape *s = w->shape;
-    const size_t i = (size_t)image, C = (size_t)s->C, R = (size_t)w->chunk->R, T = (size_t)s->T;
+    const size_t i = (size_t)unit, C = (size_t)s->C, R = (size_t)w->chunk->R, T = (size_t)s->T;
     char *k = vt_at(kv, s->type, i * T * 2 * C);
     const size_t map = (size_t)s->H * R * (size_t)vt_map_ld(s->T);
-    return (image_view){
+    return (unit_view){
         .q = vt_at(q, s->type, i * R * C),
         .k = k,
         .v = vt_at(k, s->type, C),
@@ -458,18 +307,22 @@ static void attend(const work *w, void *y, bool heard)
     const vt_block_shape *s = w->shape;
     const vt_chunk *chunk = w->chunk;
     const size_t row = (size_t)chunk->R * (size_t)s->C;
+    const vt_windows *windows = chunk->chunks->windows;
     for (int i = 0; i < chunk->count; i++) {
+        const int window = windows ? (chunk->first + i) % windows->count : 0;
         vt_dropout d;
         vt_attention at = attention_of(w, &d, i);
-        const image_view v = image_at(w, w->saved->q, w->saved->kv, i);
+        const unit_view v = unit_at(w, w->saved->q, w->saved->kv, i);
         listener l = {chunk->pass,
                       {.layer = chunk->layer,
-                       .sample = chunk->first + i,
+                       .sample = image_of(chunk, i),
+                       .window = window,
+                       .tokens = windows ? windows->tokens + (size_t)window * (size_t)s->T : NULL,
                        .H = s->H,
                        .R = chunk->R,
                        .T = s->T,
                        .ld = vt_map_ld(s->T),
-                       .x = w->saved->x + (size_t)i * (size_t)s->T * (size_t)s->C}};
+                       .x = w->saved->x + (size_t)rows_before(chunk, i, s->T) * (size_t)s->C}};
         if (heard && chunk->pass->n_hooks > 0) {
             at.on_map = on_map;
             at.self = &l;
@@ -487,20 +340,24 @@ static void forward_attention(const work *w, bool heard)
     const vt_block_saved *saved = w->saved;
     const vt_block_param *p = w->param;
     const vt_block_scratch *scratch = w->scratch;
-    const span few = whole(w, w->chunk->R);
-    vt_layernorm_forward(scratch->normed, s->type, saved->mean1, saved->rstd1, saved->x,
+    const span few = whole(w, w->chunk->R), out = {0, rows_of(w->chunk)};
+    const bool padded = is_padded(w->chunk);
+    void *normed = padded ? scratch->asking : scratch->normed;
+    vt_layernorm_forward(normed, s->type, saved->mean1, saved->rstd1, saved->x,
                          w->weights + p->norm1_w, w->weights + p->norm1_b, s->norm_eps,
-                         w->chunk->count * s->T, s->C);
+                         tokens_of(w->chunk, s), s->C);
+    if (padded) spread_windows(w, scratch->normed, normed);
     linear(w, saved->kv, s->type, scratch->normed, VT_BLOCK_KV, w->chunk->count * s->T);
     const void *asking = asking_rows(scratch->asking, scratch->normed, s, w->chunk);
     linear(w, saved->q, s->type, asking, VT_BLOCK_Q, few.rows);
     leave_normed1(w, scratch->normed, asking);
     void *y = scratch->asking;
     attend(w, y, heard);
-    leave(w, saved->inputs.y, y, s->type, s->C, false, w->chunk->R, &few);
+    leave(w, saved->inputs.y, y, s->type, s->C, false, few.rows, &few);
     linear(w, scratch->branch, VT_REAL, y, VT_BLOCK_PROJ, few.rows);
-    drop(scratch->branch, VT_REAL, w->chunk, &few, s->drop, SITE_PROJ, s->C);
-    residual(saved->mid, saved->x, s->T, scratch->branch, w->chunk, &few, 0, s->C);
+    if (padded) collect_tokens(w, scratch->branch);
+    drop(scratch->branch, VT_REAL, w->chunk, &out, s->drop, SITE_PROJ, s->C);
+    residual(saved->mid, saved->x, s->T, scratch->branch, w->chunk, &out, 0, s->C);
 }
 
 // out: the chunk's, or NULL.
@@ -515,11 +372,11 @@ static void forward_mlp(const work *w, vt_real *out, const span *rows)
     vt_layernorm_forward(scratch->normed, s->type, saved->mean2 + first, saved->rstd2 + first,
                          saved->mid + first * C, w->weights + p->norm2_w, w->weights + p->norm2_b,
                          s->norm_eps, rows->rows, s->C);
-    leave(w, saved->inputs.normed2, scratch->normed, s->type, s->C, false, w->chunk->R, rows);
+    leave(w, saved->inputs.normed2, scratch->normed, s->type, s->C, false, rows_of(w->chunk), rows);
     linear(w, hidden, s->type, scratch->normed, VT_BLOCK_FC1, rows->rows);
     vt_gelu_forward(scratch->act, hidden, s->type, (size_t)rows->rows * F);
     drop(scratch->act, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
-    leave(w, saved->inputs.act, scratch->act, s->type, s->F, false, w->chunk->R, rows);
+    leave(w, saved->inputs.act, scratch->act, s->type, s->F, false, rows_of(w->chunk), rows);
     if (!out) return;
     linear(w, scratch->branch, VT_REAL, scratch->act, VT_BLOCK_FC2, rows->rows);
     drop(scratch->branch, VT_REAL, w->chunk, rows, s->drop, SITE_FC2, s->C);
@@ -548,11 +405,11 @@ static void leave_mlp_inputs(const work *w, const span *rows)
     const size_t first = (size_t)rows->row;
     void *normed = w->scratch->asking;
     drop(w->scratch->act, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
-    leave(w, saved->inputs.act, w->scratch->act, s->type, s->F, false, w->chunk->R, rows);
+    leave(w, saved->inputs.act, w->scratch->act, s->type, s->F, false, rows_of(w->chunk), rows);
     vt_layernorm_again(normed, s->type, saved->mid + first * (size_t)s->C,
                        w->weights + w->param->norm2_w, w->weights + w->param->norm2_b,
                        saved->mean2 + first, saved->rstd2 + first, rows->rows, s->C);
-    leave(w, saved->inputs.normed2, normed, s->type, s->C, false, w->chunk->R, rows);
+    leave(w, saved->inputs.normed2, normed, s->type, s->C, false, rows_of(w->chunk), rows);
 }
 
 static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, vt_real *norms,
@@ -561,20 +418,20 @@ static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, 
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
     const vt_block_scratch *scratch = w->scratch;
-    const int C = s->C, R = w->chunk->R;
+    const int C = s->C, k = rows_of(w->chunk);
     const size_t first = (size_t)rows->row;
     const void *hidden = vt_at(saved->hidden, s->type, first * (size_t)s->F);
     vt_real *dx = dout + first * (size_t)C;
     void *dfc2 = scratch->normed, *dhidden = scratch->dact;
     residual_backward(dfc2, s->type, dx, w->chunk, rows, 1, C);
     drop(dfc2, s->type, w->chunk, rows, s->drop, SITE_FC2, C);
-    leave(w, g->dy[VT_BLOCK_FC2], dfc2, s->type, C, true, R, rows);
+    leave(w, g->dy[VT_BLOCK_FC2], dfc2, s->type, C, true, k, rows);
     linear_input(w, dhidden, s->type, dfc2, VT_BLOCK_FC2, VT_SET, rows->rows);
     drop(dhidden, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
     vt_gelu_backward(dhidden, again ? scratch->act : NULL, dhidden, hidden, s->type,
                      (size_t)rows->rows * (size_t)s->F);
     if (again) leave_mlp_inputs(w, rows);
-    leave(w, g->dy[VT_BLOCK_FC1], dhidden, s->type, s->F, true, R, rows);
+    leave(w, g->dy[VT_BLOCK_FC1], dhidden, s->type, s->F, true, k, rows);
     linear_input(w, scratch->branch, VT_REAL, dhidden, VT_BLOCK_FC1, VT_SET, rows->rows);
     vt_layernorm_backward(dx, norms + 2 * C, norms + 3 * C, scratch->branch,
                           saved->mid + first * (size_t)C, w->weights + w->param->norm2_w,
@@ -606,6 +463,30 @@ static void spread(vt_real *dx, const vt_real *dout, const vt_block_shape *s, co
         memcpy(dx + i * T, dout + i * R, R * sizeof *dx);
 }
 
+// dq: (count,R,C), dkv: (count,T,2C) out; dy: (count,R,C).
+static void attend_backward(const work *w, void *dq, void *dkv, const void *dy,
+                            const vt_block_grads *g)
+{
+    const vt_block_shape *s = w->shape;
+    const vt_block_saved *saved = w->saved;
+    const size_t unit = (size_t)w->chunk->R * (size_t)s->C;
+    const size_t maps = (size_t)s->H * (size_t)s->T * (size_t)s->T;
+    vt_real *dbias = s->window_h > 0 ? w->scratch->dbias : NULL;
+    if (dbias) memset(dbias, 0, maps * sizeof *dbias);
+    for (int i = 0; i < w->chunk->count; i++) {
+        vt_dropout d;
+        const vt_attention at = attention_of(w, &d, i);
+        const unit_view v = unit_at(w, saved->q, saved->kv, i), dv = unit_at(w, dq, dkv, i);
+        vt_attention_backward(dv.q, dv.k, dv.v, dbias, vt_at(dy, s->type, (size_t)i * unit), v.q,
+                              v.k, v.v, v.maps, w->scratch->attention, &at);
+    }
+    if (!dbias) return;
+    const size_t table = (size_t)vt_window_offsets(s->window_h, s->window_w) * (size_t)s->H;
+    vt_real *sums = g->tables + (size_t)w->chunk->index * table;
+    memset(sums, 0, table * sizeof *sums);
+    vt_window_bias_backward(sums, dbias, s->H, s->window_h, s->window_w);
+}
+
 static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const vt_block_grads *g,
                                vt_real *norms, bool again)
 {
@@ -613,30 +494,29 @@ static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const 
     const vt_block_saved *saved = w->saved;
     const vt_block_scratch *scratch = w->scratch;
     const vt_block_param *p = w->param;
-    const int C = s->C, R = w->chunk->R, M = w->chunk->count * s->T;
-    const span few = whole(w, R), all = whole(w, s->T);
+    const int C = s->C, M = tokens_of(w->chunk, s);
+    const bool padded = is_padded(w->chunk);
+    const span few = whole(w, w->chunk->R), all = whole(w, s->T), out = {0, rows_of(w->chunk)};
     void *dproj = scratch->normed, *dy = scratch->asking, *dq = scratch->act, *dkv = scratch->dkv;
-    residual_backward(dproj, s->type, dout, w->chunk, &few, 0, C);
-    drop(dproj, s->type, w->chunk, &few, s->drop, SITE_PROJ, C);
-    leave(w, g->dy[VT_BLOCK_PROJ], dproj, s->type, C, true, R, &few);
+    void *dbranch = padded ? scratch->asking : dproj;
+    residual_backward(dbranch, s->type, dout, w->chunk, &out, 0, C);
+    drop(dbranch, s->type, w->chunk, &out, s->drop, SITE_PROJ, C);
+    if (padded) spread_windows(w, dproj, dbranch);
+    leave(w, g->dy[VT_BLOCK_PROJ], dproj, s->type, C, true, few.rows, &few);
     linear_input(w, dy, s->type, dproj, VT_BLOCK_PROJ, VT_SET, few.rows);
-    for (int i = 0; i < w->chunk->count; i++) {
-        vt_dropout d;
-        const vt_attention at = attention_of(w, &d, i);
-        const image_view v = image_at(w, saved->q, saved->kv, i), dv = image_at(w, dq, dkv, i);
-        vt_attention_backward(dv.q, dv.k, dv.v, NULL,
-                              vt_at(dy, s->type, (size_t)i * (size_t)R * (size_t)C), v.q, v.k, v.v,
-                              v.maps, scratch->attention, &at);
-    }
-    leave(w, g->dy[VT_BLOCK_Q], dq, s->type, C, true, R, &few);
-    leave(w, g->dy[VT_BLOCK_KV], dkv, s->type, 2 * C, true, s->T, &all);
+    attend_backward(w, dq, dkv, dy, g);
+    leave(w, g->dy[VT_BLOCK_Q], dq, s->type, C, true, few.rows, &few);
+    leave(w, g->dy[VT_BLOCK_KV], dkv, s->type, 2 * C, true, all.rows, &all);
     if (again) {
-        vt_layernorm_again(scratch->normed, s->type, saved->x, w->weights + p->norm1_w,
+        void *normed = padded ? scratch->asking : scratch->normed;
+        vt_layernorm_again(normed, s->type, saved->x, w->weights + p->norm1_w,
                            w->weights + p->norm1_b, saved->mean1, saved->rstd1, M, C);
+        if (padded) spread_windows(w, scratch->normed, normed);
         leave_normed1(w, scratch->normed,
                       asking_rows(scratch->asking, scratch->normed, s, w->chunk));
     }
     norm1_output_gradient(w, scratch->branch, dq, dkv);
+    if (padded) collect_tokens(w, scratch->branch);
     spread(dx, dout, s, w->chunk);
     vt_layernorm_backward(dx, norms, norms + C, scratch->branch, saved->x, w->weights + p->norm1_w,
                           saved->mean1, saved->rstd1, true, M, C);
@@ -657,66 +537,16 @@ void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
     backward_attention(&w, dx, dout, g, norms, again);
 }
 
-// ---- weight gradients ----
-
-void vt_linear_gradient(vt_real *dw, vt_real *db, const char *dy, const char *x, vt_elem type,
-                        int I, int O, int part, int parts, const vt_chunks *chunks, int rows)
+vt_block_saved vt_block_recall(const vt_block_saved *saved, const vt_block_inputs *again,
+                               const vt_block_packed *packed, const vt_block_param *p,
+                               const vt_block_shape *s, const vt_real *weights,
+                               const vt_block_scratch *scratch, const vt_chunk *chunk,
+                               vt_recompute recompute)
 {
-    const int multiple = vt_panel_width(true), first = vt_share(O, multiple, part, parts),
-              count = vt_share(O, multiple, part + 1, parts) - first;
-    if (count <= 0) return;
-    for (int i = 0; i < chunks->count; i++) {
-        const int left = chunks->B - i * chunks->images,
-                  k = (left < chunks->images ? left : chunks->images) * rows;
-        const vt_panels a = vt_chunk_panels(dy, type, chunks, i, k, O, true),
-                        b = vt_chunk_panels(x, type, chunks, i, k, I, false);
-        vt_product((vt_rows){dw + (size_t)first * (size_t)I, VT_REAL, I}, vt_left_panels(&a, first),
-                   &b, NULL, VT_ADD, count);
-        if (db) vt_panels_column_sums(db, &a, first, count);
-    }
-}
-
-// Tasks: the layers' output rows, in so many parts for each thread; the largest first. Each part reads the
-// whole of its layer's inputs. Last, the norms.
-static const struct {
-    vt_block_linear linear;
-    int parts;
-} gradient_order[VT_BLOCK_LINEARS] = {
-    {VT_BLOCK_FC2, 2}, {VT_BLOCK_FC1, 2}, {VT_BLOCK_KV, 1}, {VT_BLOCK_Q, 1}, {VT_BLOCK_PROJ, 1}};
-
-int vt_block_gradient_tasks(int threads)
-{
-    int tasks = 1;
-    for (int i = 0; i < VT_BLOCK_LINEARS; i++) tasks += gradient_order[i].parts * threads;
-    return tasks;
-}
-
-static void norm_gradients(vt_real *slab, const vt_block_param *p, const vt_block_shape *s,
-                           const vt_block_grads *g, int chunks)
-{
-    const size_t to[4] = {p->norm1_w, p->norm1_b, p->norm2_w, p->norm2_b}, C = (size_t)s->C;
-    for (int chunk = 0; chunk < chunks; chunk++)
-        for (int k = 0; k < 4; k++)
-            vt_add(slab + to[k], g->norms + ((size_t)chunk * 4 + (size_t)k) * C, C);
-}
-
-void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inputs *inputs,
-                       const vt_block_grads *g, const vt_block_param *p, const vt_block_shape *s,
-                       const vt_chunks *chunks, int R)
-{
-    const char *x[VT_BLOCK_LINEARS] = {R < s->T ? inputs->asking : inputs->normed1, inputs->normed1,
-                                       inputs->y, inputs->normed2, inputs->act};
-    for (int i = 0; i < VT_BLOCK_LINEARS; i++) {
-        const vt_block_linear which = gradient_order[i].linear;
-        const int parts = gradient_order[i].parts * threads;
-        if (task < parts) {
-            const vt_linear_param l = view_of(p, which);
-            vt_linear_gradient(slab + l.w, l.has_bias ? slab + l.b : NULL, g->dy[which], x[which],
-                               s->type, l.I, l.O, task, parts, chunks,
-                               which == VT_BLOCK_KV ? s->T : R);
-            return;
-        }
-        task -= parts;
-    }
-    norm_gradients(slab, p, s, g, chunks->count);
+    if (recompute != VT_RECOMPUTE_BLOCK) return vt_block_saved_at(saved, s, chunk);
+    vt_block_saved computed = scratch->chunk;
+    computed.x = saved->x + vt_rows_before(chunk->chunks, chunk->first, s->T) * (size_t)s->C;
+    computed.inputs = *again;
+    vt_block_forward(NULL, &computed, packed, p, s, weights, scratch, chunk);
+    return computed;
 }

@@ -5,12 +5,18 @@
 // Where only the first R tokens of each image are looked at afterwards (the last block of a model whose
 // head reads the class token), only those ask in attention and go through the MLP: everything from q on
 // has R rows an image, packed together; R = T elsewhere.
+//
+// With windows (Swin), what is said here of images is true of windows: a unit is an image or a window of
+// one. A block then has its tokens in the order of windows, and a bias for each offset between two tokens
+// is added to the scores. Windows that hang over the map's edge have T rows between norm1 and the
+// projection, those of padding being zeros, and everywhere else the rows of real tokens only.
 #ifndef VITRAIN_MODEL_BLOCK_H
 #define VITRAIN_MODEL_BLOCK_H
 
 #include "vitrain/base/arena.h"
 #include "vitrain/model/model.h"
 #include "vitrain/ops/ops.h"
+#include "windows.h"
 
 // A linear layer's place in a slab.
 typedef struct vt_linear_param {
@@ -21,11 +27,13 @@ typedef struct vt_linear_param {
 
 typedef struct vt_block_param {
     size_t norm1_w, norm1_b, norm2_w, norm2_b;
+    size_t table; // of relative position biases, where there are windows
     vt_linear_param qkv, proj, fc1, fc2;
 } vt_block_param;
 
 typedef struct vt_block_shape {
     int T, C, H, F;
+    int window_h, window_w; // T = window_h window_w; 0: no windows
     vt_real norm_eps;
     double drop, attn_drop;
     vt_elem type; // of stored activations and of the products' operands
@@ -44,6 +52,7 @@ typedef enum vt_block_linear {
 // A block's weights, packed: for y = x Wt and for dx = dy W. One block at a time has its turn.
 typedef struct vt_block_packed {
     vt_panels forward[VT_BLOCK_LINEARS], backward[VT_BLOCK_LINEARS];
+    vt_real *bias; // (H,T,T) relative position bias; NULL without windows
 } vt_block_packed;
 
 // Inputs of the linear layers, as the weight gradients take them: panels of each chunk, one after the
@@ -66,43 +75,94 @@ typedef struct vt_block_saved {
     vt_block_inputs inputs;
 } vt_block_saved;
 
-// A thread's memory for one chunk of G images. Its fields are used for whatever has that shape.
+// A thread's memory for one chunk of G units. Its fields are used for whatever has that shape.
 typedef struct vt_block_scratch {
     void *normed, *asking; // (G,T,C)
     void *act, *dact;      // (G,T,F); act, which lends itself to q's gradient, at least (G,T,C)
     void *dkv;             // (G,T,2C)
     vt_real *branch;       // (G,T,C)
     void *attention;       // of vt_attention_*
+    vt_real *dbias;        // (H,T,T), with windows
     vt_block_saved chunk;  // where nothing is kept for the backward pass; x is the batch's
 } vt_block_scratch;
 
 // Gradients of the linear layers' outputs, as the weight gradients take them: left panels of each chunk.
 typedef struct vt_block_grads {
     char *dy[VT_BLOCK_LINEARS];
-    vt_real *norms; // (chunks,4,C) sums over a chunk, for norm1's and norm2's weight and bias
+    vt_real *norms;  // (chunks,4,C) sums over a chunk, for norm1's and norm2's weight and bias
+    vt_real *tables; // (chunks,offsets,H) likewise, for the relative position biases
 } vt_block_grads;
 
 // How a batch is cut.
 typedef struct vt_chunks {
-    int B, images, count; // images of the batch, of a chunk; chunks
-    int rows;             // of the largest chunk that memory was placed for
+    int B, units, count;       // units of the batch, of a chunk; chunks
+    int rows;                  // of the largest chunk that memory was placed for
+    const vt_windows *windows; // of each image; NULL: an image is a unit
 } vt_chunks;
+
+// Rows before a unit of the batch where a whole unit has `each`, padding not counted.
+static inline size_t vt_rows_before(const vt_chunks *chunks, int unit, int each)
+{
+    const vt_windows *w = chunks->windows;
+    if (!w || !w->padded) return (size_t)unit * (size_t)each;
+    return (size_t)(unit / w->count) * (size_t)w->starts[w->count] +
+           (size_t)w->starts[unit % w->count];
+}
 
 // Where a chunk stands.
 typedef struct vt_chunk {
     const vt_chunks *chunks;
-    int index, first, count; // of the chunk; its images
+    int index, first, count; // of the chunk; its units
     int layer, R;
     double drop_path; // of this block
     const vt_pass *pass;
 } vt_chunk;
 
+// ---- tensors (block_weights.c) ----
+
+// prefix: of timm's names, "blocks.0".
 vt_status vt_block_declare(vt_params *params, vt_block_param *param, const vt_block_shape *shape,
-                           bool qkv_bias, int layer);
+                           bool qkv_bias, const char *prefix);
 vt_status vt_linear_declare(vt_params *params, vt_linear_param *param, vt_init init, bool bias,
                             int I, int O, const char *prefix);
 
-// ---- memory ----
+vt_status vt_norm_declare(vt_params *params, size_t *w, size_t *b, int C, const char *prefix);
+
+// One of the products' layers; of qkv the part that is meant.
+vt_linear_param vt_block_linear_at(const vt_block_param *param, vt_block_linear which);
+
+// Packing is divided into tasks 0 .. vt_block_pack_tasks() - 1, in any order and on any thread:
+// first the forward ones.
+int vt_block_pack_tasks(const vt_block_packed *packed, const vt_block_shape *shape, bool backward);
+void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param *param,
+                   const vt_block_shape *shape, const vt_real *weights);
+
+// The block's weight gradients are independent tasks likewise, once all chunks are done.
+int vt_block_gradient_tasks(int threads);
+void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inputs *inputs,
+                       const vt_block_grads *grads, const vt_block_param *param,
+                       const vt_block_shape *shape, const vt_chunks *chunks, int R);
+
+// Rows `part` of `parts` of dW += dyt x and db += column sums of dy, from the panels of all chunks;
+// rows: of a whole unit. dw: (O,I); db: (O) or NULL.
+void vt_linear_gradient(vt_real *dw, vt_real *db, const char *dy, const char *x, vt_elem type,
+                        int I, int O, int part, int parts, const vt_chunks *chunks, int rows);
+
+// The same for a classifier: from dlogits (B,O) and feature (B,I) as they lie; its output rows `part` of
+// `parts`.
+void vt_head_gradient(vt_real *slab, const vt_real *dlogits, const vt_real *feature,
+                      const vt_linear_param *head, int part, int parts, int B);
+
+// ---- memory (block_memory.c) ----
+
+// How a batch of `units` of T rows each is cut: enough rows in a chunk for the products, but no thread
+// without a chunk. For memory: the batch may also be smaller, and so may its chunks; there are then as
+// many as threads.
+vt_chunks vt_chunks_plan(int units, int T, int threads, const vt_windows *windows);
+// A batch that memory was placed for by `planned`.
+vt_chunks vt_chunks_within(const vt_chunks *planned, int units, int T, int threads);
+// The chunk `index`; R: rows of a unit.
+vt_chunk vt_chunk_at(const vt_chunks *chunks, int index, int R, const vt_pass *pass);
 
 // Panels of (k,n) for each chunk.
 char *vt_chunk_panels_place(vt_arena *arena, vt_elem type, const vt_chunks *chunks, int n,
@@ -111,28 +171,31 @@ char *vt_chunk_panels_place(vt_arena *arena, vt_elem type, const vt_chunks *chun
 vt_panels vt_chunk_panels(const char *place, vt_elem type, const vt_chunks *chunks, int index,
                           int k, int n, bool left);
 
-void vt_block_packed_place(vt_block_packed *packed, vt_arena *arena, const vt_block_shape *shape,
-                           bool backward);
-// saved: (depth), with what `recompute` keeps for each block; what it computes again is shared.
+// Room for one block at a time: any that is shaped as `param`.
+void vt_block_packed_place(vt_block_packed *packed, vt_arena *arena, const vt_block_param *param,
+                           const vt_block_shape *shape, bool backward);
+// Room for what `recompute` computes again, one block at a time.
+void vt_block_inputs_place(vt_block_inputs *shared, vt_arena *arena, const vt_block_shape *shape,
+                           vt_recompute recompute, const vt_chunks *chunks);
+// saved: (depth), with what `recompute` keeps for each block; the rest is `shared`.
 void vt_block_saved_place(vt_block_saved *saved, int depth, vt_arena *arena,
-                          const vt_block_shape *shape, vt_recompute recompute,
-                          const vt_chunks *chunks);
+                          const vt_block_shape *shape, const vt_block_inputs *shared,
+                          vt_recompute recompute, const vt_chunks *chunks);
 void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt_block_shape *shape,
-                            int images, bool training, vt_recompute recompute);
-void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_shape *shape,
-                          const vt_chunks *chunks);
+                            int units, bool training, vt_recompute recompute);
+void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_param *param,
+                          const vt_block_shape *shape, const vt_chunks *chunks);
 
 // What one chunk sees of the batch's.
 vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *shape,
                                  const vt_chunk *chunk);
+// What a chunk's forward pass writes to: the layer's `saved` or, where nothing is kept, the thread's
+// scratch with x, the chunk's input.
+vt_block_saved vt_block_saved_for(const vt_block_saved *saved, vt_real *x,
+                                  const vt_block_scratch *scratch, const vt_block_shape *shape,
+                                  vt_recompute recompute, const vt_chunk *chunk);
 
-// ---- the passes ----
-
-// Packing is divided into tasks 0 .. vt_block_pack_tasks() - 1, in any order and on any thread:
-// first the forward ones.
-int vt_block_pack_tasks(const vt_block_packed *packed, bool backward);
-void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param *param,
-                   const vt_real *weights);
+// ---- the passes (block.c) ----
 
 // out: (count,R,C), the block's output for the chunk's images; may be saved->x if R = T and nothing is
 // kept; NULL if nobody needs it. saved: the chunk's; saved->x holds the input.
@@ -140,6 +203,14 @@ void vt_block_forward(vt_real *out, const vt_block_saved *saved, const vt_block_
                       const vt_block_param *param, const vt_block_shape *shape,
                       const vt_real *weights, const vt_block_scratch *scratch,
                       const vt_chunk *chunk);
+
+// What the backward pass of a chunk finds: kept in `saved`, or computed again from its input there. again:
+// of vt_block_inputs_place.
+vt_block_saved vt_block_recall(const vt_block_saved *saved, const vt_block_inputs *again,
+                               const vt_block_packed *packed, const vt_block_param *param,
+                               const vt_block_shape *shape, const vt_real *weights,
+                               const vt_block_scratch *scratch, const vt_chunk *chunk,
+                               vt_recompute recompute);
 
 // dx: (count,T,C) out, the gradient of the block's input; dout: (count,R,C), that of its output, is
 // changed; the same memory if R = T. again: the inputs of norms and GELU are computed again, else
@@ -149,16 +220,5 @@ void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
                        const vt_block_shape *shape, const vt_real *weights,
                        const vt_block_grads *grads, const vt_block_scratch *scratch,
                        const vt_chunk *chunk, bool again);
-
-// The block's weight gradients are independent tasks likewise, once all chunks are done.
-int vt_block_gradient_tasks(int threads);
-void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inputs *inputs,
-                       const vt_block_grads *grads, const vt_block_param *param,
-                       const vt_block_shape *shape, const vt_chunks *chunks, int R);
-
-// Rows `part` of `parts` of dW += dyt x and db += column sums of dy, from the panels of all chunks;
-// rows: of an image. dw: (O,I); db: (O) or NULL.
-void vt_linear_gradient(vt_real *dw, vt_real *db, const char *dy, const char *x, vt_elem type,
-                        int I, int O, int part, int parts, const vt_chunks *chunks, int rows);
 
 #endif

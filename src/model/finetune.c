@@ -93,6 +93,35 @@ static bool adapt_positions(const finetune *f, const vt_param *row, const vt_st_
     return true;
 }
 
+// A table's windows are taken for square: a table of (2 w - 1)^2 rows. 0: it is not.
+static int table_side(int64_t rows)
+{
+    const int side = (int)lround(sqrt((double)rows));
+    return (int64_t)side * side == rows ? side : 0;
+}
+
+static bool adapt_table(const vt_param *row, const vt_st_tensor *tensor, vt_real *out)
+{
+    const int side = table_side(row->shape[0]);
+    const int old_side = tensor->ndim == 2 ? table_side(tensor->shape[0]) : 0;
+    if (side == 0 || old_side == 0 || tensor->shape[1] != row->shape[1]) return false;
+    vt_real *old = malloc(tensor->count * sizeof *old);
+    if (!old) return false;
+    vt_st_reals(tensor, old);
+    vt_grid_resize(out, old, side, side, old_side, old_side, (int)row->shape[1]);
+    free(old);
+    vt_log(VT_LOG_INFO, "%s: interpolated from windows of %d x %d to %d x %d", row->name,
+           (old_side + 1) / 2, (old_side + 1) / 2, (side + 1) / 2, (side + 1) / 2);
+    return true;
+}
+
+static bool is_table(const char *name)
+{
+    static const char suffix[] = ".relative_position_bias_table";
+    const size_t length = strlen(name), n = sizeof suffix - 1;
+    return length > n && !strcmp(name + length - n, suffix);
+}
+
 static bool is_head(const char *name)
 {
     return !strncmp(name, "head.", 5) || !strncmp(name, "head_dist.", 10);
@@ -102,6 +131,7 @@ static bool adapt(void *self, const vt_param *row, const vt_st_tensor *tensor, v
 {
     if (!vt_dtype_is_floating(tensor->dtype)) return false;
     if (!strcmp(row->name, "pos_embed")) return adapt_positions(self, row, tensor, out);
+    if (is_table(row->name)) return adapt_table(row, tensor, out);
     if (!is_head(row->name) || tensor->ndim != row->ndim || tensor->shape[0] == row->shape[0] ||
         (row->ndim == 2 && tensor->shape[1] != row->shape[1]))
         return false;

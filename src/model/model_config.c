@@ -5,19 +5,20 @@
 #include <string.h>
 
 // Bounds that keep every product of sizes far inside int; real models stay below them.
-enum {
-    MAX_SIDE = 8192,
-    MAX_CHANS = 64,
-    MAX_WIDTH = 16384,
-    MAX_DEPTH = 1000,
-    MAX_CLASSES = 1000000,
-    MAX_TOKENS = 65536
-};
+enum { MAX_SIDE = 8192, MAX_CHANS = 64, MAX_CLASSES = 1000000, MAX_TOKENS = 65536 };
 
-static vt_status in_range(const char *key, int value, int most)
+vt_status vt_model_check_range(const char *key, int value, int most)
 {
     VT_REQUIRE(value >= 1 && value <= most, VT_ERR_CONFIG, "model.%s: expected 1 to %d, got %d",
                key, most, value);
+    return VT_OK;
+}
+
+vt_status vt_model_check_heads(int heads, int width)
+{
+    VT_TRY(vt_model_check_range("num_heads", heads, width));
+    VT_REQUIRE(width % heads == 0, VT_ERR_CONFIG,
+               "model.num_heads: %d does not divide model.embed_dim %d", heads, width);
     return VT_OK;
 }
 
@@ -31,43 +32,47 @@ static vt_status is_rate(const char *key, double value)
 
 vt_status vt_model_config_check(const vt_model_config *c)
 {
-    VT_TRY(in_range("image_size", c->image_height, MAX_SIDE));
-    VT_TRY(in_range("image_size", c->image_width, MAX_SIDE));
-    VT_TRY(in_range("patch_size", c->patch_size, MAX_SIDE));
-    VT_TRY(in_range("in_chans", c->in_chans, MAX_CHANS));
-    VT_TRY(in_range("embed_dim", c->embed_dim, MAX_WIDTH));
-    VT_TRY(in_range("depth", c->depth, MAX_DEPTH));
-    VT_TRY(in_range("num_heads", c->num_heads, c->embed_dim));
-    VT_TRY(in_range("num_classes", c->num_classes, MAX_CLASSES));
+    const vt_model_ops *ops = vt_family_find(c->family);
+    VT_REQUIRE(ops, VT_ERR_CONFIG, "model.name: no model family \"%s\"", c->family);
+    VT_TRY(vt_model_check_range("image_size", c->image_height, MAX_SIDE));
+    VT_TRY(vt_model_check_range("image_size", c->image_width, MAX_SIDE));
+    VT_TRY(vt_model_check_range("patch_size", c->patch_size, MAX_SIDE));
+    VT_TRY(vt_model_check_range("in_chans", c->in_chans, MAX_CHANS));
+    VT_TRY(vt_model_check_range("embed_dim", c->embed_dim, VT_MODEL_MAX_WIDTH));
+    VT_TRY(vt_model_check_range("num_classes", c->num_classes, MAX_CLASSES));
     VT_REQUIRE(c->image_height % c->patch_size == 0 && c->image_width % c->patch_size == 0,
                VT_ERR_CONFIG, "model.patch_size: %d does not divide model.image_size %d x %d",
                c->patch_size, c->image_height, c->image_width);
     VT_REQUIRE((c->image_height / c->patch_size) * (c->image_width / c->patch_size) < MAX_TOKENS,
                VT_ERR_CONFIG, "model.patch_size: expected fewer than %d patches, got %d x %d",
                MAX_TOKENS, c->image_height / c->patch_size, c->image_width / c->patch_size);
-    VT_REQUIRE(c->embed_dim % c->num_heads == 0, VT_ERR_CONFIG,
-               "model.num_heads: %d does not divide model.embed_dim %d", c->num_heads,
-               c->embed_dim);
     VT_REQUIRE(c->mlp_ratio > 0 && c->mlp_ratio <= 64 && c->mlp_ratio * c->embed_dim >= 1,
                VT_ERR_CONFIG, "model.mlp_ratio: expected a number above 0, at most 64, got %g",
                c->mlp_ratio);
     VT_TRY(is_rate("drop_path", c->drop_path));
     VT_TRY(is_rate("drop", c->drop));
     VT_TRY(is_rate("attn_drop", c->attn_drop));
-    VT_REQUIRE(
-        !(c->pool == VT_POOL_AVG && c->distilled), VT_ERR_CONFIG,
-        "model.pool: \"avg\" does not go with model.distilled: a distilled model reads its two "
-        "tokens");
-    return VT_OK;
+    return ops->check(c);
 }
 
 bool vt_model_takes_bf16(const vt_model_config *c)
 {
-    const int widths[] = {c->embed_dim / c->num_heads, (int)(c->embed_dim * c->mlp_ratio),
-                          c->in_chans * c->patch_size * c->patch_size};
-    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
-        if (widths[i] % 2) return false;
-    return true;
+    return c->in_chans * c->patch_size * c->patch_size % 2 == 0 &&
+           vt_family_find(c->family)->takes_bf16(c);
+}
+
+double vt_model_drop_path(const vt_model_config *c, int layer)
+{
+    const int last = c->depth - 1;
+    return last > 0 ? c->drop_path * layer / last : 0;
+}
+
+// ---- metadata ----
+
+static void write_stages(vt_json *root, const char *key, const vt_stage_ints *stages)
+{
+    vt_json *list = vt_json_add_array(root, key);
+    for (int i = 0; i < stages->count; i++) vt_json_add_number(list, NULL, stages->at[i]);
 }
 
 char *vt_model_config_text(const vt_model_config *c)
@@ -81,8 +86,14 @@ char *vt_model_config_text(const vt_model_config *c)
     vt_json_add_number(root, "patch_size", c->patch_size);
     vt_json_add_number(root, "in_chans", c->in_chans);
     vt_json_add_number(root, "embed_dim", c->embed_dim);
-    vt_json_add_number(root, "depth", c->depth);
-    vt_json_add_number(root, "num_heads", c->num_heads);
+    if (c->depths.count > 0) {
+        write_stages(root, "depths", &c->depths);
+        write_stages(root, "num_heads", &c->heads);
+        vt_json_add_number(root, "window_size", c->window_size);
+    } else {
+        vt_json_add_number(root, "depth", c->depth);
+        vt_json_add_number(root, "num_heads", c->num_heads);
+    }
     vt_json_add_number(root, "mlp_ratio", c->mlp_ratio);
     vt_json_add_number(root, "num_classes", c->num_classes);
     vt_json_add_bool(root, "qkv_bias", c->qkv_bias);
@@ -122,19 +133,54 @@ static vt_status get_name(char *out, size_t capacity, const vt_json *root, const
     return VT_OK;
 }
 
+static vt_status get_number(int *out, const vt_json *root, const char *key, const char *name)
+{
+    const vt_json *node;
+    VT_TRY(member(&node, root, key, VT_JSON_NUMBER, name));
+    return get_int(out, node, key, name);
+}
+
+static vt_status get_stages(vt_stage_ints *out, const vt_json *root, const char *key,
+                            const char *name)
+{
+    const vt_json *node;
+    VT_TRY(member(&node, root, key, VT_JSON_ARRAY, name));
+    VT_REQUIRE(vt_json_size(node) >= 1 && vt_json_size(node) <= VT_STAGES_MAX, VT_ERR_FORMAT,
+               "%s: the model's \"%s\": expected 1 to %d numbers", name, key, VT_STAGES_MAX);
+    for (node = vt_json_first(node); node; node = vt_json_next(node)) {
+        VT_REQUIRE(vt_json_type_of(node) == VT_JSON_NUMBER, VT_ERR_FORMAT,
+                   "%s: the model's \"%s\": expected numbers", name, key);
+        VT_TRY(get_int(&out->at[out->count++], node, key, name));
+    }
+    return VT_OK;
+}
+
+// A model in stages has "depths".
+static vt_status parse_blocks(vt_model_config *c, const vt_json *root, const char *name)
+{
+    if (!vt_json_get(root, "depths")) {
+        VT_TRY(get_number(&c->depth, root, "depth", name));
+        return get_number(&c->num_heads, root, "num_heads", name);
+    }
+    VT_TRY(get_stages(&c->depths, root, "depths", name));
+    VT_TRY(get_stages(&c->heads, root, "num_heads", name));
+    c->num_heads = c->heads.at[0];
+    return get_number(&c->window_size, root, "window_size", name);
+}
+
 static vt_status parse_members(vt_model_config *c, const vt_json *root, const char *name)
 {
     const vt_json *node;
     struct {
         const char *key;
         int *value;
-    } numbers[] = {{"patch_size", &c->patch_size}, {"in_chans", &c->in_chans},
-                   {"embed_dim", &c->embed_dim},   {"depth", &c->depth},
-                   {"num_heads", &c->num_heads},   {"num_classes", &c->num_classes}};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        VT_TRY(member(&node, root, numbers[i].key, VT_JSON_NUMBER, name));
-        VT_TRY(get_int(numbers[i].value, node, numbers[i].key, name));
-    }
+    } numbers[] = {{"patch_size", &c->patch_size},
+                   {"in_chans", &c->in_chans},
+                   {"embed_dim", &c->embed_dim},
+                   {"num_classes", &c->num_classes}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        VT_TRY(get_number(numbers[i].value, root, numbers[i].key, name));
+    VT_TRY(parse_blocks(c, root, name));
     VT_TRY(get_name(c->name, sizeof c->name, root, "name", name));
     VT_TRY(get_name(c->family, sizeof c->family, root, "family", name));
     char pool[8];

@@ -6,28 +6,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const vt_model_ops vt_family_vit;
+extern const vt_model_ops vt_family_vit, vt_family_swin;
 
-const vt_model_ops *const vt_families[] = {&vt_family_vit, NULL};
+const vt_model_ops *const vt_families[] = {&vt_family_vit, &vt_family_swin, NULL};
 
-static const vt_model_ops *find(const char *family)
+const vt_model_ops *vt_family_find(const char *family)
 {
     for (const vt_model_ops *const *ops = vt_families; *ops; ops++)
         if (!strcmp((*ops)->family, family)) return *ops;
     return NULL;
 }
 
+bool vt_family_takes(const vt_model_ops *ops, const char *key)
+{
+    for (const char *const *k = ops->keys; *k; k++)
+        if (!strcmp(*k, key)) return true;
+    return false;
+}
+
 vt_status vt_model_create(vt_model **out, const vt_model_config *config)
 {
     *out = NULL;
-    const vt_model_ops *ops = find(config->family);
-    VT_REQUIRE(ops, VT_ERR_CONFIG, "model.name: no model family \"%s\"", config->family);
+    const vt_model_ops *ops = vt_family_find(config->family);
     VT_TRY(vt_model_config_check(config));
     vt_model *model = vt_alloc(1, sizeof *model);
     if (!model) return VT_ERR_MEMORY;
     vt_status status = VT_OK;
     model->ops = ops;
     model->config = *config;
+    for (int i = 0; i < config->depths.count; i++)
+        model->config.depth = (i > 0 ? model->config.depth : 0) + config->depths.at[i];
     model->state = vt_alloc(1, ops->state_bytes);
     if (!model->state) status = VT_ERR_MEMORY;
     if (status == VT_OK) status = ops->declare(model);

@@ -6,6 +6,7 @@
 #include "vitrain/base/rng.h"
 
 #include <assert.h>
+#include <fnmatch.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -70,6 +71,40 @@ int vt_params_find(const vt_params *params, const char *name)
     return -1;
 }
 
+vt_status vt_params_freeze(vt_params *params, const char *const *patterns, int count)
+{
+    for (int p = 0; p < count; p++) {
+        int matches = 0;
+        for (int i = 0; i < params->count; i++) {
+            if (fnmatch(patterns[p], params->rows[i].name, 0)) continue;
+            params->rows[i].frozen = true;
+            matches++;
+        }
+        VT_REQUIRE(matches, VT_ERR_CONFIG,
+                   "train.freeze: no tensor's name matches \"%.96s\"; expected a pattern such as "
+                   "\"%s\"",
+                   patterns[p], params->rows[0].name);
+    }
+    VT_REQUIRE(vt_params_first_trained(params), VT_ERR_CONFIG,
+               "train.freeze: expected to leave something to train, got every tensor");
+    return VT_OK;
+}
+
+void vt_params_clear_frozen(const vt_params *params, vt_real *grads)
+{
+    for (int i = 0; i < params->count; i++) {
+        const vt_param *row = &params->rows[i];
+        if (row->frozen) memset(grads + row->offset, 0, row->count * sizeof *grads);
+    }
+}
+
+const vt_param *vt_params_first_trained(const vt_params *params)
+{
+    for (int i = 0; i < params->count; i++)
+        if (!params->rows[i].frozen) return &params->rows[i];
+    return NULL;
+}
+
 static double draw(vt_init init, int fan_in, vt_rng *rng)
 {
     double z;
@@ -125,21 +160,46 @@ static void note(report *r, const char *format, ...)
     }
 }
 
+// The table's name of a file's tensor; false: it is none of the model's and may be there.
+static bool current_name(char *out, const vt_params *params, const char *found,
+                         const vt_st_file *file)
+{
+    if (params->rename) return params->rename(out, found, file);
+    snprintf(out, VT_ENTRY_NAME_BYTES, "%s", found);
+    return true;
+}
+
 static void note_unexpected(report *r, const vt_params *params, const vt_st_file *file)
 {
     for (size_t i = 0; i < vt_st_count(file); i++) {
         const char *found = vt_st_at(file, i)->name;
-        if (!is_state(found) && vt_params_find(params, found) < 0)
+        char current[VT_ENTRY_NAME_BYTES];
+        if (is_state(found) || !current_name(current, params, found, file)) continue;
+        if (vt_params_find(params, current) < 0)
             note(r, "; tensor %.96s: the model has no such tensor", found);
     }
 }
 
+// What the file calls a row.
+static void name_in_file(char *out, const vt_params *params, const vt_param *row,
+                         const vt_st_file *file, const char *prefix)
+{
+    snprintf(out, VT_ENTRY_NAME_BYTES, "%s%s", prefix, row->name);
+    for (size_t i = 0; params->rename && !*prefix && i < vt_st_count(file); i++) {
+        const char *found = vt_st_at(file, i)->name;
+        char current[VT_ENTRY_NAME_BYTES];
+        if (current_name(current, params, found, file) && !strcmp(current, row->name))
+            snprintf(out, VT_ENTRY_NAME_BYTES, "%s", found);
+    }
+}
+
 // A row from its tensor: as it is, else as `adapt` makes it; else it is noted.
-static void load_row(const vt_param *row, vt_real *slab, const vt_st_file *file, const char *prefix,
-                     const vt_adapter *adapter, report *r)
+static void load_row(const vt_params *params, const vt_param *row, vt_real *slab,
+                     const vt_st_file *file, const char *prefix, const vt_adapter *adapter,
+                     report *r)
 {
     char name[VT_ENTRY_NAME_BYTES];
-    snprintf(name, sizeof name, "%s%s", prefix, row->name);
+    name_in_file(name, params, row, file, prefix);
     if (vt_st_get_real(file, name, row->ndim, row->shape, slab + row->offset) == VT_OK) return;
     const vt_st_tensor *tensor = vt_st_find(file, name);
     if (tensor && adapter && adapter->adapt(adapter->self, row, tensor, slab + row->offset)) return;
@@ -152,7 +212,7 @@ vt_status vt_params_load_adapted(const vt_params *params, vt_real *slab, const v
 {
     report r = {.length = 0};
     for (int i = 0; i < params->count; i++)
-        load_row(&params->rows[i], slab, file, prefix, adapter, &r);
+        load_row(params, &params->rows[i], slab, file, prefix, adapter, &r);
     if (!*prefix) note_unexpected(&r, params, file);
     char more[32] = "";
     if (r.more) snprintf(more, sizeof more, "; and %d more", r.more);

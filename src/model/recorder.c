@@ -1,23 +1,31 @@
 // Keeps attention maps. Different samples come from different threads and go to different places.
 #include "vitrain/model/recorder.h"
 
+static size_t map_size(const vt_recorder *r, const vt_attn_shape *s)
+{
+    return (size_t)s->T * (size_t)s->T * (size_t)(r->heads ? s->H : 1);
+}
+
 void vt_recorder_place(vt_recorder *r, vt_arena *arena, const vt_model *model, int max_batch,
                        bool heads, const bool *wanted)
 {
-    vt_token_layout layout;
-    model->ops->layout(model, &layout);
+    vt_attn_shape shape;
+    model->ops->attention(model, 0, &shape);
     r->depth = model->config.depth;
-    r->H = model->config.num_heads;
-    r->T = layout.tokens;
+    r->H = shape.H;
+    r->T = shape.T;
     r->heads = heads;
     r->wanted = VT_ARENA_TAKE(arena, bool, r->depth);
+    r->shapes = VT_ARENA_TAKE(arena, vt_attn_shape, r->depth);
     r->maps = VT_ARENA_TAKE(arena, vt_real *, r->depth);
-    const size_t map = (size_t)r->T * (size_t)r->T * (size_t)(heads ? r->H : 1);
     for (int l = 0; l < r->depth; l++) {
-        bool keep = !wanted || wanted[l];
-        vt_real *maps = keep ? VT_ARENA_TAKE(arena, vt_real, (size_t)max_batch * map) : NULL;
+        const bool keep = !wanted || wanted[l];
+        model->ops->attention(model, l, &shape);
+        const size_t image = (size_t)shape.windows * map_size(r, &shape);
+        vt_real *maps = keep ? VT_ARENA_TAKE(arena, vt_real, (size_t)max_batch * image) : NULL;
         if (!r->wanted) continue; // counting
         r->wanted[l] = keep;
+        r->shapes[l] = shape;
         r->maps[l] = maps;
     }
 }
@@ -26,8 +34,10 @@ static void on_attention(void *self, const vt_attn_view *view)
 {
     vt_recorder *r = self;
     if (!r->wanted[view->layer]) return;
-    const size_t T = (size_t)view->T, image = T * T * (size_t)(r->heads ? r->H : 1);
-    vt_real *to = r->maps[view->layer] + (size_t)view->sample * image;
+    const vt_attn_shape *s = &r->shapes[view->layer];
+    const size_t T = (size_t)view->T;
+    const size_t unit = (size_t)view->sample * (size_t)s->windows + (size_t)view->window;
+    vt_real *to = r->maps[view->layer] + unit * map_size(r, s);
     if (r->heads) to += (size_t)view->head * T * T;
     const vt_real share = (vt_real)(r->heads ? 1 : view->H);
     const bool first = r->heads || view->head == 0;

@@ -10,7 +10,8 @@
 //
 // The last block is computed for the tokens that the head reads only, where those are few and nobody
 // asked for the whole map.
-#include "block.h"
+#include "embed.h"
+#include "products.h"
 
 #include "vitrain/base/rng.h"
 #include "vitrain/base/threads.h"
@@ -21,31 +22,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Products over about this many rows are at full speed; a chunk has as many images as that takes.
-enum { CHUNK_ROWS = 192, MAX_HEADS = 2 };
+enum { MAX_HEADS = 2 };
 
 // A thread's memory.
 typedef struct vit_thread {
     vt_block_scratch block;
-    vt_real *patches; // (G,N,channels P P)
-    void *rows;       // the same, of the stored type
+    vt_embed_scratch embed;
 } vit_thread;
 
 typedef struct vit {
     vt_block_shape shape;
-    vt_patch_grid grid;
-    int N, prefix, heads, patch_values; // patches, tokens before them, heads, numbers in a patch
+    vt_embed embed;
+    int N, prefix, heads; // patches, tokens before them, heads
     // offsets
     size_t cls_token, dist_token, pos_embed, norm_w, norm_b;
-    vt_linear_param embed, head[MAX_HEADS];
+    vt_linear_param head[MAX_HEADS];
     vt_block_param *blocks; // (depth)
     // placed
     vt_placement placement;
     int threads;
     vt_chunks planned;
-    vt_panels embed_weights;
     vt_block_packed packed;
     vt_block_saved *saved;                   // (depth); training only
+    vt_block_inputs again;                   // of the block at hand
     vit_thread *thread;                      // (threads)
     vt_real *x;                              // (B,T,C) between blocks where they are not kept
     vt_real *last;                           // (B,T,C) or (B,prefix,C): output of the last block
@@ -54,7 +53,6 @@ typedef struct vit {
     vt_real *dx;                             // (B,T,C)
     vt_real *dlast;                          // (B,prefix,C) where the last block has few rows
     vt_real *dpooled;                        // (heads,B,C)
-    char *patch_panels, *embed_dy;           // of the patch embedding's weight gradient
     vt_block_grads grads;
 } vit;
 
@@ -62,10 +60,8 @@ static vt_status declare(vt_model *model)
 {
     vit *v = model->state;
     const vt_model_config *c = &model->config;
-    v->grid = (vt_patch_grid){c->in_chans, c->image_height, c->image_width, c->patch_size};
     v->N = (c->image_height / c->patch_size) * (c->image_width / c->patch_size);
     v->prefix = v->heads = c->distilled ? 2 : 1;
-    v->patch_values = c->in_chans * c->patch_size * c->patch_size;
     v->shape = (vt_block_shape){.T = v->N + v->prefix,
                                 .C = c->embed_dim,
                                 .H = c->num_heads,
@@ -73,7 +69,7 @@ static vt_status declare(vt_model *model)
                                 .norm_eps = (vt_real)model->ops->norm_eps,
                                 .drop = c->drop,
                                 .attn_drop = c->attn_drop};
-    const int64_t C = c->embed_dim, T = v->shape.T, P = c->patch_size;
+    const int64_t C = c->embed_dim, T = v->shape.T;
     const vt_init normal = VT_INIT_TRUNC_NORMAL_02;
     vt_params *t = &model->params;
     VT_TRY(vt_params_add(t, &v->cls_token, normal, false, 3, (int64_t[]){1, 1, C}, "cls_token"));
@@ -81,21 +77,17 @@ static vt_status declare(vt_model *model)
         VT_TRY(
             vt_params_add(t, &v->dist_token, normal, false, 3, (int64_t[]){1, 1, C}, "dist_token"));
     VT_TRY(vt_params_add(t, &v->pos_embed, normal, false, 3, (int64_t[]){1, T, C}, "pos_embed"));
-    v->embed = (vt_linear_param){.has_bias = true, .I = v->patch_values, .O = (int)C};
-    VT_TRY(vt_params_add(t, &v->embed.w, VT_INIT_CONV, true, 4, (int64_t[]){C, c->in_chans, P, P},
-                         "patch_embed.proj.weight"));
-    t->rows[t->count - 1].fan_in = v->patch_values;
-    VT_TRY(vt_params_add(t, &v->embed.b, VT_INIT_CONV, false, 1, (int64_t[]){C},
-                         "patch_embed.proj.bias"));
-    t->rows[t->count - 1].fan_in = v->patch_values;
+    VT_TRY(vt_embed_declare(&v->embed, t, c));
     v->blocks = vt_alloc((size_t)c->depth, sizeof *v->blocks);
     v->saved = vt_alloc((size_t)c->depth, sizeof *v->saved);
     if (!v->blocks || !v->saved) return VT_ERR_MEMORY;
-    for (int l = 0; l < c->depth; l++)
-        VT_TRY(vt_block_declare(t, &v->blocks[l], &v->shape, c->qkv_bias, l));
+    for (int l = 0; l < c->depth; l++) {
+        char prefix[24];
+        snprintf(prefix, sizeof prefix, "blocks.%d", l);
+        VT_TRY(vt_block_declare(t, &v->blocks[l], &v->shape, c->qkv_bias, prefix));
+    }
     const char *norm = c->pool == VT_POOL_AVG ? "fc_norm" : "norm";
-    VT_TRY(vt_params_add(t, &v->norm_w, VT_INIT_ONES, false, 1, (int64_t[]){C}, "%s.weight", norm));
-    VT_TRY(vt_params_add(t, &v->norm_b, VT_INIT_ZEROS, false, 1, (int64_t[]){C}, "%s.bias", norm));
+    VT_TRY(vt_norm_declare(t, &v->norm_w, &v->norm_b, (int)C, norm));
     VT_TRY(vt_linear_declare(t, &v->head[0], normal, true, (int)C, c->num_classes, "head"));
     if (c->distilled)
         VT_TRY(
@@ -111,25 +103,13 @@ static void destroy_state(void *state)
     free(v->thread);
 }
 
-// Images in a chunk: enough rows for the products, but no thread without a chunk.
-static vt_chunks chunks_of(const vit *v, int B)
-{
-    const int most = CHUNK_ROWS > v->shape.T ? (CHUNK_ROWS + v->shape.T / 2) / v->shape.T : 1;
-    const int fair = (B + v->threads - 1) / v->threads, images = most < fair ? most : fair;
-    return (vt_chunks){B, images, (B + images - 1) / images, v->planned.rows};
-}
-
 static void place_threads(vit *v, vt_arena *arena, const vt_placement *placement)
 {
-    const size_t patches = (size_t)v->planned.images * (size_t)v->N * (size_t)v->patch_values;
     for (int i = 0; i < v->threads; i++) {
         vit_thread *t = &v->thread[i];
-        vt_block_scratch_place(&t->block, arena, &v->shape, v->planned.images, placement->training,
+        vt_block_scratch_place(&t->block, arena, &v->shape, v->planned.units, placement->training,
                                placement->recompute);
-        t->patches = VT_ARENA_TAKE(arena, vt_real, patches);
-        t->rows = placement->type == VT_BFLOAT
-                      ? vt_arena_take(arena, patches, vt_elem_size(VT_BFLOAT))
-                      : t->patches;
+        vt_embed_scratch_place(&t->embed, arena, &v->embed, v->planned.units);
     }
 }
 
@@ -137,15 +117,14 @@ static void place_training(vit *v, vt_arena *arena, const vt_placement *placemen
 {
     const vt_block_shape *s = &v->shape;
     const size_t B = (size_t)placement->max_batch, TC = (size_t)s->T * (size_t)s->C;
-    vt_block_saved_place(v->saved, depth, arena, s, placement->recompute, &v->planned);
-    vt_block_grads_place(&v->grads, arena, s, &v->planned);
+    vt_block_inputs_place(&v->again, arena, s, placement->recompute, &v->planned);
+    vt_block_saved_place(v->saved, depth, arena, s, &v->again, placement->recompute, &v->planned);
+    vt_block_grads_place(&v->grads, arena, &v->blocks[0], s, &v->planned);
     v->x = v->saved[0].x;
     v->dx = VT_ARENA_TAKE(arena, vt_real, B * TC);
     v->dlast = VT_ARENA_TAKE(arena, vt_real, B * (size_t)v->prefix * (size_t)s->C);
     v->dfeature = VT_ARENA_TAKE(arena, vt_real, (size_t)v->heads * B * (size_t)s->C);
     v->dpooled = VT_ARENA_TAKE(arena, vt_real, (size_t)v->heads * B * (size_t)s->C);
-    v->patch_panels = vt_chunk_panels_place(arena, s->type, &v->planned, v->patch_values, false);
-    v->embed_dy = vt_chunk_panels_place(arena, s->type, &v->planned, s->C, true);
 }
 
 static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *placement)
@@ -164,16 +143,9 @@ static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *pla
     }
     v->placement = *placement;
     s->type = placement->type;
-    v->planned = chunks_of(v, B);
-    v->planned.rows = v->planned.images * s->T;
-    // A batch may be smaller than planned: then chunks may be smaller too, and as many as threads.
-    const int fewest = B < v->threads ? B : v->threads;
-    if (v->planned.count < fewest) v->planned.count = fewest;
-
-    v->embed_weights = vt_panels_at(
-        vt_arena_take(arena, vt_panels_bytes(s->type, v->embed.I, v->embed.O, false), 1), s->type,
-        v->embed.I, v->embed.O, false);
-    vt_block_packed_place(&v->packed, arena, s, placement->training);
+    v->planned = vt_chunks_plan(B, s->T, v->threads, NULL);
+    vt_embed_place(&v->embed, arena, s->type, placement->training ? &v->planned : NULL);
+    vt_block_packed_place(&v->packed, arena, &v->blocks[0], s, placement->training);
     place_threads(v, arena, placement);
     const size_t TC = (size_t)s->T * (size_t)s->C, stats = (size_t)v->heads * (size_t)B,
                  features = stats * (size_t)s->C;
@@ -189,13 +161,39 @@ static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *pla
     return VT_OK;
 }
 
+static vt_status check(const vt_model_config *c)
+{
+    VT_TRY(vt_model_check_range("depth", c->depth, VT_MODEL_MAX_DEPTH));
+    VT_REQUIRE(c->heads.count == 0, VT_ERR_CONFIG,
+               "model.num_heads: expected one number, got a list: this model has no stages");
+    VT_TRY(vt_model_check_heads(c->num_heads, c->embed_dim));
+    VT_REQUIRE(
+        !(c->pool == VT_POOL_AVG && c->distilled), VT_ERR_CONFIG,
+        "model.pool: \"avg\" does not go with model.distilled: a distilled model reads its two "
+        "tokens");
+    return VT_OK;
+}
+
+static bool takes_bf16(const vt_model_config *c)
+{
+    return c->embed_dim / c->num_heads % 2 == 0 && (int)(c->embed_dim * c->mlp_ratio) % 2 == 0;
+}
+
+static void attention(const vt_model *model, int layer, vt_attn_shape *shape)
+{
+    const vit *v = model->state;
+    (void)layer; // they are all alike
+    *shape = (vt_attn_shape){1, v->shape.T, v->shape.H};
+}
+
 static void layout(const vt_model *model, vt_token_layout *out)
 {
     const vit *v = model->state;
     *out = (vt_token_layout){.tokens = v->shape.T,
+                             .last_tokens = v->shape.T,
                              .prefix = v->prefix,
-                             .grid_h = v->grid.height / v->grid.patch,
-                             .grid_w = v->grid.width / v->grid.patch,
+                             .grid_h = v->embed.grid.height / v->embed.grid.patch,
+                             .grid_w = v->embed.grid.width / v->embed.grid.patch,
                              .pool = model->config.pool,
                              .distilled = model->config.distilled};
 }
@@ -215,16 +213,14 @@ static void embed(const vt_model *model, vt_real *x, const vt_real *weights, con
     const vit_thread *t = &v->thread[vt_thread_index()];
     const vt_pass *pass = chunk->pass;
     const size_t TC = (size_t)v->shape.T * (size_t)v->shape.C, C = (size_t)v->shape.C;
-    const size_t pixels = (size_t)v->N * (size_t)v->patch_values;
+    const size_t pixels = (size_t)v->N * (size_t)v->embed.values;
     for (int i = 0; i < chunk->count; i++) {
         vt_real *tokens = x + (size_t)i * TC;
-        vt_patch_rows(t->patches, pass->images + (size_t)(chunk->first + i) * pixels, &v->grid);
-        if (v->shape.type == VT_BFLOAT) vt_scale(t->rows, VT_BFLOAT, 1, t->patches, pixels);
         memcpy(tokens, weights + v->cls_token, C * sizeof *x);
         if (v->prefix == 2) memcpy(tokens + C, weights + v->dist_token, C * sizeof *x);
-        vt_product((vt_rows){tokens + (size_t)v->prefix * C, VT_REAL, (int)C},
-                   vt_left_rows(t->rows, v->shape.type, v->patch_values), &v->embed_weights,
-                   weights + v->embed.b, VT_SET, v->N);
+        vt_embed_forward(tokens + (size_t)v->prefix * C,
+                         pass->images + (size_t)(chunk->first + i) * pixels, &v->embed, weights,
+                         &t->embed);
         vt_add(tokens, weights + v->pos_embed, TC);
         if (pass->stochastic && model->config.drop > 0) {
             vt_dropout d = pos_dropout(model, pass, chunk->first + i);
@@ -268,12 +264,6 @@ static void classify(const vt_model *model, const vt_real *x, const vt_real *wei
     }
 }
 
-static double drop_path_of(const vt_model *model, int layer)
-{
-    int last = model->config.depth - 1;
-    return last > 0 ? model->config.drop_path * layer / last : 0;
-}
-
 // How many tokens of an image a block computes.
 static int rows_of(const vt_model *model, const vt_pass *pass, int layer)
 {
@@ -286,45 +276,32 @@ static int rows_of(const vt_model *model, const vt_pass *pass, int layer)
 static vt_chunk chunk_of(const vt_model *model, const vt_pass *pass, const vt_chunks *chunks,
                          int index, int layer)
 {
-    const int first = index * chunks->images, left = chunks->B - first;
-    return (vt_chunk){.chunks = chunks,
-                      .index = index,
-                      .first = first,
-                      .count = left < chunks->images ? left : chunks->images,
-                      .layer = layer,
-                      .R = rows_of(model, pass, layer),
-                      .drop_path = drop_path_of(model, layer),
-                      .pass = pass};
+    vt_chunk chunk = vt_chunk_at(chunks, index, rows_of(model, pass, layer), pass);
+    chunk.layer = layer;
+    chunk.drop_path = vt_model_drop_path(&model->config, layer);
+    return chunk;
 }
 
-// What a chunk's forward pass through a block writes to, and the block's input.
-static vt_block_saved saved_for(const vit *v, const vt_chunk *chunk)
+static vt_chunks chunks_of(const vit *v, int B)
 {
-    const vt_block_scratch *scratch = &v->thread[vt_thread_index()].block;
-    const size_t at = (size_t)chunk->first * (size_t)v->shape.T * (size_t)v->shape.C;
-    if (chunk->pass->training && v->placement.recompute != VT_RECOMPUTE_BLOCK) {
-        vt_block_saved saved = vt_block_saved_at(&v->saved[chunk->layer], &v->shape, chunk);
-        if (v->placement.recompute == VT_RECOMPUTE_GELU)
-            saved.inputs = (vt_block_inputs){.y = saved.inputs.y};
-        return saved;
-    }
-    vt_block_saved saved = scratch->chunk;
-    saved.x = (chunk->pass->training ? v->saved[chunk->layer].x : v->x) + at;
-    saved.maps = NULL;
-    return saved;
+    return vt_chunks_within(&v->planned, B, v->shape.T, v->threads);
 }
 
 static void forward_chunk(const vt_model *model, const vt_real *weights, const vt_chunk *chunk)
 {
     const vit *v = model->state;
-    const vt_block_saved saved = saved_for(v, chunk);
+    const vt_block_scratch *scratch = &v->thread[vt_thread_index()].block;
     const bool last = chunk->layer == model->config.depth - 1;
     const size_t row = (size_t)chunk->first * (size_t)v->shape.C;
+    vt_real *x = chunk->pass->training ? v->saved[chunk->layer].x : v->x;
+    const vt_block_saved saved =
+        vt_block_saved_for(&v->saved[chunk->layer], x + row * (size_t)v->shape.T, scratch,
+                           &v->shape, v->placement.recompute, chunk);
     vt_real *next = chunk->pass->training && !last ? v->saved[chunk->layer + 1].x : v->x;
     vt_real *out = last ? v->last + row * (size_t)chunk->R : next + row * (size_t)v->shape.T;
     if (chunk->layer == 0) embed(model, saved.x, weights, chunk);
-    vt_block_forward(out, &saved, &v->packed, &v->blocks[chunk->layer], &v->shape, weights,
-                     &v->thread[vt_thread_index()].block, chunk);
+    vt_block_forward(out, &saved, &v->packed, &v->blocks[chunk->layer], &v->shape, weights, scratch,
+                     chunk);
     if (last) classify(model, out, weights, chunk);
 }
 
@@ -332,19 +309,18 @@ static void forward(vt_model *model, const vt_real *weights, const vt_pass *pass
 {
     vit *v = model->state;
     const vt_chunks chunks = chunks_of(v, pass->B);
-    const int packs = vt_block_pack_tasks(&v->packed, false),
-              embeds = vt_panels_count(&v->embed_weights);
-    assert(chunks.count <= v->planned.count && vt_threads() == v->threads);
+    const int packs = vt_block_pack_tasks(&v->packed, &v->shape, false),
+              embeds = vt_embed_pack_tasks(&v->embed);
+    assert(vt_threads() == v->threads);
     assert(!pass->training || v->placement.training);
 #pragma omp parallel
     for (int l = 0; l < model->config.depth; l++) {
 #pragma omp for schedule(dynamic, 4)
         for (int i = l == 0 ? -embeds : 0; i < packs; i++) {
             if (i >= 0)
-                vt_block_pack(i, &v->packed, &v->blocks[l], weights);
+                vt_block_pack(i, &v->packed, &v->blocks[l], &v->shape, weights);
             else
-                vt_panels_pack(&v->embed_weights, i + embeds, 0, weights + v->embed.w, VT_REAL,
-                               v->embed.I, VT_T, v->embed.I);
+                vt_embed_pack(i + embeds, &v->embed, weights);
         }
 #pragma omp for schedule(dynamic)
         for (int i = 0; i < chunks.count; i++) {
@@ -356,18 +332,6 @@ static void forward(vt_model *model, const vt_real *weights, const vt_pass *pass
 
 // ---- backward ----
 
-// Slice `slice` of `threads` of a head's weight gradient, by output rows.
-static void head_weight_gradient(const vit *v, vt_real *grads, int head, const vt_real *dlogits,
-                                 const vt_real *feature, int slice, int B)
-{
-    const vt_linear_param *l = &v->head[head];
-    const int first = vt_share(l->O, 1, slice, v->threads),
-              end = vt_share(l->O, 1, slice + 1, v->threads);
-    if (end > first)
-        vt_linear_backward_weight(grads + l->w, grads + l->b, dlogits, feature, first, end - first,
-                                  B, l->I, l->O);
-}
-
 // From dlogits to the gradients of what the heads read, and the head's and norm's own gradients.
 static void backward_head(const vt_model *model, const vt_real *weights, vt_real *grads,
                           const vt_pass *pass, const vt_real *const dlogits[MAX_HEADS])
@@ -378,7 +342,7 @@ static void backward_head(const vt_model *model, const vt_real *weights, vt_real
         const size_t at = (size_t)h * (size_t)B, atC = at * (size_t)C;
 #pragma omp parallel for schedule(static)
         for (int i = 0; i < v->threads; i++)
-            head_weight_gradient(v, grads, h, dlogits[h], v->feature + atC, i, B);
+            vt_head_gradient(grads, dlogits[h], v->feature + atC, &v->head[h], i, v->threads, B);
         vt_linear_backward_input(v->dfeature + atC, dlogits[h], weights + v->head[h].w, B, C,
                                  v->head[h].O);
         vt_layernorm_backward(v->dpooled + atC, grads + v->norm_w, grads + v->norm_b,
@@ -413,9 +377,8 @@ static void unembed(const vt_model *model, vt_real *dx, const vt_chunk *chunk)
     const vit *v = model->state;
     const vit_thread *t = &v->thread[vt_thread_index()];
     const vt_pass *pass = chunk->pass;
-    const vt_elem type = v->shape.type;
-    const size_t TC = (size_t)v->shape.T * (size_t)v->shape.C, C = (size_t)v->shape.C;
-    const size_t pixels = (size_t)v->N * (size_t)v->patch_values, NC = (size_t)v->N * C;
+    const size_t TC = (size_t)v->shape.T * (size_t)v->shape.C, C = (size_t)v->shape.C,
+                 NC = (size_t)v->N * C;
     vt_real *tokens = t->block.branch; // (count,N,C)
     for (int i = 0; i < chunk->count; i++) {
         vt_real *image = dx + (size_t)i * TC;
@@ -424,16 +387,8 @@ static void unembed(const vt_model *model, vt_real *dx, const vt_chunk *chunk)
             vt_dropout_apply(image, image, VT_REAL, &d, 0, TC);
         }
         memcpy(tokens + (size_t)i * NC, image + (size_t)v->prefix * C, NC * sizeof *tokens);
-        vt_patch_rows(t->patches + (size_t)i * pixels,
-                      pass->images + (size_t)(chunk->first + i) * pixels, &v->grid);
     }
-    const int rows = chunk->count * v->N;
-    const vt_panels x = vt_chunk_panels(v->patch_panels, type, chunk->chunks, chunk->index, rows,
-                                        v->patch_values, false),
-                    dy = vt_chunk_panels(v->embed_dy, type, chunk->chunks, chunk->index, rows,
-                                         (int)C, true);
-    vt_panels_pack_all(&x, 0, t->patches, VT_REAL, v->patch_values, VT_N, rows);
-    vt_panels_pack_all(&dy, 0, tokens, VT_REAL, (int)C, VT_N, rows);
+    vt_embed_backward(tokens, &v->embed, &t->embed, chunk);
 }
 
 // Gradients of tokens, position embedding and patch embedding: slice of threads, by tokens and by
@@ -453,8 +408,7 @@ static void embed_gradients(const vt_model *model, vt_real *grads, const vt_chun
         if (first == 0 && end > 0) vt_add(grads + v->cls_token, dx, C);
         if (v->prefix == 2 && first <= 1 && end > 1) vt_add(grads + v->dist_token, dx + C, C);
     }
-    vt_linear_gradient(grads + v->embed.w, grads + v->embed.b, v->embed_dy, v->patch_panels,
-                       v->shape.type, v->embed.I, v->embed.O, slice, v->threads, chunks, v->N);
+    vt_embed_gradient(grads, &v->embed, chunks, slice, v->threads);
 }
 
 static void backward_chunk(const vt_model *model, const vt_real *weights, const vt_chunk *chunk)
@@ -465,31 +419,38 @@ static void backward_chunk(const vt_model *model, const vt_real *weights, const 
     const size_t row = (size_t)chunk->first * (size_t)v->shape.C;
     vt_real *dx = v->dx + row * (size_t)v->shape.T;
     vt_real *dout = chunk->R < v->shape.T ? v->dlast + row * (size_t)chunk->R : dx;
-    vt_block_saved saved;
-    if (v->placement.recompute == VT_RECOMPUTE_BLOCK) {
-        saved = scratch->chunk;
-        saved.x = v->saved[chunk->layer].x + row * (size_t)v->shape.T;
-        saved.inputs = v->saved[0].inputs;
-        vt_block_forward(NULL, &saved, &v->packed, param, &v->shape, weights, scratch, chunk);
-    } else {
-        saved = vt_block_saved_at(&v->saved[chunk->layer], &v->shape, chunk);
-    }
+    const vt_block_saved saved =
+        vt_block_recall(&v->saved[chunk->layer], &v->again, &v->packed, param, &v->shape, weights,
+                        scratch, chunk, v->placement.recompute);
     if (chunk->layer == model->config.depth - 1) unpool(model, dout, chunk);
     vt_block_backward(dx, dout, &saved, &v->packed, param, &v->shape, weights, &v->grads, scratch,
                       chunk, v->placement.recompute == VT_RECOMPUTE_GELU);
     if (chunk->layer == 0) unembed(model, dx, chunk);
 }
 
+// The lowest block that has something to train in it; -1: below the blocks; depth: none. Tensors are
+// declared from the pixels up.
+static int lowest_trained(const vt_model *model)
+{
+    const vit *v = model->state;
+    const size_t at = vt_params_first_trained(&model->params)->offset;
+    int block = model->config.depth - 1;
+    if (at >= v->norm_w) return block + 1;
+    while (block >= 0 && v->blocks[block].norm1_w > at) block--;
+    return block;
+}
+
 static void backward(vt_model *model, const vt_real *weights, vt_real *grads, const vt_pass *pass,
                      const vt_real *dlogits, const vt_real *dlogits_dist)
 {
     vit *v = model->state;
-    const int depth = model->config.depth, threads = v->threads;
+    const int depth = model->config.depth, threads = v->threads, lowest = lowest_trained(model);
     const vt_chunks chunks = chunks_of(v, pass->B);
     // Only whole blocks that are computed again read what is packed for the forward pass.
-    const int skipped =
-        v->placement.recompute == VT_RECOMPUTE_BLOCK ? 0 : vt_block_pack_tasks(&v->packed, false);
-    const int packs = vt_block_pack_tasks(&v->packed, true) - skipped,
+    const int skipped = v->placement.recompute == VT_RECOMPUTE_BLOCK
+                            ? 0
+                            : vt_block_pack_tasks(&v->packed, &v->shape, false);
+    const int packs = vt_block_pack_tasks(&v->packed, &v->shape, true) - skipped,
               tasks = vt_block_gradient_tasks(threads);
     assert(v->placement.training && pass->training && vt_threads() == threads);
     backward_head(model, weights, grads, pass, (const vt_real *const[]){dlogits, dlogits_dist});
@@ -497,26 +458,29 @@ static void backward(vt_model *model, const vt_real *weights, vt_real *grads, co
     {
 #pragma omp for schedule(dynamic, 4)
         for (int i = 0; i < packs; i++)
-            vt_block_pack(skipped + i, &v->packed, &v->blocks[depth - 1], weights);
-        for (int l = depth - 1; l >= 0; l--) {
+            vt_block_pack(skipped + i, &v->packed, &v->blocks[depth - 1], &v->shape, weights);
+        for (int l = depth - 1; l >= 0 && l >= lowest; l--) {
 #pragma omp for schedule(dynamic)
             for (int i = 0; i < chunks.count; i++) {
                 const vt_chunk chunk = chunk_of(model, pass, &chunks, i, l);
                 backward_chunk(model, weights, &chunk);
             }
             // The weights below are packed while these gradients are computed.
-            const int pack = l > 0 ? packs : 0;
+            const int pack = l > 0 && l > lowest ? packs : 0;
 #pragma omp for schedule(dynamic)
             for (int i = 0; i < tasks + pack; i++) {
                 if (i < tasks)
                     vt_block_gradient(i, threads, grads, &v->saved[l].inputs, &v->grads,
                                       &v->blocks[l], &v->shape, &chunks, rows_of(model, pass, l));
                 else
-                    vt_block_pack(skipped + i - tasks, &v->packed, &v->blocks[l - 1], weights);
+                    vt_block_pack(skipped + i - tasks, &v->packed, &v->blocks[l - 1], &v->shape,
+                                  weights);
             }
         }
+        if (lowest < 0) {
 #pragma omp for schedule(static)
-        for (int i = 0; i < threads; i++) embed_gradients(model, grads, &chunks, i);
+            for (int i = 0; i < threads; i++) embed_gradients(model, grads, &chunks, i);
+        }
     }
 }
 
@@ -524,7 +488,7 @@ static void backward(vt_model *model, const vt_real *weights, vt_real *grads, co
 
 static double embed_flops(const vit *v)
 {
-    return 2.0 * v->N * v->patch_values * v->shape.C;
+    return 2.0 * v->N * v->embed.values * v->shape.C;
 }
 
 static double forward_flops(const vt_model *model)
@@ -542,112 +506,49 @@ static double train_flops(const vt_model *model)
     return 3 * forward_flops(model) - embed_flops(model->state);
 }
 
-typedef struct product_list {
-    vt_product_info *rows; // (VT_PRODUCTS_MAX)
-    int count;
-} product_list;
-
-static void list(product_list *l, vt_product_info info, const char *name, const char *what)
-{
-    assert(l->count < VT_PRODUCTS_MAX);
-    snprintf(info.name, sizeof info.name, "%s%s", name, what);
-    l->rows[l->count++] = info;
-}
-
-// A linear layer: forward (`times` over), input gradient, weight gradient. rows: of the batch, all
-// layers; m: of a chunk, k: of its panels; calls: all layers and chunks.
-static void list_linear(product_list *l, const char *name, int I, int O, double rows, int m,
-                        int calls, int times, bool input_gradient, int threads)
-{
-    const double flops = 2.0 * rows * I * O;
-    const vt_product_info y = {.kind = VT_PRODUCT_ROWS,
-                               .m = m,
-                               .n = O,
-                               .k = I,
-                               .tb = VT_T,
-                               .calls = times * calls,
-                               .flops = times * flops};
-    const vt_product_info dx = {
-        .kind = VT_PRODUCT_ROWS, .m = m, .n = I, .k = O, .calls = calls, .flops = flops};
-    const int slice = (O + threads - 1) / threads;
-    const vt_product_info dw = {.kind = VT_PRODUCT_GRADIENT,
-                                .m = slice,
-                                .n = I,
-                                .k = m,
-                                .ta = VT_T,
-                                .calls = calls * threads,
-                                .flops = flops};
-    list(l, y, name, "");
-    if (input_gradient) list(l, dx, name, " dx");
-    list(l, dw, name, " dW");
-}
-
-static void list_attention(product_list *l, const vt_block_shape *s, double flops, int calls,
-                           int times)
-{
-    const int T = s->T, D = s->C / s->H;
-    const vt_product_info across = {.kind = VT_PRODUCT_ROWS,
-                                    .m = T,
-                                    .n = T,
-                                    .k = D,
-                                    .tb = VT_T,
-                                    .calls = calls,
-                                    .flops = flops};
-    const vt_product_info along = {
-        .kind = VT_PRODUCT_ROWS, .m = T, .n = D, .k = T, .calls = calls, .flops = flops};
-    vt_product_info again_across = across, again_along = along, by_column = along;
-    again_across.calls *= times, again_across.flops *= times;
-    again_along.calls *= times, again_along.flops *= times;
-    by_column.ta = VT_T;
-    list(l, again_across, "attention", " qk");
-    list(l, again_along, "attention", " Pv");
-    list(l, across, "attention", " dP");
-    list(l, along, "attention", " dq");
-    list(l, by_column, "attention", " dk");
-    list(l, by_column, "attention", " dv");
-}
-
 static int products(const vt_model *model, vt_product_info *out, int B)
 {
     const vit *v = model->state;
     const vt_block_shape *s = &v->shape;
     const vt_chunks c = chunks_of(v, B);
-    const int depth = model->config.depth, threads = v->threads, m = c.images * s->T;
+    const int depth = model->config.depth, threads = v->threads, m = c.units * s->T;
     const vt_pass pass = {.B = B}; // nobody asks for whole maps
     const int calls = depth * c.count, few = rows_of(model, &pass, depth - 1);
     const int times = v->placement.recompute == VT_RECOMPUTE_BLOCK ? 2 : 1;
     const double all = (double)B * depth * s->T, asking = (double)B * ((depth - 1) * s->T + few);
-    product_list l = {out, 0};
-    list_linear(&l, "embed", v->embed.I, v->embed.O, (double)B * v->N, v->N, B, 1, false, threads);
-    l.rows[1].k = c.images * v->N, l.rows[1].calls = c.count * threads; // by chunks
-    list_linear(&l, "q", s->C, s->C, asking, m, calls, times, true, threads);
-    list_linear(&l, "kv", s->C, 2 * s->C, all, m, calls, times, true, threads);
-    list_linear(&l, "proj", s->C, s->C, asking, m, calls, times, true, threads);
-    list_linear(&l, "fc1", s->C, s->F, asking, m, calls, times, true, threads);
-    list_linear(&l, "fc2", s->F, s->C, asking, m, calls, 1, true, threads);
-    list_attention(&l, s, 2.0 * asking * s->T * s->C, B * s->H * depth, times);
-    const int K = model->config.num_classes;
-    const vt_product_info head = {.kind = VT_PRODUCT_SMALL,
-                                  .m = B,
-                                  .n = K,
-                                  .k = s->C,
-                                  .tb = VT_T,
-                                  .calls = 3 * v->heads,
-                                  .flops = 6.0 * B * v->heads * s->C * K};
-    list(&l, head, "head", " all");
+    vt_product_list l = {out, 0};
+    const vt_linear_calls patches = {(double)B * v->N, v->N, B, 1, false, threads};
+    const vt_linear_calls few_rows = {asking, m, calls, times, true, threads},
+                          all_rows = {all, m, calls, times, true, threads},
+                          once = {asking, m, calls, 1, true, threads};
+    vt_list_linear(&l, "embed", v->embed.proj.I, v->embed.proj.O, &patches);
+    l.rows[1].k = c.units * v->N, l.rows[1].calls = c.count * threads; // by chunks
+    vt_list_linear(&l, "q", s->C, s->C, &few_rows);
+    vt_list_linear(&l, "kv", s->C, 2 * s->C, &all_rows);
+    vt_list_linear(&l, "proj", s->C, s->C, &few_rows);
+    vt_list_linear(&l, "fc1", s->C, s->F, &few_rows);
+    vt_list_linear(&l, "fc2", s->F, s->C, &once);
+    vt_list_attention(&l, "attention", s, 2.0 * asking * s->T * s->C, B * s->H * depth, times);
+    vt_list_head(&l, B, v->heads, s->C, model->config.num_classes);
     return l.count;
 }
+
+static const char *const keys[] = {"model.depth", "model.distilled", NULL};
 
 const vt_model_ops vt_family_vit = {
     .family = "vit",
     .state_bytes = sizeof(vit),
     .norm_eps = 1e-6,
+    .keys = keys,
+    .check = check,
+    .takes_bf16 = takes_bf16,
     .declare = declare,
     .destroy_state = destroy_state,
     .place = place,
     .forward = forward,
     .backward = backward,
     .layout = layout,
+    .attention = attention,
     .forward_flops = forward_flops,
     .train_flops = train_flops,
     .products = products,

@@ -4,28 +4,8 @@
 #ifndef OPS_BF16_H
 #define OPS_BF16_H
 
+#include "vitrain/base/narrow.h"
 #include "vitrain/ops/ops.h"
-
-#include <string.h>
-
-#define VT_INLINE static inline __attribute__((always_inline))
-
-// bf16 is the upper half of a float. To the nearest, ties to even; NaN stays NaN.
-VT_INLINE vt_bf16 vt_bf16_of(float x)
-{
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    const uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1);
-    return (vt_bf16)((x == x ? rounded : bits | 0x400000u) >> 16);
-}
-
-VT_INLINE float vt_bf16_value(vt_bf16 x)
-{
-    const uint32_t bits = (uint32_t)x << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 VT_INLINE vt_real vt_get(const void *x, vt_elem type, size_t i)
 {

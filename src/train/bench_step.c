@@ -59,7 +59,7 @@ static void update(vt_run *run, int step)
     vt_state *s = &run->state;
     const double norm = vt_grad_norm(params, s->grads, run->partials);
     vt_optim_step(run->optim, params, s->weights, s->grads, s->slabs, c->lr,
-                  vt_clip_scale(norm, c->clip_norm), step + 1, c);
+                  vt_optim_scale(run->optim, norm, c->clip_norm), step + 1, c, run->partials);
     memset(s->grads, 0, params->slab_count * sizeof *s->grads);
 }
 

@@ -206,6 +206,16 @@ vt_status vt_checkpoint_config(const char *path, char **config_text)
     return status;
 }
 
+vt_status vt_checkpoint_progress(const char *path, vt_progress *progress)
+{
+    vt_st_file *file = NULL;
+    VT_TRY(vt_st_open(&file, path));
+    vt_status status = check_version(file);
+    if (status == VT_OK) status = read_progress(progress, file);
+    vt_st_close(file);
+    return status;
+}
+
 static vt_status load(const vt_st_file *file, const vt_model *model, const vt_optim_ops *optim,
                       vt_state *state)
 {

@@ -112,6 +112,12 @@ static vt_status apply_defaults(vt_config *config)
     return VT_OK;
 }
 
+static void apply_family(vt_config *config, const char *name)
+{
+    const vt_model_ops *family = vt_family_find(name);
+    if (family && family->defaults) family->defaults(&config->model);
+}
+
 static void apply_preset(vt_config *config, const vt_model_preset *preset)
 {
     vt_model_config *model = &config->model;
@@ -121,6 +127,10 @@ static void apply_preset(vt_config *config, const vt_model_preset *preset)
     model->depth = preset->depth;
     model->num_heads = preset->num_heads;
     model->distilled = preset->distilled;
+    model->depths = preset->depths;
+    model->heads = preset->heads;
+    if (preset->heads.count > 0) model->num_heads = preset->heads.at[0];
+    if (preset->window_size > 0) model->window_size = preset->window_size;
     config->data.augment.crop_pct = preset->crop_pct;
     memcpy(config->data.augment.mean, preset->mean, sizeof preset->mean);
     memcpy(config->data.augment.std, preset->std, sizeof preset->std);
@@ -128,35 +138,36 @@ static void apply_preset(vt_config *config, const vt_model_preset *preset)
 
 // ---- all layers ----
 
-typedef struct layer {
-    char *path; // "" for a file
-    vt_json *value;
-    vt_config_origin origin;
-} layer;
-
-static vt_status parse_override(layer *out, const char *text)
+vt_status vt_config_override(vt_config_layer *layer, const char *text)
 {
     const char *equals = strchr(text, '=');
     VT_REQUIRE(equals, VT_ERR_CONFIG, "--set %.80s: expected KEY=VALUE", text);
-    out->origin.name = "--set";
-    out->path = strndup(text, (size_t)(equals - text));
-    VT_REQUIRE(out->path, VT_ERR_MEMORY, "out of memory for the configuration");
+    *layer = (vt_config_layer){.origin = "--set"};
+    layer->key = strndup(text, (size_t)(equals - text));
+    VT_REQUIRE(layer->key, VT_ERR_MEMORY, "out of memory for the configuration");
     const char *value = equals + 1;
-    if (vt_json_parse(&out->value, value, strlen(value), out->path) == VT_OK) return VT_OK;
-    out->value = vt_json_add_string(NULL, NULL, value); // not JSON: a string
-    VT_REQUIRE(out->value, VT_ERR_MEMORY, "out of memory for the configuration");
+    if (vt_json_parse(&layer->value, value, strlen(value), layer->key) == VT_OK) return VT_OK;
+    layer->value = vt_json_add_string(NULL, NULL, value); // not JSON: a string
+    VT_REQUIRE(layer->value, VT_ERR_MEMORY, "out of memory for the configuration");
     return VT_OK;
 }
 
+void vt_config_layer_free(vt_config_layer *layer)
+{
+    free(layer->key);
+    vt_json_destroy(layer->value);
+    *layer = (vt_config_layer){0};
+}
+
 // The value of model.name that the last layer gives; NULL if none does.
-static const vt_json *find_name(const layer *layers, int n)
+static const vt_json *find_name(const vt_config_layer *layers, int n)
 {
     for (int i = n - 1; i >= 0; i--) {
         const vt_json *value = layers[i].value;
-        if (strcmp(layers[i].path, "model.name") == 0) return value;
-        if (layers[i].path[0] == '\0')
+        if (strcmp(layers[i].key, "model.name") == 0) return value;
+        if (layers[i].key[0] == '\0')
             value = vt_json_get(value, "model");
-        else if (strcmp(layers[i].path, "model") != 0)
+        else if (strcmp(layers[i].key, "model") != 0)
             continue;
         if (value) value = vt_json_get(value, "name");
         if (value) return value;
@@ -164,16 +175,20 @@ static const vt_json *find_name(const layer *layers, int n)
     return NULL;
 }
 
-static vt_status apply_layers(vt_config *config, const layer *layers, int n)
+static vt_status apply_layers(vt_config *config, const vt_config_layer *layers, int n)
 {
     VT_TRY(apply_defaults(config));
     const vt_json *name = find_name(layers, n);
     const vt_model_preset *preset = NULL;
     if (name && vt_json_type_of(name) == VT_JSON_STRING)
         preset = vt_model_preset_find(vt_json_string(name));
+    if (name && vt_json_type_of(name) == VT_JSON_STRING)
+        apply_family(config, preset ? preset->family : vt_json_string(name));
     if (preset) apply_preset(config, preset);
-    for (int i = 0; i < n; i++)
-        VT_TRY(apply(config, layers[i].path, layers[i].value, &layers[i].origin));
+    for (int i = 0; i < n; i++) {
+        const vt_config_origin origin = {layers[i].origin, layers[i].folder};
+        VT_TRY(apply(config, layers[i].key, layers[i].value, &origin));
+    }
     return VT_OK;
 }
 
@@ -212,9 +227,13 @@ static vt_status settle_data(vt_config *config)
 static vt_status settle_model(vt_config *config)
 {
     for (const vt_config_key *key = vt_config_keys; key->path; key++) {
-        bool missing = *(const int *)((const char *)config + key->offset) == 0;
-        VT_REQUIRE(!(key->flags & VT_KEY_SHAPE) || !missing, VT_ERR_CONFIG,
+        const char *field = (const char *)config + key->offset;
+        const bool applies = vt_config_key_applies(key, config);
+        const bool set = key->kind == VT_KEY_BOOL ? *(const bool *)field : *(const int *)field != 0;
+        VT_REQUIRE(!(key->flags & VT_KEY_SHAPE) || set || !applies, VT_ERR_CONFIG,
                    "%s: missing; \"%s\" has no default for it", key->path, config->model.name);
+        VT_REQUIRE(applies || !set, VT_ERR_CONFIG, "%s: \"%s\" takes no such key", key->path,
+                   config->model.name);
     }
     vt_model_config model = config->model;
     if (model.num_classes == 0) model.num_classes = 1; // not known yet
@@ -236,6 +255,21 @@ static vt_status settle_output(vt_config *config, const char *path)
     return VT_OK;
 }
 
+// Binary targets know only which classes are in an image.
+static vt_status check_loss(const vt_config *config)
+{
+    if (config->loss.kind != VT_LOSS_BCE || config->loss.target != VT_BCE_BINARY) return VT_OK;
+    VT_REQUIRE(config->smoothing == 0, VT_ERR_CONFIG,
+               "mix.smoothing: expected 0 with train.bce_target \"binary\", which counts every "
+               "class above 0, got %g",
+               config->smoothing);
+    VT_REQUIRE(!strcmp(config->label_rule, "area"), VT_ERR_CONFIG,
+               "label.rule: expected \"area\" with train.bce_target \"binary\", which forgets the "
+               "shares that \"%s\" finds; or set train.bce_target=soft",
+               config->label_rule);
+    return VT_OK;
+}
+
 static vt_status settle(vt_config *config, const char *path)
 {
     config->mix.has_minmax = config->mix.cutmix_minmax[1] > 0;
@@ -244,6 +278,7 @@ static vt_status settle(vt_config *config, const char *path)
                vt_model_presets[0].name, vt_families[0]->family);
     if (config->model.name[0]) VT_TRY(settle_model(config));
     VT_TRY(settle_data(config));
+    VT_TRY(check_loss(config));
     return settle_output(config, path);
 }
 
@@ -261,46 +296,53 @@ vt_status vt_precision_settle(vt_config *config)
 
 // ---- in and out ----
 
-static vt_status load(vt_config *config, layer *layers, const char *path, char *folder,
+vt_status vt_config_build(vt_config *config, const vt_config_layer *layers, int n, const char *name)
+{
+    *config = (vt_config){0};
+    vt_status status = apply_layers(config, layers, n);
+    if (status == VT_OK) {
+        status = settle(config, name);
+        if (status != VT_OK) vt_fail_within(status, name ? name : "--set");
+    }
+    if (status != VT_OK) vt_config_free(config);
+    return status;
+}
+
+static vt_status load(vt_config *config, vt_config_layer *layers, const char *path, char *folder,
                       const char *const *overrides, int n_overrides)
 {
     int n = 0;
     if (path) {
-        layer *file = &layers[n++];
-        file->origin = (vt_config_origin){path, folder};
-        file->path = strdup("");
-        VT_REQUIRE(file->path && folder, VT_ERR_MEMORY, "out of memory for the configuration");
+        vt_config_layer *file = &layers[n++];
+        *file = (vt_config_layer){.key = strdup(""), .origin = path, .folder = folder};
+        VT_REQUIRE(file->key && folder, VT_ERR_MEMORY, "out of memory for the configuration");
         VT_TRY(vt_json_read(&file->value, path, MAX_FILE_BYTES));
     }
-    for (int i = 0; i < n_overrides; i++) VT_TRY(parse_override(&layers[n++], overrides[i]));
-    VT_TRY(apply_layers(config, layers, n));
-    vt_status status = settle(config, path);
-    return status == VT_OK ? VT_OK : vt_fail_within(status, path ? path : "--set");
+    for (int i = 0; i < n_overrides; i++) VT_TRY(vt_config_override(&layers[n++], overrides[i]));
+    return vt_config_build(config, layers, n, path);
 }
 
 vt_status vt_config_load(vt_config *config, const char *path, const char *const *overrides,
                          int n_overrides)
 {
     *config = (vt_config){0};
-    layer *layers = calloc((size_t)n_overrides + 1, sizeof *layers);
+    vt_config_layer *layers = calloc((size_t)n_overrides + 1, sizeof *layers);
     VT_REQUIRE(layers, VT_ERR_MEMORY, "out of memory for the configuration");
     char *folder = path ? vt_path_folder(path) : NULL;
     vt_status status = load(config, layers, path, folder, overrides, n_overrides);
-    for (int i = 0; i <= n_overrides; i++) {
-        free(layers[i].path);
-        vt_json_destroy(layers[i].value);
-    }
+    for (int i = 0; i <= n_overrides; i++) vt_config_layer_free(&layers[i]);
     free(layers);
     free(folder);
-    if (status != VT_OK) vt_config_free(config);
     return status;
 }
 
 void vt_config_free(vt_config *config)
 {
-    for (const vt_config_key *key = vt_config_keys; key->path; key++)
-        if (key->kind == VT_KEY_TEXT || key->kind == VT_KEY_PATH)
-            free(*(char **)((char *)config + key->offset));
+    for (const vt_config_key *key = vt_config_keys; key->path; key++) {
+        void *field = (char *)config + key->offset;
+        if (key->kind == VT_KEY_TEXT || key->kind == VT_KEY_PATH) free(*(char **)field);
+        if (key->kind == VT_KEY_TEXTS) vt_texts_free(field);
+    }
     *config = (vt_config){0};
 }
 
@@ -323,6 +365,7 @@ vt_json *vt_config_json(const vt_config *config)
     for (const vt_config_key *key = vt_config_keys; root && key->path; key++) {
         const char *leaf;
         if (key->kind == VT_KEY_AUGMENT) continue; // written value by value
+        if (!vt_config_key_applies(key, config)) continue;
         vt_json *holder = holder_of(root, key->path, &leaf, true);
         if (holder && vt_config_key_write(key, config, holder, leaf)) continue;
         vt_json_destroy(root);
@@ -360,10 +403,10 @@ static char *text_at(const vt_json *root, const vt_config_key *key)
     return text;
 }
 
-const char *vt_config_difference(const vt_json *a, const vt_json *b)
+static const char *first_difference(const vt_json *a, const vt_json *b, unsigned flags)
 {
     for (const vt_config_key *key = vt_config_keys; key->path; key++) {
-        if (!(key->flags & VT_KEY_SETTLED)) continue;
+        if (!(key->flags & flags)) continue;
         char *x = text_at(a, key), *y = text_at(b, key);
         bool same = x && y ? strcmp(x, y) == 0 : x == y;
         free(x);
@@ -371,4 +414,14 @@ const char *vt_config_difference(const vt_json *a, const vt_json *b)
         if (!same) return key->path;
     }
     return NULL;
+}
+
+const char *vt_config_difference(const vt_json *a, const vt_json *b)
+{
+    return first_difference(a, b, VT_KEY_SETTLED);
+}
+
+const char *vt_config_other_result(const vt_json *a, const vt_json *b)
+{
+    return first_difference(a, b, VT_KEY_SETTLED | VT_KEY_RESULT);
 }

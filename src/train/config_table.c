@@ -17,7 +17,7 @@
     }
 
 CHOICES(pools, "token", "avg")
-CHOICES(crops, "rrc", "pad", "none")
+CHOICES(crops, "rrc", "pad", "none", "simple")
 CHOICES(decodes, "exact", "fast")
 CHOICES(filters, "bilinear", "bicubic")
 CHOICES(train_filters, "same", "bilinear", "bicubic", "random")
@@ -28,6 +28,8 @@ CHOICES(boxes, "exact", "official")
 CHOICES(schedules, "cosine", "constant")
 CHOICES(compats, "exact", "deit")
 CHOICES(recomputes, "none", "gelu", "block")
+CHOICES(losses, "cross-entropy", "bce")
+CHOICES(bce_targets, "soft", "binary")
 CHOICES(resumes, "auto", "never")
 
 static const char *precisions(int i)
@@ -75,6 +77,7 @@ const vt_augment_preset vt_augment_presets[] = {
     {"light", "{}"},
     {"deit", "{\"aa\":\"rand-m9-mstd0.5-inc1\",\"interpolation\":\"bicubic\",\"reprob\":0.25,"
              "\"remode\":\"pixel\",\"recount\":1}"},
+    {"deit3", "{\"three_augment\":true,\"color_jitter\":0.3,\"interpolation\":\"bicubic\"}"},
     {"cifar", "{\"crop\":\"pad\",\"pad\":4,\"flip\":0.5}"},
     {NULL, NULL},
 };
@@ -92,13 +95,15 @@ const char *const vt_config_sections[] = {
 #define ENUM(member) VT_KEY_ENUM, AT(member), 0, 0
 #define TEXT(member) VT_KEY_TEXT, AT(member), 0, 0
 #define PATH(member) VT_KEY_PATH, AT(member), 0, 0
+#define STAGES(member, low, high) VT_KEY_STAGES, AT(member), low, high
+#define HEADS(member, low, high) VT_KEY_HEADS, AT(member), low, high
 #define SIZE(member, low, high) VT_KEY_SIZE, AT(member), low, high
 #define PAIR(member, low, high) VT_KEY_PAIR, AT(member), low, high
 #define PIXEL(member, low, high) VT_KEY_PIXEL, AT(member), low, high
 #define JITTER(member, low, high) VT_KEY_JITTER, AT(member), low, high
 #define POLICY(member) VT_KEY_POLICY, AT(member), 0, 0
 #define AUGMENT VT_KEY_AUGMENT, 0, 0, 0
-#define FIXED VT_KEY_FIXED, 0, 0, 0
+#define TEXTS(member) VT_KEY_TEXTS, AT(member), 0, 0
 #define ANY INFINITY
 
 #define ABOVE VT_KEY_ABOVE
@@ -109,6 +114,8 @@ const char *const vt_config_sections[] = {
 #define CWD VT_KEY_CWD
 #define SHAPE VT_KEY_SHAPE
 #define SETTLED VT_KEY_SETTLED
+#define RESULT VT_KEY_RESULT
+#define FAMILY VT_KEY_FAMILY
 
 // clang-format off
 const vt_config_key vt_config_keys[] = {
@@ -122,11 +129,15 @@ const vt_config_key vt_config_keys[] = {
     {"model.in_chans", INT(model.in_chans, 1, ANY), SETTLED, NULL, "3",
      "channels of the input: 3, or 1 for grey"},
     {"model.embed_dim", INT(model.embed_dim, 1, ANY), SETTLED | SHAPE, NULL, NULL,
-     "width"},
-    {"model.depth", INT(model.depth, 1, ANY), SETTLED | SHAPE, NULL, NULL,
-     "blocks"},
-    {"model.num_heads", INT(model.num_heads, 1, ANY), SETTLED | SHAPE, NULL, NULL,
-     "attention heads; divide the width"},
+     "width; of a model in stages the first one's, then twice the one before"},
+    {"model.depth", INT(model.depth, 1, ANY), SETTLED | SHAPE | FAMILY, NULL, NULL,
+     "blocks (vit)"},
+    {"model.depths", STAGES(model.depths, 1, ANY), SETTLED | SHAPE | FAMILY, NULL, NULL,
+     "blocks of each stage (swin)"},
+    {"model.num_heads", HEADS(model.num_heads, 1, ANY), SETTLED | SHAPE, NULL, NULL,
+     "attention heads, of a model in stages a list; divide the width"},
+    {"model.window_size", INT(model.window_size, 1, ANY), SETTLED | SHAPE | FAMILY, NULL, NULL,
+     "side of the windows that attention is confined to, tokens; 7 if not given (swin)"},
     {"model.mlp_ratio", REAL(model.mlp_ratio, 0, ANY), SETTLED | ABOVE, NULL, "4",
      "width of the MLP's hidden layer, in embed_dims"},
     {"model.num_classes", INT(model.num_classes, 1, ANY), SETTLED | NULL_OK, NULL, "null",
@@ -134,9 +145,9 @@ const vt_config_key vt_config_keys[] = {
     {"model.qkv_bias", BOOL(model.qkv_bias), SETTLED, NULL, "true",
      "queries, keys and values have a bias"},
     {"model.pool", ENUM(model.pool), SETTLED, pools, "\"token\"",
-     "what the head reads: the class token, or the mean over patches"},
-    {"model.distilled", BOOL(model.distilled), SETTLED, NULL, "false",
-     "a distillation token and a second head (DeiT)"},
+     "what the head reads: the class token, or the mean over patches (swin: always)"},
+    {"model.distilled", BOOL(model.distilled), SETTLED | FAMILY, NULL, "false",
+     "a distillation token and a second head (DeiT; vit)"},
     {"model.drop_path", REAL(model.drop_path, 0, 1), SETTLED | BELOW, NULL, "0.1",
      "stochastic depth: of the last block, rising linearly from 0"},
     {"model.drop", REAL(model.drop, 0, 1), SETTLED | BELOW, NULL, "0",
@@ -159,19 +170,21 @@ const vt_config_key vt_config_keys[] = {
     {"data.augment", AUGMENT, 0, augments, "\"light\"",
      "for training; an object sets single values, a name all of those below"},
     {"data.augment.crop", ENUM(data.augment.crop), SETTLED, crops, "\"rrc\"",
-     "random resized crop, pad and crop, or resize only"},
+     "random resized crop, pad and crop, resize only, or DeiT III's simple random crop"},
     {"data.augment.scale", PAIR(data.augment.scale, 0, 1), SETTLED | ABOVE | RISING, NULL,
      "[0.08, 1]", "rrc: share of the picture's area"},
     {"data.augment.ratio", PAIR(data.augment.ratio, 0, ANY), SETTLED | ABOVE | RISING, NULL,
      "[0.75, 1.3333333333333333]", "rrc: aspect ratio"},
     {"data.augment.pad", INT(data.augment.pad, 0, 8192), SETTLED, NULL, "4",
-     "pad: px on each side"},
+     "pad: black px on each side; simple: px mirrored there"},
     {"data.augment.flip", REAL(data.augment.flip, 0, 1), SETTLED, NULL, "0.5",
      "probability of a horizontal flip"},
     {"data.augment.interpolation", ENUM(data.augment.interpolation), SETTLED, train_filters,
      "\"same\"", "same: data.interpolation; random: one of the two each time"},
     {"data.augment.aa", POLICY(data.augment.aa), SETTLED | NULL_OK, NULL, "null",
      "RandAugment as timm 0.4.12's: m magnitude, n operations, mstd its deviation, inc1, w0, p"},
+    {"data.augment.three_augment", BOOL(data.augment.three_augment), SETTLED, NULL, "false",
+     "DeiT III's: grey, solarized or blurred, one of the three each time"},
     {"data.augment.color_jitter", JITTER(data.augment.color_jitter, 0, ANY), SETTLED, NULL, "0",
      "factors from 1 - this to 1 + this; hue: turns either way, at most 0.5; off where aa is on"},
     {"data.augment.reprob", REAL(data.augment.erase.probability, 0, 1), SETTLED, NULL, "0",
@@ -230,9 +243,9 @@ const vt_config_key vt_config_keys[] = {
     {"optim.lr_base_batch", REAL(optim.lr_base_batch, 0, ANY), SETTLED | ABOVE | NULL_OK, NULL,
      "512", "lr is scaled by batch_size x accumulate / this; null: not scaled"},
     {"optim.betas", PAIR(optim.betas, 0, 1), SETTLED | BELOW, NULL, "[0.9, 0.999]",
-     "AdamW"},
+     "AdamW and LAMB"},
     {"optim.eps", REAL(optim.eps, 0, ANY), SETTLED | ABOVE, NULL, "1e-8",
-     "AdamW"},
+     "AdamW and LAMB"},
     {"optim.momentum", REAL(optim.momentum, 0, 1), SETTLED | BELOW, NULL, "0.9",
      "SGD"},
     {"optim.nesterov", BOOL(optim.nesterov), SETTLED, NULL, "false",
@@ -244,24 +257,28 @@ const vt_config_key vt_config_keys[] = {
     {"optim.clip_norm", REAL(optim.clip_norm, 0, ANY), SETTLED | ABOVE | NULL_OK, NULL, "null",
      "largest norm of the gradient; null: no clipping"},
 
-    {"schedule.name", TEXT(schedule.name), 0, schedules, "\"cosine\"",
+    {"schedule.name", TEXT(schedule.name), RESULT, schedules, "\"cosine\"",
      "after the warm-up"},
-    {"schedule.warmup_epochs", REAL(schedule.warmup_epochs, 0, ANY), 0, NULL, "5",
+    {"schedule.warmup_epochs", REAL(schedule.warmup_epochs, 0, ANY), RESULT, NULL, "5",
      "linear warm-up"},
-    {"schedule.warmup_lr", REAL(schedule.warmup_lr, 0, ANY), 0, NULL, "1e-6",
+    {"schedule.warmup_lr", REAL(schedule.warmup_lr, 0, ANY), RESULT, NULL, "1e-6",
      "where it starts; never scaled"},
-    {"schedule.min_lr", REAL(schedule.min_lr, 0, ANY), 0, NULL, "1e-5",
+    {"schedule.min_lr", REAL(schedule.min_lr, 0, ANY), RESULT, NULL, "1e-5",
      "where the cosine ends; never scaled"},
-    {"schedule.compat", ENUM(schedule.compat), 0, compats, "\"exact\"",
+    {"schedule.compat", ENUM(schedule.compat), RESULT, compats, "\"exact\"",
      "a new rate each step, or each epoch as DeiT's script sets it"},
 
-    {"train.epochs", INT(train.epochs, 1, ANY), 0, NULL, "300",
+    {"train.epochs", INT(train.epochs, 1, ANY), RESULT, NULL, "300",
      "may grow when a run is resumed"},
     {"train.batch_size", INT(train.batch_size, 1, 65536), SETTLED, NULL, "128",
      "images of a micro-batch"},
     {"train.accumulate", INT(train.accumulate, 1, 65536), SETTLED, NULL, "8",
      "micro-batches of an optimizer step"},
-    {"train.precision", ENUM(train.precision), 0, precisions, "\"auto\"",
+    {"train.loss", ENUM(loss.kind), SETTLED, losses, "\"cross-entropy\"",
+     "bce: binary cross-entropy, the mean over classes and images (DeiT III)"},
+    {"train.bce_target", ENUM(loss.target), SETTLED, bce_targets, "\"soft\"",
+     "bce: the mixed label as it is, or 1 for every class in it whatever its share (DeiT III)"},
+    {"train.precision", ENUM(train.precision), RESULT, precisions, "\"auto\"",
      "of activations and matrix products; auto: bf16 where the processor has it, else fp32"},
     {"train.recompute", ENUM(train.recompute), 0, recomputes, "\"gelu\"",
      "what the backward pass computes again to save memory: nothing, GELU and norms, whole blocks"},
@@ -271,10 +288,10 @@ const vt_config_key vt_config_keys[] = {
      "of every random number"},
     {"train.threads", INT(train.threads, 0, 4096), 0, NULL, "0",
      "0: as many as there are processors"},
-    {"train.init", PATH(train.init), NULL_OK, NULL, "null",
+    {"train.init", PATH(train.init), RESULT | NULL_OK, NULL, "null",
      "weights to start from: safetensors, their index, or .pth"},
-    {"train.freeze", FIXED, 0, NULL, "[]",
-     "tensors that stay as they are: not yet"},
+    {"train.freeze", TEXTS(train.freeze), SETTLED, NULL, "[]",
+     "tensors that stay as they are, such as patch_embed.* or blocks.[0-5].* (glob)"},
     {"train.log_every", INT(train.log_every, 1, ANY), 0, NULL, "50",
      "steps between lines of steps.jsonl"},
     {"train.resume", PATH(train.resume), 0, resumes, "\"auto\"",

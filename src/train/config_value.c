@@ -19,15 +19,17 @@ static const char *kind_noun(vt_key_kind kind)
     case VT_KEY_BOOL: return "true or false";
     case VT_KEY_PATH: return "a path";
     case VT_KEY_SIZE: return "an integer or [height, width],";
+    case VT_KEY_STAGES: return "a list of integers";
+    case VT_KEY_HEADS: return "an integer or a list of integers,";
     case VT_KEY_PAIR: return "a list of 2 numbers";
     case VT_KEY_PIXEL: return "a list of 1 to 3 numbers";
     case VT_KEY_JITTER: return "a number or [brightness, contrast, saturation, hue],";
     case VT_KEY_POLICY: return "a policy such as \"rand-m9-mstd0.5-inc1\"";
     case VT_KEY_AUGMENT: return "an object";
+    case VT_KEY_TEXTS: return "a list of patterns";
     case VT_KEY_MODEL:
     case VT_KEY_ENUM:
-    case VT_KEY_TEXT:
-    case VT_KEY_FIXED: break;
+    case VT_KEY_TEXT: break;
     }
     return NULL;
 }
@@ -35,8 +37,8 @@ static const char *kind_noun(vt_key_kind kind)
 static bool has_range(vt_key_kind kind)
 {
     return kind == VT_KEY_INT || kind == VT_KEY_INT64 || kind == VT_KEY_REAL ||
-           kind == VT_KEY_SIZE || kind == VT_KEY_PAIR || kind == VT_KEY_PIXEL ||
-           kind == VT_KEY_JITTER;
+           kind == VT_KEY_SIZE || kind == VT_KEY_STAGES || kind == VT_KEY_HEADS ||
+           kind == VT_KEY_PAIR || kind == VT_KEY_PIXEL || kind == VT_KEY_JITTER;
 }
 
 static void say_range(FILE *out, const vt_config_key *key)
@@ -66,7 +68,6 @@ void vt_config_key_takes(const vt_config_key *key, char *text, size_t capacity)
         parts[n] = quoted[n];
     }
     if (kind_noun(key->kind)) parts[n++] = kind_noun(key->kind);
-    if (key->kind == VT_KEY_FIXED) parts[n++] = key->fallback;
     if (key->flags & VT_KEY_NULL) parts[n++] = "null";
 
     text[0] = '\0';
@@ -85,8 +86,8 @@ vt_status vt_config_key_refuse(const vt_config_key *key, const vt_json *value,
     char takes[VT_CONFIG_TAKES_BYTES];
     vt_config_key_takes(key, takes, sizeof takes);
     char *got = vt_json_text(value, false);
-    vt_fail(VT_ERR_CONFIG, "%s: %s: expected %s%s, got %.80s", origin->name, key->path, takes,
-            key->kind == VT_KEY_FIXED ? " (in this version)" : "", got ? got : "?");
+    vt_fail(VT_ERR_CONFIG, "%s: %s: expected %s, got %.80s", origin->name, key->path, takes,
+            got ? got : "?");
     free(got);
     return VT_ERR_CONFIG;
 }
@@ -138,6 +139,31 @@ static bool read_size(const vt_config_key *key, const vt_json *value, int *side)
     if (!is_integer(key, height) || !is_integer(key, width)) return false;
     side[0] = (int)vt_json_number(height);
     side[1] = (int)vt_json_number(width);
+    return true;
+}
+
+static bool read_stages(const vt_config_key *key, const vt_json *value, vt_stage_ints *stages)
+{
+    vt_stage_ints v = {0};
+    if (vt_json_type_of(value) != VT_JSON_ARRAY || vt_json_size(value) > VT_STAGES_MAX)
+        return false;
+    for (const vt_json *item = vt_json_first(value); item; item = vt_json_next(item)) {
+        if (!is_integer(key, item)) return false;
+        v.at[v.count++] = (int)vt_json_number(item);
+    }
+    if (v.count > 0) *stages = v;
+    return v.count > 0;
+}
+
+static bool read_heads(const vt_config_key *key, const vt_json *value, vt_model_config *model)
+{
+    if (read_stages(key, value, &model->heads)) {
+        model->num_heads = model->heads.at[0];
+        return true;
+    }
+    if (!is_integer(key, value)) return false;
+    model->num_heads = (int)vt_json_number(value);
+    model->heads.count = 0;
     return true;
 }
 
@@ -231,12 +257,29 @@ static void set_null(const vt_config_key *key, void *field)
     }
 }
 
-static bool is_default(const vt_config_key *key, const vt_json *value)
+void vt_texts_free(vt_texts *texts)
 {
-    char *text = vt_json_text(value, false);
-    bool same = text && strcmp(text, key->fallback) == 0;
-    free(text);
-    return same;
+    for (int i = 0; i < texts->count; i++) free(texts->text[i]);
+    free(texts->text);
+    *texts = (vt_texts){0};
+}
+
+static vt_status read_texts(const vt_config_key *key, vt_texts *field, const vt_json *value,
+                            const vt_config_origin *origin)
+{
+    const bool list = vt_json_type_of(value) == VT_JSON_ARRAY;
+    if (!list || vt_json_size(value) > VT_CONFIG_MAX_TEXTS)
+        return vt_config_key_refuse(key, value, origin);
+    for (const vt_json *item = vt_json_first(value); item; item = vt_json_next(item))
+        if (vt_json_type_of(item) != VT_JSON_STRING || !vt_json_string(item)[0])
+            return vt_config_key_refuse(key, value, origin);
+    vt_texts_free(field);
+    if (!vt_json_first(value)) return VT_OK;
+    field->text = calloc((size_t)vt_json_size(value), sizeof *field->text);
+    VT_REQUIRE(field->text, VT_ERR_MEMORY, "out of memory for the configuration");
+    for (const vt_json *item = vt_json_first(value); item; item = vt_json_next(item))
+        VT_TRY(replace_text(&field->text[field->count++], strdup(vt_json_string(item))));
+    return VT_OK;
 }
 
 vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const vt_json *value,
@@ -283,16 +326,24 @@ vt_status vt_config_key_read(const vt_config_key *key, vt_config *config, const 
         if (text && text[0]) return read_path(key, field, text, origin);
         break;
     case VT_KEY_SIZE: fine = read_size(key, value, field); break;
+    case VT_KEY_STAGES: fine = read_stages(key, value, field); break;
+    case VT_KEY_HEADS: fine = read_heads(key, value, &config->model); break;
     case VT_KEY_PAIR: fine = read_pair(key, value, field); break;
     case VT_KEY_PIXEL: fine = read_pixel(key, value, field); break;
     case VT_KEY_JITTER: fine = read_jitter(key, value, field); break;
-    case VT_KEY_FIXED: fine = is_default(key, value); break;
+    case VT_KEY_TEXTS: return read_texts(key, field, value, origin);
     case VT_KEY_POLICY:
         if (text) return read_policy(key, field, text, origin);
         break;
     case VT_KEY_AUGMENT: break; // config.c's
     }
     return fine ? VT_OK : vt_config_key_refuse(key, value, origin);
+}
+
+bool vt_config_key_applies(const vt_config_key *key, const vt_config *config)
+{
+    const vt_model_ops *family = vt_family_find(config->model.family);
+    return !(key->flags & VT_KEY_FAMILY) || (family && vt_family_takes(family, key->path));
 }
 
 // ---- writing ----
@@ -309,6 +360,13 @@ static vt_json *write_size(vt_json *parent, const char *name, const int side[2])
 {
     if (side[0] == side[1]) return vt_json_add_number(parent, name, side[0]);
     return write_list(parent, name, (double[]){side[0], side[1]}, 2);
+}
+
+static vt_json *write_stages(vt_json *parent, const char *name, const vt_stage_ints *stages)
+{
+    double v[VT_STAGES_MAX];
+    for (int i = 0; i < stages->count; i++) v[i] = stages->at[i];
+    return write_list(parent, name, v, stages->count);
 }
 
 static vt_json *write_pixel(vt_json *parent, const char *name, const double channels[3])
@@ -329,14 +387,12 @@ static vt_json *write_text(vt_json *parent, const char *name, const char *text)
     return text ? vt_json_add_string(parent, name, text) : vt_json_add_null(parent, name);
 }
 
-static vt_json *write_fallback(const vt_config_key *key, vt_json *parent, const char *name)
+static vt_json *write_texts(vt_json *parent, const char *name, const vt_texts *texts)
 {
-    vt_json *value = NULL;
-    if (vt_json_parse(&value, key->fallback, strlen(key->fallback), key->path) != VT_OK)
-        return NULL;
-    vt_json *copy = vt_json_put_copy(parent, name, value);
-    vt_json_destroy(value);
-    return copy;
+    vt_json *list = vt_json_add_array(parent, name);
+    for (int i = 0; list && i < texts->count; i++)
+        if (!vt_json_add_string(list, NULL, texts->text[i])) return NULL;
+    return list;
 }
 
 vt_json *vt_config_key_write(const vt_config_key *key, const vt_config *config, vt_json *parent,
@@ -363,12 +419,16 @@ vt_json *vt_config_key_write(const vt_config_key *key, const vt_config *config, 
         return write_list(parent, name, field, 2);
     case VT_KEY_PIXEL: return write_pixel(parent, name, field);
     case VT_KEY_JITTER: return write_jitter(parent, name, field);
+    case VT_KEY_STAGES: return write_stages(parent, name, field);
+    case VT_KEY_HEADS:
+        if (config->model.heads.count > 0) return write_stages(parent, name, &config->model.heads);
+        return vt_json_add_number(parent, name, *(const int *)field);
     case VT_KEY_POLICY: {
         const char *policy = ((const vt_rand_augment *)field)->policy;
         return write_text(parent, name, policy[0] ? policy : NULL);
     }
-    case VT_KEY_AUGMENT:
-    case VT_KEY_FIXED: return write_fallback(key, parent, name);
+    case VT_KEY_TEXTS: return write_texts(parent, name, field);
+    case VT_KEY_AUGMENT: break; // written value by value
     }
     return vt_json_add_null(parent, name);
 }

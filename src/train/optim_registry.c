@@ -12,8 +12,8 @@
 
 enum { CHUNK = 16384 }; // elements; four streams of them fit a core's second-level cache
 
-extern const vt_optim_ops vt_optim_adamw, vt_optim_sgd;
-const vt_optim_ops *const vt_optims[] = {&vt_optim_adamw, &vt_optim_sgd, NULL};
+extern const vt_optim_ops vt_optim_adamw, vt_optim_sgd, vt_optim_lamb;
+const vt_optim_ops *const vt_optims[] = {&vt_optim_adamw, &vt_optim_sgd, &vt_optim_lamb, NULL};
 
 const vt_optim_ops *vt_optim_find(const char *name)
 {
@@ -32,11 +32,14 @@ static size_t chunk_length(size_t count, size_t start)
     return count - start < CHUNK ? count - start : CHUNK;
 }
 
-// Of the tensor's name; -1 if it is of no block.
-static int block_of(const char *name)
+// The length of "blocks.0." or "layers.1.blocks.0." at the name's head; 0: the tensor is of no block.
+static int block_prefix(const char *name)
 {
-    int block;
-    return sscanf(name, "blocks.%d.", &block) == 1 ? block : -1;
+    int length = 0, ignored;
+    if (sscanf(name, "blocks.%d.%n", &ignored, &length) == 1 && length > 0) return length;
+    length = 0;
+    sscanf(name, "layers.%d.blocks.%d.%n", &ignored, &ignored, &length);
+    return length;
 }
 
 static bool is_embedding(const char *name)
@@ -45,48 +48,145 @@ static bool is_embedding(const char *name)
            !strcmp(name, "cls_token") || !strcmp(name, "dist_token");
 }
 
+// How many blocks the tensors before `end` are of: a block's tensors follow one another.
+static int count_blocks(const vt_params *params, int end)
+{
+    int blocks = 0;
+    const char *last = "";
+    for (int i = 0; i < end; i++) {
+        const char *name = params->rows[i].name;
+        const int length = block_prefix(name);
+        if (length == 0 || !strncmp(name, last, (size_t)length)) continue;
+        last = name;
+        blocks++;
+    }
+    return blocks;
+}
+
 double vt_layer_scale(const vt_params *params, int row, double layer_decay)
 {
     if (layer_decay <= 0 || layer_decay >= 1) return 1;
     const char *name = params->rows[row].name;
-    const int block = block_of(name);
-    int depth = 0;
-    for (int i = 0; i < params->count; i++) {
-        const int other = block_of(params->rows[i].name);
-        if (other >= depth) depth = other + 1;
-    }
-    const int layer = block >= 0 ? block + 1 : is_embedding(name) ? 0 : depth + 1;
+    const int depth = count_blocks(params, params->count);
+    int layer = depth + 1;
+    if (is_embedding(name))
+        layer = 0;
+    else if (block_prefix(name) > 0)
+        layer = count_blocks(params, row + 1);
+    else if (strstr(name, ".downsample.")) // with the block that follows
+        layer = count_blocks(params, row) + 1;
     return pow(layer_decay, depth + 1 - layer);
 }
 
-void vt_optim_step(const vt_optim_ops *ops, const vt_params *params, vt_real *weights,
-                   const vt_real *grads, vt_real *const slabs[2], double lr, double scale,
-                   int64_t step, const vt_optim_config *config)
+double vt_trust_ratio(const double sums[2], double decay)
+{
+    return decay != 0 && sums[0] > 0 && sums[1] > 0 ? sqrt(sums[0]) / sqrt(sums[1]) : 1;
+}
+
+// What a step is for each chunk.
+typedef struct optim_step {
+    const vt_optim_ops *ops;
+    const vt_params *params;
+    vt_real *weights;
+    const vt_real *grads;
+    vt_real *const *slabs;
+    double lr, scale;
+    int64_t step;
+    const vt_optim_config *config;
+    double *partials; // measured: of each tensor's chunks, two each
+} optim_step;
+
+static double decay_of(const optim_step *s, const vt_param *param)
+{
+    return param->decays ? s->config->weight_decay : 0;
+}
+
+static void moments_at(vt_real *moments[2], const optim_step *s, size_t at)
+{
+    for (int i = 0; i < 2; i++) moments[i] = i < s->ops->n_slabs ? s->slabs[i] + at : NULL;
+}
+
+static void measure_chunk(const optim_step *s, const vt_param *param, size_t chunk, double *sums)
+{
+    const size_t start = chunk * CHUNK, at = param->offset + start;
+    vt_real *moments[2];
+    moments_at(moments, s, at);
+    s->ops->measure(sums, s->weights + at, s->grads + at, moments,
+                    chunk_length(param->count, start), decay_of(s, param), s->scale, s->step,
+                    s->config);
+}
+
+static void update_chunk(const optim_step *s, const vt_param *param, size_t chunk, double lr)
+{
+    const size_t start = chunk * CHUNK, at = param->offset + start;
+    vt_real *moments[2];
+    moments_at(moments, s, at);
+    s->ops->update(s->weights + at, s->grads + at, moments, chunk_length(param->count, start), lr,
+                   decay_of(s, param), s->scale, s->step, s->config);
+}
+
+static void measure(const optim_step *s)
 {
 #pragma omp parallel
-    for (int row = 0; row < params->count; row++) {
-        const vt_param *param = &params->rows[row];
-        double decay = param->decays ? config->weight_decay : 0;
-        double rate = lr * vt_layer_scale(params, row, config->layer_decay);
+    {
+        double *sums = s->partials;
+        for (int row = 0; row < s->params->count; row++) {
+            const vt_param *param = &s->params->rows[row];
+            const size_t chunks = chunks_of(param->count);
+            if (!param->frozen) {
 #pragma omp for schedule(dynamic) nowait
-        for (size_t chunk = 0; chunk < chunks_of(param->count); chunk++) {
-            size_t start = chunk * CHUNK, at = param->offset + start;
-            vt_real *moments[2] = {NULL, NULL};
-            for (int i = 0; i < ops->n_slabs; i++) moments[i] = slabs[i] + at;
-            ops->update(weights + at, grads + at, moments, chunk_length(param->count, start), rate,
-                        decay, scale, step, config);
+                for (size_t chunk = 0; chunk < chunks; chunk++)
+                    measure_chunk(s, param, chunk, sums + 2 * chunk);
+            }
+            sums += 2 * chunks;
         }
     }
 }
 
-size_t vt_grad_norm_partials(const vt_params *params)
+// The ratio of the tensor whose chunks' sums begin at `sums`, added up in their order.
+static double ratio_of(const optim_step *s, const vt_param *param, const double *sums)
 {
-    return chunks_of(params->slab_count);
+    if (!s->ops->measure) return 1;
+    double all[2] = {0, 0};
+    for (size_t i = 0; i < 2 * chunks_of(param->count); i++) all[i % 2] += sums[i];
+    return vt_trust_ratio(all, decay_of(s, param));
+}
+
+void vt_optim_step(const vt_optim_ops *ops, const vt_params *params, vt_real *weights,
+                   const vt_real *grads, vt_real *const slabs[2], double lr, double scale,
+                   int64_t step, const vt_optim_config *config, double *partials)
+{
+    const optim_step s = {ops, params, weights, grads, slabs, lr, scale, step, config, partials};
+    if (ops->measure) measure(&s);
+#pragma omp parallel
+    {
+        const double *sums = partials;
+        for (int row = 0; row < params->count; row++) {
+            const vt_param *param = &params->rows[row];
+            const size_t chunks = chunks_of(param->count);
+            if (!param->frozen) {
+                const double rate = lr * vt_layer_scale(params, row, config->layer_decay) *
+                                    ratio_of(&s, param, sums);
+#pragma omp for schedule(dynamic) nowait
+                for (size_t chunk = 0; chunk < chunks; chunk++)
+                    update_chunk(&s, param, chunk, rate);
+            }
+            if (ops->measure) sums += 2 * chunks;
+        }
+    }
+}
+
+size_t vt_optim_partials(const vt_params *params)
+{
+    size_t measured = 0, norm = chunks_of(params->slab_count);
+    for (int row = 0; row < params->count; row++)
+        measured += 2 * chunks_of(params->rows[row].count);
+    return measured > norm ? measured : norm;
 }
 
 double vt_grad_norm(const vt_params *params, const vt_real *grads, double *partials)
 {
-    size_t chunks = vt_grad_norm_partials(params);
+    const size_t chunks = chunks_of(params->slab_count);
 #pragma omp parallel for
     for (size_t chunk = 0; chunk < chunks; chunk++) {
         const vt_real *g = grads + chunk * CHUNK;
@@ -105,4 +205,10 @@ double vt_clip_scale(double norm, double clip_norm)
 {
     double scale = clip_norm > 0 ? clip_norm / (norm + 1e-6) : 1;
     return scale < 1 ? scale : 1;
+}
+
+double vt_optim_scale(const vt_optim_ops *ops, double norm, double clip_norm)
+{
+    const double clip = vt_clip_scale(norm, clip_norm), left = norm * clip;
+    return ops->max_norm > 0 && left > ops->max_norm ? clip * ops->max_norm / left : clip;
 }

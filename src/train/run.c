@@ -73,7 +73,7 @@ static vt_status place(vt_run *run)
     if (run->config->train.ema_decay > 0)
         run->state.ema = VT_ARENA_TAKE(arena, vt_real, params->slab_count);
     run->memory.parameters = arena->used - start;
-    run->partials = VT_ARENA_TAKE(arena, double, vt_grad_norm_partials(params));
+    run->partials = VT_ARENA_TAKE(arena, double, vt_optim_partials(params));
     const vt_train_config *t = &run->config->train;
     VT_TRY(vt_step_place(&run->step, arena, vt_precision_type(t->precision), t->recompute));
     VT_TRY(vt_evaluator_place(&run->evaluator, arena, run->model, t->batch_size, NULL));
@@ -86,9 +86,11 @@ vt_status vt_run_plan(vt_run *run)
     const vt_config *c = run->config;
     VT_TRY(vt_precision_settle(run->config));
     VT_TRY(vt_model_create(&run->model, &c->model));
+    const vt_texts *freeze = &c->train.freeze;
+    VT_TRY(vt_params_freeze(&run->model->params, (const char *const *)freeze->text, freeze->count));
     run->optim = vt_optim_find(c->optim.name);
     VT_REQUIRE(run->optim, VT_ERR_CONFIG, "optim.name: no optimizer \"%s\"", c->optim.name);
-    VT_TRY(vt_step_init(&run->step, run->model, &c->mix, c->smoothing, c->label_rule,
+    VT_TRY(vt_step_init(&run->step, run->model, &c->mix, c->smoothing, c->label_rule, &c->loss,
                         c->train.batch_size));
     return place(run);
 }

@@ -16,7 +16,7 @@ typedef struct vt_run {
     vt_step step;
     vt_evaluator evaluator;
     vt_state state;
-    double *partials; // vt_grad_norm's
+    double *partials; // the optimizer's scratch
     vt_arena arena;
     vt_memory_plan memory;
     int64_t batches;   // micro-batches of an epoch, a multiple of train.accumulate

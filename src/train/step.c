@@ -2,20 +2,20 @@
 #include "vitrain/train/step.h"
 
 #include "vitrain/base/threads.h"
-#include "vitrain/ops/ops.h"
 
 #include <assert.h>
 
 enum { MAX_HOOKS = 8 };
 
 vt_status vt_step_init(vt_step *step, vt_model *model, const vt_mix_config *mix, double smoothing,
-                       const char *rule, int max_batch)
+                       const char *rule, const vt_loss_config *loss, int max_batch)
 {
     const vt_model_config *c = &model->config;
     *step = (vt_step){
         .model = model,
         .mix = mix,
         .smoothing = smoothing,
+        .loss = loss ? *loss : (vt_loss_config){0},
         .max_batch = max_batch,
         .mix_shape = {c->in_chans, c->image_height, c->image_width, c->patch_size},
     };
@@ -47,17 +47,14 @@ vt_status vt_step_place(vt_step *step, vt_arena *arena, vt_elem type, vt_recompu
     return VT_OK;
 }
 
-// Loss and its gradient of one head, weighted by 1 / (B heads). Returns the mean loss.
+// Loss and its gradient of one of `heads` heads. Returns the mean loss.
 static double head_loss(const vt_step *step, vt_real *losses, vt_real *dlogits,
                         const vt_real *logits, vt_real *target, const vt_real *share,
                         const int32_t *labels, int B, int heads)
 {
     const int K = step->model->config.num_classes;
     vt_label_target(target, labels, step->plan.partner, share, step->smoothing, B, K);
-    vt_cross_entropy(losses, dlogits, logits, target, (vt_real)1 / (vt_real)(B * heads), B, K);
-    double sum = 0;
-    for (int i = 0; i < B; i++) sum += (double)losses[i];
-    return sum / B;
+    return vt_loss_of_head(&step->loss, losses, dlogits, logits, target, 1.0 / heads, B, K);
 }
 
 static double loss_of(vt_step *step, const int32_t *labels, int B)
@@ -81,12 +78,20 @@ static void end_phase(vt_step *step, vt_phase phase, double *since)
     *since = now;
 }
 
-// The rule's hook with a clock around it.
-static void clocked(void *self, const vt_attn_view *view)
+// The rule's hooks with a clock around them.
+static void clocked_attention(void *self, const vt_attn_view *view)
 {
     const vt_step *step = self;
     const double start = vt_now_s();
     step->rule.on_attention(step->rule.self, view);
+    step->rule_s[vt_thread_index()].s += vt_now_s() - start;
+}
+
+static void clocked_merge(void *self, const vt_merge_view *view)
+{
+    const vt_step *step = self;
+    const double start = vt_now_s();
+    if (step->rule.on_merge) step->rule.on_merge(step->rule.self, view);
     step->rule_s[vt_thread_index()].s += vt_now_s() - start;
 }
 
@@ -119,7 +124,8 @@ double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, co
                     .seed = key.seed,
                     .step = key.step};
     if (vt_label_begin(&step->label, &step->plan, &step->rule))
-        hooks[pass.n_hooks++] = (vt_attn_hook){.self = step, .on_attention = clocked};
+        hooks[pass.n_hooks++] = (vt_attn_hook){
+            .self = step, .on_attention = clocked_attention, .on_merge = clocked_merge};
     for (int i = 0; i < n_extra; i++) hooks[pass.n_hooks++] = extra[i];
     step->model->ops->forward(step->model, weights, &pass);
     end_phase(step, VT_PHASE_FORWARD, &since);

@@ -12,11 +12,12 @@
 enum { SIDE = 224, CALLS = 50 };
 
 // At magnitude 9, as scripts/bench_augment.py has them.
-static const double arguments[VT_RAND_OPS] = {
+static const double arguments[VT_IMAGE_OPS] = {
     [VT_OP_ROTATE] = 27,       [VT_OP_POSTERIZE] = 1,       [VT_OP_SOLARIZE] = 26,
     [VT_OP_SOLARIZE_ADD] = 99, [VT_OP_COLOR] = 1.81,        [VT_OP_CONTRAST] = 1.81,
     [VT_OP_BRIGHTNESS] = 1.81, [VT_OP_SHARPNESS] = 1.81,    [VT_OP_SHEAR_X] = 0.27,
     [VT_OP_SHEAR_Y] = 0.27,    [VT_OP_TRANSLATE_X] = 0.405, [VT_OP_TRANSLATE_Y] = 0.405,
+    [VT_OP_GAUSSIAN_BLUR] = 1, [VT_OP_HUE] = 0.1,
 };
 
 static void fill_picture(vt_image *image)
@@ -49,7 +50,7 @@ int main(int argc, char **argv)
     vt_image image = {0};
     vt_op_scratch scratch = {0};
     vt_status status = vt_image_reserve(&image, SIDE, SIDE, 3);
-    for (int op = 0; op < VT_RAND_OPS && status == VT_OK; op++) {
+    for (int op = 0; op < VT_IMAGE_OPS && status == VT_OK; op++) {
         double us = 0;
         status = best_us(&us, &image, &scratch, op, rounds);
         if (status == VT_OK) printf("%s %.2f\n", vt_image_op_names[op], us);

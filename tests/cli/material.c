@@ -2,6 +2,8 @@
 //
 //   material images DIR CLASSES COUNT SIDE    DIR/class<k>/<i>.png, COUNT each, SIDE x SIDE px, RGB;
 //                                             a class shows in its pictures' colour
+//   material cifar FILE CLASSES COUNT         CIFAR-10's or -100's binary format: COUNT pictures of
+//                                             the labels 0 .. 3 in turn, which show in the colour
 //   material probe FILE B CHANNELS SIDE PATCH CLASSES
 //                                             inputs of `vitrain probe`, partners reversed
 //   material print FILE TENSOR                its elements, one a line
@@ -44,6 +46,25 @@ static vt_status make_images(const char *root, int classes, int count, int side)
         for (int i = 0; i < count; i++) VT_TRY(write_image(folder, label, i, side));
     }
     return VT_OK;
+}
+
+static vt_status make_cifar(const char *path, int classes, int count)
+{
+    enum { AREA = 32 * 32, LABELS = 4 };
+    const size_t head = classes == 100 ? 2 : 1, record = head + 3 * AREA;
+    unsigned char *bytes = calloc((size_t)count, record);
+    if (!bytes) abort();
+    for (int i = 0; i < count; i++) {
+        const int label = i % LABELS;
+        unsigned char *at = bytes + (size_t)i * record + head;
+        vt_rng rng = stream(2000 + label, i);
+        at[-1] = (unsigned char)label;
+        for (int p = 0; p < 3 * AREA; p++)
+            at[p] = (unsigned char)((p / AREA == label ? 160 : 60) + (int)vt_rng_below(&rng, 80));
+    }
+    vt_status status = vt_file_write(path, bytes, (size_t)count * record);
+    free(bytes);
+    return status;
 }
 
 // (count) numbers, uniform on [low, high).
@@ -108,6 +129,8 @@ int main(int argc, char **argv)
     vt_status status;
     if (argc == 6 && strcmp(argv[1], "images") == 0)
         status = make_images(argv[2], n[0], n[1], n[2]);
+    else if (argc == 5 && strcmp(argv[1], "cifar") == 0)
+        status = make_cifar(argv[2], n[0], n[1]);
     else if (argc == 8 && strcmp(argv[1], "probe") == 0)
         status = make_probe(argv[2], n[0], n[1], n[2], n[3], n[4]);
     else if (argc == 4 && strcmp(argv[1], "print") == 0)

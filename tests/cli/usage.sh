@@ -4,7 +4,7 @@
 
 run "$vitrain" --version
 check "--version" test $status = 0 -a "${out#vitrain [0-9]}" != "$out" -a -z "$err"
-for command in train eval probe predict info bench preprocess pack convert; do
+for command in train experiment eval report predict attend info bench preprocess probe pack convert; do
     run "$vitrain" --help
     check "--help names $command" grep -q "^  $command " "$dir/.out"
     run "$vitrain" $command --help

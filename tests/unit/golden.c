@@ -25,8 +25,30 @@ double vt_golden_number(const vt_st_file *file, const char *key)
     return strtod(text, NULL);
 }
 
+static vt_stage_ints stages(const vt_st_file *file, const char *key)
+{
+    vt_stage_ints out = {0};
+    const char *text = vt_st_metadata(file, key);
+    int length = 0;
+    for (; text && sscanf(text, "%d%n", &out.at[out.count], &length) == 1; text += length)
+        out.count++;
+    return out;
+}
+
+// What golden_swin.py says instead of a depth.
+static void read_stages(vt_model_config *config, const vt_st_file *file)
+{
+    strcpy(config->name, "swin");
+    strcpy(config->family, "swin");
+    config->depths = stages(file, "depths");
+    config->heads = stages(file, "num_heads");
+    config->num_heads = config->heads.at[0];
+    config->window_size = (int)vt_golden_number(file, "window_size");
+}
+
 vt_model_config vt_golden_model(const vt_st_file *file)
 {
+    const bool staged = vt_st_metadata(file, "depths") != NULL;
     vt_model_config config = {
         .name = "vit",
         .family = "vit",
@@ -41,25 +63,32 @@ vt_model_config vt_golden_model(const vt_st_file *file)
     } sizes[] = {
         {&config.image_height, "image_height"}, {&config.image_width, "image_width"},
         {&config.patch_size, "patch_size"},     {&config.in_chans, "in_chans"},
-        {&config.embed_dim, "embed_dim"},       {&config.depth, "depth"},
-        {&config.num_heads, "num_heads"},       {&config.num_classes, "num_classes"},
+        {&config.embed_dim, "embed_dim"},       {&config.num_classes, "num_classes"},
+        {&config.num_heads, "num_heads"},       {&config.depth, "depth"}, // not in stages
     };
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes - (staged ? 2 : 0); i++)
         *sizes[i].field = (int)vt_golden_number(file, sizes[i].key);
+    if (staged) read_stages(&config, file);
     return config;
 }
 
 vt_optim_config vt_golden_optim(const vt_st_file *file, const char *kind)
 {
-    if (strcmp(kind, "sgd") == 0)
-        return (vt_optim_config){.lr = vt_golden_number(file, "sgd_lr"),
-                                 .momentum = vt_golden_number(file, "sgd_momentum"),
-                                 .weight_decay = vt_golden_number(file, "sgd_weight_decay")};
-    return (vt_optim_config){
-        .lr = vt_golden_number(file, "adamw_lr"),
-        .betas = {vt_golden_number(file, "adamw_beta1"), vt_golden_number(file, "adamw_beta2")},
-        .eps = vt_golden_number(file, "adamw_eps"),
-        .weight_decay = vt_golden_number(file, "adamw_weight_decay")};
+    struct {
+        const char *key;
+        double value;
+    } numbers[] = {{"lr", 0},  {"beta1", 0},    {"beta2", 0},
+                   {"eps", 0}, {"momentum", 0}, {"weight_decay", 0}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "%s_%s", kind, numbers[i].key);
+        if (vt_st_metadata(file, key)) numbers[i].value = vt_golden_number(file, key);
+    }
+    return (vt_optim_config){.lr = numbers[0].value,
+                             .betas = {numbers[1].value, numbers[2].value},
+                             .eps = numbers[3].value,
+                             .momentum = numbers[4].value,
+                             .weight_decay = numbers[5].value};
 }
 
 static const vt_st_tensor *find(const vt_st_file *file, const char *name, vt_dtype dtype, size_t n)

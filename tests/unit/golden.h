@@ -12,7 +12,7 @@ vt_st_file *vt_golden_open(const char *name); // "vit"; close with vt_st_close
 
 double vt_golden_number(const vt_st_file *file, const char *key);
 vt_model_config vt_golden_model(const vt_st_file *file);
-vt_optim_config vt_golden_optim(const vt_st_file *file, const char *kind); // "adamw" | "sgd"
+vt_optim_config vt_golden_optim(const vt_st_file *file, const char *kind); // "adamw" ...
 
 // A tensor of n elements: F32 as vt_real, I64 as int32_t.
 void vt_golden_reals(const vt_st_file *file, const char *name, vt_real *out, size_t n);

@@ -35,7 +35,7 @@ vt_rig *vt_rig_create_as(const vt_model_config *config, double smoothing, const 
     rig->pixels =
         (size_t)config->in_chans * (size_t)config->image_height * (size_t)config->image_width;
     VT_ASSERT_OK(vt_model_create(&rig->model, config));
-    VT_ASSERT_OK(vt_step_init(&rig->step, rig->model, NULL, smoothing, rule, B));
+    VT_ASSERT_OK(vt_step_init(&rig->step, rig->model, NULL, smoothing, rule, NULL, B));
     VT_ASSERT_OK(place(rig));
     VT_ASSERT_OK(vt_arena_reserve(&rig->arena));
     VT_ASSERT_OK(place(rig));

@@ -191,6 +191,89 @@ static void test_pad_and_crop(void **state)
     vt_image_free(&from);
 }
 
+// Whether `result` is the picture shifted by (dx, dy), mirrored at its borders, flipped or not.
+static bool is_reflected(const vt_image *result, const vt_image *from, int dx, int dy, bool flip)
+{
+    for (int y = 0; y < result->height; y++) {
+        for (int x = 0; x < result->width; x++) {
+            int at[2] = {(flip ? result->width - 1 - x : x) + dx, y + dy};
+            const int sides[2] = {from->width, from->height};
+            for (int k = 0; k < 2; k++) { // numpy's "reflect": the outermost pixel once
+                if (at[k] < 0) at[k] = -at[k];
+                if (at[k] >= sides[k]) at[k] = 2 * (sides[k] - 1) - at[k];
+            }
+            if (memcmp(result->pixels + 3 * (y * result->width + x),
+                       from->pixels + 3 * (at[1] * from->width + at[0]), 3))
+                return false;
+        }
+    }
+    return true;
+}
+
+// DeiT III's simple random crop of a picture that covers the input with two columns to spare: no
+// resizing; every shift, with and without a flip, comes up, and nothing else.
+static void test_simple_crop(void **state)
+{
+    (void)state;
+    enum { PAD = 1, ACROSS = 2 * PAD + 3, DOWN = 2 * PAD + 1, DRAWS = 700 };
+    vt_augment_config config = base;
+    config.crop = VT_CROP_SIMPLE, config.pad = PAD, config.flip = 0.5;
+    vt_image from = picture(3, 34, 32);
+    long seen[2 * DOWN * ACROSS] = {0};
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        vt_rng rng = vt_rng_at(7, VT_STREAM_AUGMENT, 1, i);
+        vt_image result = transformed(&from, &config, &rng);
+        int found = 0;
+        for (int k = 0; k < 2 * DOWN * ACROSS; k++) {
+            const int flip = k / (DOWN * ACROSS), dy = k / ACROSS % DOWN, dx = k % ACROSS;
+            if (!is_reflected(&result, &from, dx - PAD, dy - PAD, flip)) continue;
+            seen[k]++;
+            found++;
+        }
+        assert_int_equal(found, 1);
+        vt_image_free(&result);
+    }
+    chance_counts(seen, NULL, 2 * DOWN * ACROSS, "shifts and flips");
+    vt_image_free(&from);
+}
+
+// It resizes to the size that evaluation with crop_pct 1 resizes to; a border wider than the picture is
+// reflected again and again; grey pictures are replicated; too thin ones refused.
+static void test_simple_crop_sizes(void **state)
+{
+    (void)state;
+    vt_augment_config config = base;
+    config.crop = VT_CROP_SIMPLE;
+    vt_resample_scratch resample = {0};
+    vt_image from = picture(1, 70, 90), resized = {0}; // to 32 x 41
+    const double whole[4] = {0, 0, 70, 90};
+    assert_int_equal(vt_resample(&resized, &from, whole, 32, 41, NULL, config.filter, &resample),
+                     VT_OK);
+    for (uint32_t i = 0; i < 20; i++) {
+        vt_rng rng = vt_rng_at(7, VT_STREAM_AUGMENT, 2, i), same = rng;
+        const int top = (int)vt_rng_below(&same, 10);
+        vt_image result = transformed(&from, &config, &rng);
+        for (int p = 0; p < 3 * 32 * 32; p++)
+            assert_int_equal(result.pixels[p], resized.pixels[32 * top + p / 3]);
+        vt_image_free(&result);
+    }
+    config.pad = 200;
+    vt_rng rng = vt_rng_at(7, VT_STREAM_AUGMENT, 3, 0);
+    vt_image result = transformed(&from, &config, &rng);
+    vt_image_free(&result);
+    vt_image_free(&from);
+    from = picture(3, 3, 1);
+    from.width = INT_MAX;
+    vt_augment_scratch scratch = {0};
+    vt_real *input = new_input(&config);
+    assert_int_equal(vt_augment_train(input, &from, &config, &rng, &scratch), VT_ERR_FORMAT);
+    free(input);
+    vt_augment_scratch_free(&scratch);
+    vt_image_free(&from);
+    vt_image_free(&resized);
+    vt_resample_free(&resample);
+}
+
 // rrc equals crop, then resize, of the box that the same numbers give.
 static void test_random_resized_crop(void **state)
 {
@@ -381,6 +464,32 @@ static void test_jitter(void **state)
     vt_op_scratch_free(&ops);
 }
 
+// DeiT III: one of the three, then jitter.
+static void test_three_augment(void **state)
+{
+    (void)state;
+    vt_augment_config config = base;
+    static const double strength[VT_JITTERS] = {0.3, 0.3, 0.3, 0};
+    config.three_augment = true;
+    memcpy(config.color_jitter, strength, sizeof strength);
+    const unsigned char fill[3] = {0};
+    vt_op_scratch ops = {0};
+    for (uint32_t i = 0; i < 20; i++) {
+        vt_rng rng = vt_rng_at(8, VT_STREAM_AUGMENT, 6, i), same = rng;
+        vt_image from = scene(3, 32, 32), result = transformed(&from, &config, &rng);
+        vt_op_call calls[1 + VT_MOST_OP_CALLS];
+        vt_rng_uniform(&same); // the flip's
+        calls[0] = vt_three_augment_draw(&same);
+        assert_int_equal(vt_color_jitter_draw(calls + 1, strength, &same), 3);
+        for (int k = 0; k < 4; k++)
+            assert_int_equal(vt_image_apply(&from, &calls[k], fill, &ops), VT_OK);
+        assert_memory_equal(result.pixels, from.pixels, 3 * 32 * 32);
+        vt_image_free(&from);
+        vt_image_free(&result);
+    }
+    vt_op_scratch_free(&ops);
+}
+
 // The colour that moved pixels leave behind is the mean's, rounded; one number for grey inputs.
 static void test_fill(void **state)
 {
@@ -421,7 +530,7 @@ static void test_no_allocation_once_warm(void **state)
 {
     (void)state;
     vt_augment_config config = base;
-    config.flip = 0.5;
+    config.flip = 0.5, config.three_augment = true;
     config.erase = (vt_erase_config){0.5, VT_ERASE_PIXEL, 2, {0.02, 1.0 / 3}, {0.3, 1 / 0.3}};
     assert_int_equal(vt_rand_augment_parse(&config.aa, "rand-m9-mstd0.5-n4-inc1"), VT_OK);
     vt_image from = picture(3, 64, 48);
@@ -451,12 +560,15 @@ int main(void)
         cmocka_unit_test(test_normalisation),
         cmocka_unit_test(test_channels),
         cmocka_unit_test(test_pad_and_crop),
+        cmocka_unit_test(test_simple_crop),
+        cmocka_unit_test(test_simple_crop_sizes),
         cmocka_unit_test(test_random_resized_crop),
         cmocka_unit_test(test_crop_boxes),
         cmocka_unit_test(test_crop_distribution),
         cmocka_unit_test(test_frame),
         cmocka_unit_test(test_stages),
         cmocka_unit_test(test_jitter),
+        cmocka_unit_test(test_three_augment),
         cmocka_unit_test(test_fill),
         cmocka_unit_test(test_no_allocation_once_warm),
     };

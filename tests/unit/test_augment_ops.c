@@ -51,7 +51,7 @@ static void test_pillow(void **state)
     }
     fclose(f);
     for (int i = 0; i < VT_IMAGE_OPS; i++) assert_true(cases[i] >= 16);
-    assert_int_equal(total, 1296);
+    assert_int_equal(total, 1372);
     vt_op_scratch_free(&scratch);
 }
 

@@ -313,6 +313,30 @@ static void test_color_jitter_in_part(void **state)
     chance_share(hue_first, 1000, 0.5, "hue before contrast");
 }
 
+static void test_three_augment(void **state)
+{
+    (void)state;
+    static const vt_image_op ops[3] = {VT_OP_COLOR, VT_OP_SOLARIZE, VT_OP_GAUSSIAN_BLUR};
+    long counts[3] = {0};
+    double *radii = calloc(DRAWS, sizeof *radii), bounds[2] = {0.1, 2};
+    size_t blurred = 0;
+    assert_non_null(radii);
+    for (uint32_t i = 0; i < DRAWS; i++) {
+        vt_rng rng = vt_rng_at(16, VT_STREAM_AUGMENT, 0, i);
+        const vt_op_call call = vt_three_augment_draw(&rng);
+        int which = 0;
+        while (which < 2 && ops[which] != call.op) which++;
+        assert_int_equal(call.op, ops[which]);
+        counts[which]++;
+        if (which == 0) assert_true(call.argument == 0);
+        if (which == 1) assert_true(call.argument == 128);
+        if (which == 2) radii[blurred++] = call.argument;
+    }
+    chance_counts(counts, NULL, 3, "one of the three");
+    chance_cdf(radii, blurred, chance_uniform, bounds, "the blur's radius");
+    free(radii);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -324,6 +348,7 @@ int main(void)
         cmocka_unit_test(test_weighted_to_the_end),
         cmocka_unit_test(test_probability_and_filter),
         cmocka_unit_test(test_color_jitter),
+        cmocka_unit_test(test_three_augment),
         cmocka_unit_test(test_color_jitter_in_part),
     };
     return cmocka_run_group_tests_name("augment_rand", tests, NULL, NULL);

@@ -153,6 +153,14 @@ static void test_augment_presets(void **state)
     assert_true(a->erase.aspect[0] == 0.3 && a->erase.aspect[1] == 1 / 0.3);
     assert_int_equal(a->filter, VT_FILTER_BILINEAR); // not the preset's
     vt_config_free(&c);
+    assert_false(a->three_augment);
+    const char *const three[] = {"data.augment=deit3", "data.augment.crop=simple"};
+    load(&c, text, three, 2);
+    assert_true(a->three_augment && a->color_jitter[0] == 0.3 && a->color_jitter[3] == 0 &&
+                !a->aa.policy[0]);
+    assert_true(a->crop == VT_CROP_SIMPLE && a->pad == 4 && a->flip == 0.5);
+    assert_true(a->erase.probability == 0 && a->interpolation == VT_TRAIN_FILTER_BICUBIC);
+    vt_config_free(&c);
     load(&c, text, sets, 4);
     assert_true(a->crop == VT_CROP_PAD && a->pad == 4 && a->flip == 0.5 && !a->aa.policy[0]);
     assert_true(a->erase.probability == 0 && a->erase.count == 1);
@@ -221,7 +229,7 @@ static void test_refused(void **state)
         {"optim=3", VT_ERR_CONFIG, "optim: expected an object, got 3"},
         {"data.augment={\"flop\": 1}", VT_ERR_CONFIG, "unknown key \"data.augment.flop\""},
         {"data.augment=heavy", VT_ERR_CONFIG,
-         "expected \"none\", \"light\", \"deit\", \"cifar\" or an object"},
+         "expected \"none\", \"light\", \"deit\", \"deit3\", \"cifar\" or an object"},
         {"data.augment=null", VT_ERR_CONFIG, "got null"},
         {"data.augment.aa=rand-m9-x1", VT_ERR_CONFIG,
          "--set: data.augment.aa: rand-m9-x1: unknown section \"x1\"; expected m, n, mstd, inc, w"},
@@ -263,7 +271,7 @@ static void test_refused(void **state)
         {"mix.correct_lam=1", VT_ERR_CONFIG, "expected true or false, got 1"},
         {"mix.smoothing=1", VT_ERR_CONFIG, "mix.smoothing"},
         {"label.rule=tlalign", VT_ERR_CONFIG, "label.rule: expected"},
-        {"optim.name=adam", VT_ERR_CONFIG, "\"adamw\" or \"sgd\""},
+        {"optim.name=adam", VT_ERR_CONFIG, "\"adamw\", \"sgd\" or \"lamb\""},
         {"optim.betas=[0.9,1]", VT_ERR_CONFIG, "optim.betas"},
         {"optim.betas=[0.9]", VT_ERR_CONFIG, "optim.betas"},
         {"optim.clip_norm=0", VT_ERR_CONFIG, "expected a number > 0 or null, got 0"},
@@ -272,13 +280,25 @@ static void test_refused(void **state)
         {"train.epochs=3e9", VT_ERR_CONFIG, "train.epochs"},
         {"train.seed=-1", VT_ERR_CONFIG, "train.seed"},
         {"train.seed=1e17", VT_ERR_CONFIG, "train.seed"},
+        {"train.loss=mse", VT_ERR_CONFIG, "train.loss: expected \"cross-entropy\" or \"bce\""},
+        {"train={\"loss\":\"bce\",\"bce_target\":\"binary\"}", VT_ERR_CONFIG,
+         "mix.smoothing: expected 0 with train.bce_target \"binary\""},
         {"train.precision=fp64", VT_ERR_CONFIG, "train.precision"},
         {"train.recompute=all", VT_ERR_CONFIG, "\"none\", \"gelu\" or \"block\""},
-        {"train.freeze=[\"blocks.0\"]", VT_ERR_CONFIG, "train.freeze"},
+        {"train.freeze=head.*", VT_ERR_CONFIG, "train.freeze: expected a list of patterns"},
+        {"train.freeze=[\"head.*\", 3]", VT_ERR_CONFIG, "train.freeze"},
+        {"train.freeze=[\"\"]", VT_ERR_CONFIG, "train.freeze"},
         {"train.ema_decay=1", VT_ERR_CONFIG, "train.ema_decay: expected a number >= 0 and < 1"},
         {"train.resume=true", VT_ERR_CONFIG, "\"auto\", \"never\" or a path"},
-        {"model.name=swin", VT_ERR_CONFIG, "model.name: expected \"vit\""},
-        {"model.window_size=7", VT_ERR_CONFIG, "unknown key \"model.window_size\""},
+        {"model.name=resnet", VT_ERR_CONFIG, "model.name: expected \"vit\""},
+        {"model.name=swin", VT_ERR_CONFIG, "model.depth: \"swin\" takes no such key"},
+        {"model.window_size=7", VT_ERR_CONFIG, "model.window_size: \"vit\" takes no such key"},
+        {"model.depths=[2,2]", VT_ERR_CONFIG, "model.depths: \"vit\" takes no such key"},
+        {"model.depths=[2,0]", VT_ERR_CONFIG, "expected a list of integers >= 1, got [2, 0]"},
+        {"model.depths=[]", VT_ERR_CONFIG, "model.depths"},
+        {"model.depths=[1,1,1,1,1,1,1,1,1]", VT_ERR_CONFIG, "model.depths"},
+        {"model.num_heads=[2,4]", VT_ERR_CONFIG, "model.num_heads: expected one number"},
+        {"model.num_heads=\"two\"", VT_ERR_CONFIG, "an integer or a list of integers, >= 1"},
         {"model.image_size=30", VT_ERR_CONFIG, "model.patch_size"},
         {"model.image_size=[28]", VT_ERR_CONFIG, "model.image_size"},
         {"model.image_size=[28,28.5]", VT_ERR_CONFIG, "model.image_size"},
@@ -324,6 +344,23 @@ static void test_refused_files(void **state)
     assert_int_equal(vt_config_load(&c, in_folder("absent.json"), NULL, 0), VT_ERR_IO);
 }
 
+// What DeiT III trains on has no shares; the shares are there to be had.
+static void test_loss(void **state)
+{
+    (void)state;
+    vt_config c;
+    const char *const sets[] = {"train.loss=bce", "train.bce_target=binary", "mix.smoothing=0",
+                                "label.rule=area"};
+    load(&c, "{" SMALL "}}", sets, 1);
+    assert_true(c.loss.kind == VT_LOSS_BCE && c.loss.target == VT_BCE_SOFT);
+    vt_config_free(&c);
+    load(&c, "{" SMALL "}}", sets, 4);
+    assert_true(c.loss.target == VT_BCE_BINARY);
+    vt_config_free(&c);
+    assert_int_equal(vt_config_load(&c, write_config("{" SMALL "}}"), sets, 3), VT_ERR_CONFIG);
+    assert_non_null(strstr(vt_error_message(), "label.rule: expected \"area\""));
+}
+
 // Grey data: one number each, and what config.json says of it.
 static void test_grey(void **state)
 {
@@ -355,6 +392,8 @@ static void test_round_trip(void **state)
         "optim.name=sgd",
         "optim.clip_norm=1",
         "train.seed=7",
+        "train.freeze=[\"head.bias\"]",
+        "train.freeze=[\"patch_embed.*\", \"blocks.[0-5].*\"]",
         "train.resume=never",
         "schedule.compat=deit",
         "data.interpolation=bilinear",
@@ -373,6 +412,8 @@ static void test_round_trip(void **state)
     assert_true(b.data.augment.filter == VT_FILTER_BILINEAR && b.train.seed == 7);
     assert_true(b.data.augment.aa.operations == 3 && b.data.augment.aa.weighted);
     assert_true(b.data.augment.erase.area[1] == 1.0 / 3);
+    assert_int_equal(b.train.freeze.count, 2);
+    assert_string_equal(b.train.freeze.text[1], "blocks.[0-5].*");
     free(once);
     free(twice);
     vt_config_free(&a);
@@ -408,6 +449,8 @@ static void test_difference(void **state)
         {"optim.lr=1", "optim.lr"},
         {"train.batch_size=1", "train.batch_size"},
         {"train.ema_decay=0.9", "train.ema_decay"},
+        {"train.freeze=[\"head.*\"]", "train.freeze"},
+        {"train.loss=bce", "train.loss"},
     };
     static const char *const free_to_change[] = {
         "train.epochs=400",  "train.threads=1",    "data.workers=0",     "output=x",
@@ -424,20 +467,27 @@ static void test_difference(void **state)
 static void test_difference_of_versions(void **state)
 {
     (void)state;
-    static const char *const sets[] = {"data.repeated_aug=1", "data.repeated_aug=3"};
-    for (int i = 0; i < 2; i++) {
+    static const struct {
+        const char *set, *member, *difference;
+    } cases[] = {
+        {"data.repeated_aug=1", "\"repeated_aug\"", NULL},
+        {"data.repeated_aug=3", "\"repeated_aug\"", "data.repeated_aug"},
+        {"optim.layer_decay=1", "\"layer_decay\"", NULL},
+        {"optim.layer_decay=0.75", "\"layer_decay\"", "optim.layer_decay"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vt_config c;
-        load(&c, "{" SMALL "}}", &sets[i], 1);
-        char *text = resolved(&c), *key = strstr(text, "\"repeated_aug\"");
+        load(&c, "{" SMALL "}}", &cases[i].set, 1);
+        char *text = resolved(&c), *key = strstr(text, cases[i].member);
         vt_json *now = vt_config_json(&c), *old = NULL;
         assert_non_null(key);
         memset(key, ' ', strcspn(key, ",") + 1);
         assert_int_equal(vt_json_parse(&old, text, strlen(text), "old"), VT_OK);
         const char *difference = vt_config_difference(old, now);
-        if (i == 0)
-            assert_null(difference);
+        if (cases[i].difference)
+            assert_string_equal(difference, cases[i].difference);
         else
-            assert_string_equal(difference, "data.repeated_aug");
+            assert_null(difference);
         vt_json_destroy(old);
         vt_json_destroy(now);
         free(text);
@@ -479,8 +529,9 @@ static void test_configs(void **state)
         vt_config_free(&c[0]);
         vt_config_free(&c[1]);
     }
-    static const char *const others[] = {"configs/quickstart.json",
-                                         "configs/imagenette64_vit.json"};
+    static const char *const others[] = {"configs/quickstart.json", "configs/imagenette64_vit.json",
+                                         "configs/imagenette_finetune.json",
+                                         "configs/cifar10_finetune.json"};
     for (int i = 0; i < COUNT(others); i++) {
         vt_config c;
         if (vt_config_load(&c, others[i], NULL, 0) != VT_OK) fail_msg("%s", vt_error_message());
@@ -534,6 +585,7 @@ int main(void)
         cmocka_unit_test(test_color_jitter),
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_refused_files),
+        cmocka_unit_test(test_loss),
         cmocka_unit_test(test_grey),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_difference_of_versions),

@@ -26,7 +26,30 @@ static const vt_model_config SHAPE = {
     .attn_drop = 0.1,
 };
 
-enum { B = 7 };
+// Maps of 5 x 3 and 3 x 2 tokens, padded windows, some shifted.
+static const vt_model_config STAGES = {
+    .name = "swin",
+    .family = "swin",
+    .image_height = 20,
+    .image_width = 12,
+    .patch_size = 4,
+    .in_chans = 3,
+    .embed_dim = 24,
+    .depths = {2, {2, 2}},
+    .heads = {2, {3, 4}},
+    .window_size = 2,
+    .pool = VT_POOL_AVG,
+    .mlp_ratio = 4,
+    .num_classes = 5,
+    .qkv_bias = true,
+    .drop_path = 0.2,
+    .drop = 0.1,
+    .attn_drop = 0.1,
+};
+
+static const vt_model_config *const SHAPES[] = {&SHAPE, &STAGES};
+
+enum { B = 7, FAMILIES = sizeof SHAPES / sizeof *SHAPES };
 
 static const vt_step_key KEY = {.seed = 11, .step = 3};
 
@@ -91,11 +114,13 @@ static void few_rows_are_those_of_all(void **state)
 static void recomputing_changes_nothing(void **state)
 {
     (void)state;
-    for (int whole = 0; whole < 2; whole++) {
-        vt_rig *kept = make(&SHAPE, VT_REAL, VT_RECOMPUTE_NONE);
+    for (int kind = 0; kind < 2 * FAMILIES; kind++) {
+        const vt_model_config *shape = SHAPES[kind / 2];
+        const bool whole = kind % 2;
+        vt_rig *kept = make(shape, VT_REAL, VT_RECOMPUTE_NONE);
         const double loss = loss_of(kept, whole);
         for (int mode = VT_RECOMPUTE_GELU; mode <= VT_RECOMPUTE_BLOCK; mode++) {
-            vt_rig *rig = make(&SHAPE, VT_REAL, mode);
+            vt_rig *rig = make(shape, VT_REAL, mode);
             assert_true(rig->arena.used < kept->arena.used);
             assert_true(loss_of(rig, whole) == loss);
             VT_ASSERT_BELOW(gradient_error(rig, kept), 20 * vt_epsilon(), "gradients");
@@ -108,12 +133,14 @@ static void recomputing_changes_nothing(void **state)
 static void same_bits_twice(void **state)
 {
     (void)state;
-    for (int type = VT_REAL; type <= VT_BFLOAT; type++) {
+    for (int kind = 0; kind < 2 * FAMILIES; kind++) {
+        const vt_model_config *shape = SHAPES[kind / 2];
+        const vt_elem type = kind % 2 ? VT_BFLOAT : VT_REAL;
 #ifdef VT_DOUBLE
         if (type == VT_BFLOAT) continue;
 #endif
-        vt_rig *one = make(&SHAPE, type, VT_RECOMPUTE_GELU),
-               *two = make(&SHAPE, type, VT_RECOMPUTE_GELU);
+        vt_rig *one = make(shape, type, VT_RECOMPUTE_GELU),
+               *two = make(shape, type, VT_RECOMPUTE_GELU);
         const double loss = loss_of(one, false);
         for (int i = 0; i < 20; i++) {
             assert_true(loss_of(two, false) == loss);
@@ -131,9 +158,10 @@ static void same_bits_twice(void **state)
 static void bf16_is_near(void **state)
 {
     (void)state;
-    for (int mode = VT_RECOMPUTE_NONE; mode <= VT_RECOMPUTE_BLOCK; mode++) {
-        vt_rig *real = make(&SHAPE, VT_REAL, VT_RECOMPUTE_GELU),
-               *half = make(&SHAPE, VT_BFLOAT, mode);
+    for (int kind = 0; kind < 3 * FAMILIES; kind++) {
+        const vt_model_config *shape = SHAPES[kind / 3];
+        vt_rig *real = make(shape, VT_REAL, VT_RECOMPUTE_GELU),
+               *half = make(shape, VT_BFLOAT, kind % 3);
         const double loss = loss_of(real, false), rounded = loss_of(half, false);
         assert_true(loss != rounded); // it is in use
         VT_ASSERT_BELOW(fabs(loss - rounded) / loss, 1e-2, "loss");
@@ -149,11 +177,13 @@ static void bf16_is_near(void **state)
 static void bf16_wants_even_widths(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 3; kind++) {
-        vt_model_config config = SHAPE;
+    for (int kind = 0; kind < 5; kind++) {
+        vt_model_config config = kind < 3 ? SHAPE : STAGES;
         if (kind == 0) config.embed_dim = 15;
         if (kind == 1) config.mlp_ratio = 2.625; // 63
         if (kind == 2) config.image_height = config.image_width = 25, config.patch_size = 5;
+        if (kind == 3) config.heads.at[1] = 16; // of width 3
+        if (kind == 4) config.mlp_ratio = 2.625;
         vt_model *model;
         vt_arena arena = {0};
         VT_ASSERT_OK(vt_model_create(&model, &config));

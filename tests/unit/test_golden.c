@@ -1,4 +1,4 @@
-// Three small models against PyTorch's float64 numbers (scripts/golden_models.py): logits, attention
+// Small models against PyTorch's float64 numbers (scripts/golden_models.py, golden_swin.py): logits, attention
 // maps, inputs of all blocks, TL-Align's shares, loss, gradients, and the weights after ten
 // optimizer steps.
 //
@@ -124,9 +124,11 @@ static void forward_pass_matches(void **state)
     }
     for (int layer = 0; layer < rig->model->config.depth; layer++) {
         const vt_recorder *r = &rig->recorder;
+        const vt_attn_shape *s = &r->shapes[layer];
         char number[16];
         snprintf(number, sizeof number, "%d", layer);
-        compare(test, "maps.", number, r->maps[layer], B * r->H * r->T * r->T, VALUE);
+        const size_t T = (size_t)s->T, maps = B * (size_t)s->windows * (size_t)s->H;
+        compare(test, "maps.", number, r->maps[layer], maps * T * T, VALUE);
     }
 }
 
@@ -166,14 +168,17 @@ static void check_steps(golden_test *test, const char *kind, int accumulate)
     const vt_optim_ops *ops = vt_optim_find(kind);
     const vt_optim_config config = vt_golden_optim(test->file, kind);
     const int steps = (int)vt_golden_number(test->file, "optim_steps");
+    double partials[128];
     assert_non_null(ops);
+    assert_true(vt_optim_partials(params) <= 128);
     for (int t = 1; t <= steps; t++) {
         vt_rig_compute(rig, false, KEY);
         for (int i = 1; i < accumulate; i++)
             vt_step_compute(&rig->step, rig->weights, rig->grads, rig->images, rig->labels, rig->B,
                             NULL, 0, false, KEY);
+        const double norm = vt_grad_norm(params, rig->grads, partials) / accumulate;
         vt_optim_step(ops, params, rig->weights, rig->grads, rig->slabs, config.lr,
-                      1.0 / accumulate, t, &config);
+                      vt_optim_scale(ops, norm, 0) / accumulate, t, &config, partials);
     }
     for (int i = 0; i < params->count; i++) compare_stepped(test, kind, &params->rows[i]);
 }
@@ -181,6 +186,11 @@ static void check_steps(golden_test *test, const char *kind, int accumulate)
 static void ten_adamw_steps_match(void **state)
 {
     check_steps(*state, "adamw", 1);
+}
+
+static void ten_lamb_steps_match(void **state)
+{
+    check_steps(*state, "lamb", 2);
 }
 
 static void ten_accumulated_sgd_steps_match(void **state)
@@ -193,8 +203,9 @@ static void a_wrong_weight_is_noticed(void **state)
 {
     golden_test *test = *state;
     vt_rig *rig = test->rig;
-    const vt_param *head =
-        &rig->model->params.rows[vt_params_find(&rig->model->params, "head.bias")];
+    const vt_params *params = &rig->model->params;
+    const vt_param *head = &params->rows[params->count - 1]; // the classifier's bias
+    assert_true(strstr(head->name, ".bias") && head->ndim == 1);
     rig->weights[head->offset] += (vt_real)1e-3;
     vt_rig_compute(rig, false, KEY);
     const size_t n = (size_t)(rig->B * rig->model->config.num_classes);
@@ -262,10 +273,19 @@ int main(void)
         TEST(gradients_match, "vit"),
         TEST(gradients_match, "distilled"),
         TEST(gradients_match, "avg"),
+        TEST(forward_pass_matches, "swin"),
+        TEST(forward_pass_matches, "swin_odd"),
+        TEST(gradients_match, "swin"),
+        TEST(gradients_match, "swin_odd"),
+        TEST(ten_adamw_steps_match, "swin"),
+        TEST(a_wrong_weight_is_noticed, "swin"),
+        TEST(a_step_allocates_nothing, "swin_odd"),
+        TEST(gradients_do_not_depend_on_threads, "swin"),
         TEST(ten_adamw_steps_match, "vit"),
         TEST(ten_adamw_steps_match, "distilled"),
         TEST(ten_adamw_steps_match, "avg"),
         TEST(ten_accumulated_sgd_steps_match, "vit"),
+        TEST(ten_lamb_steps_match, "avg"),
         TEST(a_wrong_weight_is_noticed, "vit"),
         TEST(a_step_allocates_nothing, "distilled"),
         TEST(gradients_do_not_depend_on_threads, "vit"),

@@ -159,6 +159,59 @@ static void distilled(void **state)
     check_model(config, "tl-align", true, true);
 }
 
+// Maps of 5 x 6 and 3 x 3 tokens: shifted windows, padding below and on the right, odd sides to merge.
+static const vt_model_config STAGES = {
+    .name = "swin",
+    .family = "swin",
+    .image_height = 20,
+    .image_width = 24,
+    .patch_size = 4,
+    .in_chans = 2,
+    .embed_dim = 6,
+    .depths = {2, {2, 1}},
+    .heads = {2, {2, 3}},
+    .window_size = 3,
+    .pool = VT_POOL_AVG,
+    .mlp_ratio = 2,
+    .num_classes = 4,
+    .qkv_bias = true,
+};
+
+static void stages_of_windows(void **state)
+{
+    (void)state;
+    check_model(STAGES, "area", false, false);
+    check_model(STAGES, "tl-align", true, true);
+}
+
+static void windows_that_fit(void **state)
+{
+    (void)state;
+    vt_model_config config = STAGES;
+    config.image_height = config.image_width = 16; // 4 x 4 tokens, then 2 x 2 in one window
+    config.window_size = 2;
+    config.qkv_bias = false;
+    check_model(config, "tl-align", true, false);
+}
+
+// The gradient of another block's position biases is not that of this one's.
+static void gradient_of_other_biases_is_caught(void **state)
+{
+    (void)state;
+    model_case test;
+    freeze(&test, &STAGES, "area", false, false, KEY);
+    const vt_params *params = &test.rig->model->params;
+    const int first = vt_params_find(params, "layers.0.blocks.0.attn.relative_position_bias_table");
+    const int second =
+        vt_params_find(params, "layers.0.blocks.1.attn.relative_position_bias_table");
+    const vt_param *row = &params->rows[first];
+    VT_ASSERT_BELOW(error_of(&test, row), VT_GRADIENT_TOLERANCE, row->name);
+    memcpy(test.rig->other + row->offset, test.rig->other + params->rows[second].offset,
+           row->count * sizeof(vt_real));
+    assert_true(error_of(&test, row) > 1e-3);
+    vt_rig_destroy(test.rig);
+}
+
 // The gradient under other dropout masks is not the gradient of this loss.
 static void gradient_of_other_masks_is_caught(void **state)
 {
@@ -182,6 +235,9 @@ int main(void)
         cmocka_unit_test(average_pool_without_qkv_bias),
         cmocka_unit_test(distilled),
         cmocka_unit_test(gradient_of_other_masks_is_caught),
+        cmocka_unit_test(stages_of_windows),
+        cmocka_unit_test(windows_that_fit),
+        cmocka_unit_test(gradient_of_other_biases_is_caught),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

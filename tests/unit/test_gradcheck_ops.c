@@ -301,37 +301,44 @@ static void patch_weight_gradient(void **state)
     CHECK(dw, op.w, COUNT(dw), patch_loss, &op);
 }
 
-// ---- cross-entropy ----
+// ---- losses ----
 
 enum { EB = 3, EK = 5 };
 
-typedef struct entropy_case {
+typedef struct loss_case {
+    void (*loss)(vt_real *loss, vt_real *dlogits, const vt_real *logits, const vt_real *target,
+                 vt_real scale, int B, int K);
     vt_real logits[EB * EK], target[EB * EK], losses[EB];
-} entropy_case;
+} loss_case;
 
-static const vt_real ENTROPY_SCALE = (vt_real)0.25;
+static const vt_real LOSS_SCALE = (vt_real)0.25;
 
-static double entropy_loss(void *context)
+static double scaled_loss(void *context)
 {
-    entropy_case *op = context;
+    loss_case *op = context;
     double sum = 0;
-    vt_cross_entropy(op->losses, NULL, op->logits, op->target, 1, EB, EK);
+    op->loss(op->losses, NULL, op->logits, op->target, 1, EB, EK);
     for (int i = 0; i < EB; i++) sum += (double)op->losses[i];
-    return sum * (double)ENTROPY_SCALE;
+    return sum * (double)LOSS_SCALE;
 }
 
-static void cross_entropy_gradient(void **state)
+static void check_loss(loss_case op)
 {
-    (void)state;
-    entropy_case op;
     vt_fill_normal(op.logits, COUNT(op.logits), 3, 1);
     vt_fill_normal(op.target, COUNT(op.target), 1, 2); // need not sum to 1
     vt_real dlogits[EB * EK], in_place[EB * EK];
-    vt_cross_entropy(op.losses, dlogits, op.logits, op.target, ENTROPY_SCALE, EB, EK);
-    CHECK(dlogits, op.logits, COUNT(dlogits), entropy_loss, &op);
+    op.loss(op.losses, dlogits, op.logits, op.target, LOSS_SCALE, EB, EK);
+    CHECK(dlogits, op.logits, COUNT(dlogits), scaled_loss, &op);
     memcpy(in_place, op.logits, sizeof in_place);
-    vt_cross_entropy(op.losses, in_place, in_place, op.target, ENTROPY_SCALE, EB, EK);
+    op.loss(op.losses, in_place, in_place, op.target, LOSS_SCALE, EB, EK);
     assert_memory_equal(in_place, dlogits, sizeof dlogits);
+}
+
+static void loss_gradients(void **state)
+{
+    (void)state;
+    check_loss((loss_case){.loss = vt_cross_entropy});
+    check_loss((loss_case){.loss = vt_binary_cross_entropy});
 }
 
 // ---- the check itself ----
@@ -390,7 +397,7 @@ int main(void)
         cmocka_unit_test(attention_gradients),
         cmocka_unit_test(attention_gradients_of_one_token),
         cmocka_unit_test(patch_weight_gradient),
-        cmocka_unit_test(cross_entropy_gradient),
+        cmocka_unit_test(loss_gradients),
         cmocka_unit_test(wrong_gradients_are_caught),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,6 +33,7 @@ static vt_token_layout layout_of(vt_pool pool, bool distilled)
 {
     int prefix = distilled ? 2 : 1;
     return (vt_token_layout){.tokens = N + prefix,
+                             .last_tokens = N + prefix,
                              .prefix = prefix,
                              .grid_h = GRID,
                              .grid_w = GRID,
@@ -208,7 +209,7 @@ static void moves_a_share_by_hand(void **state)
     (void)state;
     static const vt_real maps[9] = {0.25, 0.5, 0.25, 0.5, 0.25, 0.25, 0, 0.5, 0.5};
     static const double shares[2] = {1, 0};
-    vt_token_layout layout = {.tokens = 3, .prefix = 1, .grid_h = 1, .grid_w = 2};
+    vt_token_layout layout = {.tokens = 3, .last_tokens = 3, .prefix = 1, .grid_h = 1, .grid_w = 2};
     for (int avg = 0; avg < 2; avg++) {
         layout.pool = avg ? VT_POOL_AVG : VT_POOL_TOKEN;
         batch b;
@@ -335,7 +336,8 @@ static void windows_move_their_own_tokens(void **state)
 {
     (void)state;
     vt_rng rng = vt_rng_at(41, VT_STREAM_SYNTHETIC, 0, 0);
-    vt_token_layout layout = {.tokens = N, .grid_h = GRID, .grid_w = GRID, .pool = VT_POOL_AVG};
+    vt_token_layout layout = {
+        .tokens = N, .last_tokens = N, .grid_h = GRID, .grid_w = GRID, .pool = VT_POOL_AVG};
     batch b;
     setup(&b, "tl-align", layout);
     double shares[N], expected[N], mean = 0;
@@ -381,7 +383,8 @@ static void a_window_of_padding_changes_nothing(void **state)
     static const vt_real maps[4] = {0, 1, 0, 1};
     static const int32_t tokens[2] = {1, -1}, padding[2] = {-1, -1};
     static const double shares[2] = {1, 0.25};
-    vt_token_layout layout = {.tokens = 2, .grid_h = 1, .grid_w = 2, .pool = VT_POOL_AVG};
+    vt_token_layout layout = {
+        .tokens = 2, .last_tokens = 2, .grid_h = 1, .grid_w = 2, .pool = VT_POOL_AVG};
     batch b;
     setup(&b, "tl-align", layout);
     set_plan(&b, shares, 0.5);

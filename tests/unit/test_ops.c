@@ -520,6 +520,33 @@ static void cross_entropy_matches_loops(void **state)
     for (int i = 0; i < B; i++) assert_close(losses + i, loss_expected + i, 1, "loss alone");
 }
 
+static void binary_cross_entropy_matches_loops(void **state)
+{
+    (void)state;
+    enum { B = 3, K = 7 };
+    vt_real z[B * K], t[B * K], losses[B], d[B * K], loss_expected[B], d_expected[B * K];
+    vt_fill_normal(z, COUNT(z), 3, 1);
+    vt_fill_normal(t, COUNT(t), 1, 2);
+    for (int i = 0; i < B; i++) {
+        double sum = 0;
+        for (int k = 0; k < K; k++) {
+            const double p = 1 / (1 + exp(-z[i * K + k]));
+            t[i * K + k] = (vt_real)fabs((double)t[i * K + k]);
+            sum -= t[i * K + k] * log(p) + (1 - t[i * K + k]) * log(1 - p);
+            d_expected[i * K + k] = (vt_real)(0.25 / K * (p - t[i * K + k]));
+        }
+        loss_expected[i] = (vt_real)(sum / K);
+    }
+    vt_binary_cross_entropy(losses, d, z, t, (vt_real)0.25, B, K);
+    for (int i = 0; i < B; i++) assert_close(losses + i, loss_expected + i, 1, "loss");
+    assert_close(d, d_expected, COUNT(d), "dlogits");
+    vt_binary_cross_entropy(losses, NULL, z, t, (vt_real)0.25, B, K);
+    for (int i = 0; i < B; i++) assert_close(losses + i, loss_expected + i, 1, "loss alone");
+    vt_real far[2] = {20000, -20000}, target[2] = {0, 0}, loss, slope[2]; // no overflow
+    vt_binary_cross_entropy(&loss, slope, far, target, 1, 1, 2);
+    assert_true(loss == 10000 && slope[0] == (vt_real)0.5 && slope[1] == 0);
+}
+
 // A logit that is not finite must not give a finite loss.
 static void cross_entropy_of_nan_is_nan(void **state)
 {
@@ -528,6 +555,8 @@ static void cross_entropy_of_nan_is_nan(void **state)
         vt_real z[3] = {1, 2, 3}, t[3] = {0, 1, 0}, loss, d[3];
         z[bad] = NAN;
         vt_cross_entropy(&loss, d, z, t, 1, 1, 3);
+        assert_true(isnan(loss));
+        vt_binary_cross_entropy(&loss, d, z, t, 1, 1, 3);
         assert_true(isnan(loss));
     }
 }
@@ -572,6 +601,7 @@ int main(void)
         cmocka_unit_test(drop_path_keeps_the_right_share),
         cmocka_unit_test(patch_rows_are_in_the_order_of_conv2d),
         cmocka_unit_test(cross_entropy_matches_loops),
+        cmocka_unit_test(binary_cross_entropy_matches_loops),
         cmocka_unit_test(cross_entropy_of_nan_is_nan),
         cmocka_unit_test(sums),
     };

@@ -96,6 +96,55 @@ static void test_nesterov(void **state)
     }
 }
 
+// A tensor that decays and its twin that does not, whose rate is not scaled. The figures are of the class
+// Lamb in scripts/golden_models.py.
+static void test_lamb(void **state)
+{
+    (void)state;
+    static const double gradients[3][4] = {
+        {0.1, -2.0, 0.003, 0.0}, {-0.4, 1.0, 0.001, 0.0}, {0.7, 0.5, -0.02, 1e-9}};
+    static const double start[4] = {0.5, -1.25, 2.0, 0.0};
+    static const double expected[2][4] = {
+        {0.48432720651959443, -1.242491714386656, 1.9824391775351031, -0.0010515663321951736},
+        {0.4927751634338963, -1.2427859066628586, 1.9861568107617968, -0.0002894359595024596}};
+    vt_param tensors[2] = {{.name = "a", .count = 4, .decays = true},
+                           {.name = "b", .count = 4, .offset = 16}};
+    const vt_params params = {.rows = tensors, .count = 2, .slab_count = 32};
+    const vt_optim_ops *ops = vt_optim_find("lamb");
+    vt_real w[32] = {0}, g[32] = {0}, m[32] = {0}, v[32] = {0}, *slabs[2] = {m, v};
+    double partials[4];
+    assert_int_equal(vt_optim_partials(&params), 4);
+    for (int i = 0; i < 8; i++) w[i / 4 * 16 + i % 4] = (vt_real)start[i % 4];
+    for (int step = 0; step < 3; step++) {
+        for (int i = 0; i < 8; i++) g[i / 4 * 16 + i % 4] = (vt_real)(2 * gradients[step][i % 4]);
+        const double norm = vt_grad_norm(&params, g, partials) / 2;
+        vt_optim_step(ops, &params, w, g, slabs, 0.01, vt_optim_scale(ops, norm, 0) / 2, step + 1,
+                      &settings, partials);
+    }
+    for (int i = 0; i < 8; i++) assert_near(w[i / 4 * 16 + i % 4], expected[i / 4][i % 4]);
+}
+
+static void test_trust_ratio(void **state)
+{
+    (void)state;
+    assert_true(vt_trust_ratio((const double[]){16, 4}, 0.1) == 2);
+    assert_true(vt_trust_ratio((const double[]){16, 4}, 0) == 1);
+    assert_true(vt_trust_ratio((const double[]){0, 4}, 0.1) == 1);
+    assert_true(vt_trust_ratio((const double[]){16, 0}, 0.1) == 1);
+}
+
+// LAMB clips what clip_norm leaves.
+static void test_scale(void **state)
+{
+    (void)state;
+    const vt_optim_ops *lamb = vt_optim_find("lamb"), *adamw = vt_optim_find("adamw");
+    assert_true(vt_optim_scale(adamw, 5, 0) == 1);
+    assert_true(vt_optim_scale(lamb, 0.5, 0) == 1);
+    assert_true(vt_optim_scale(lamb, 5, 0) == 0.2);
+    assert_near(vt_optim_scale(lamb, 5, 2), 0.2);
+    assert_true(vt_optim_scale(lamb, 5, 0.5) == vt_clip_scale(5, 0.5));
+}
+
 static void test_find(void **state)
 {
     (void)state;
@@ -133,11 +182,11 @@ static result run_table(const vt_optim_ops *ops, int threads)
     vt_real *g = slab_new(2);
     result r = {slab_new(1), calloc(SLAB, sizeof *g), calloc(SLAB, sizeof *g), 0};
     vt_real *slabs[2] = {r.m, r.v};
-    double *partials = calloc(vt_grad_norm_partials(&table), sizeof *partials);
+    double *partials = calloc(vt_optim_partials(&table), sizeof *partials);
     assert_true(r.m && r.v && partials);
     r.norm = vt_grad_norm(&table, g, partials);
     for (int step = 1; step <= 2; step++)
-        vt_optim_step(ops, &table, r.w, g, slabs, 0.01, 0.5, step, &settings);
+        vt_optim_step(ops, &table, r.w, g, slabs, 0.01, 0.5, step, &settings, partials);
     free(partials);
     free(g);
     return r;
@@ -191,7 +240,7 @@ static void test_grad_norm(void **state)
     vt_real *g = calloc(SLAB, sizeof *g);
     double partials[16];
     assert_non_null(g);
-    assert_true(vt_grad_norm_partials(&table) <= 16);
+    assert_true(vt_optim_partials(&table) <= 16);
     g[0] = 3;
     g[SMALL_AT + SMALL - 1] = -4;
     assert_true(vt_grad_norm(&table, g, partials) == 5);
@@ -208,37 +257,52 @@ static void test_clip_scale(void **state)
     assert_true(vt_clip_scale(5, 1) == 1 / (5 + 1e-6));
 }
 
-// Two blocks: embeddings are layer 0, the blocks 1 and 2, norm and head 3.
+// Two blocks: embeddings are layer 0, the blocks 1 and 2, norm and head 3. In stages: merging is of the
+// block that follows.
 static void test_layer_decay(void **state)
 {
     (void)state;
-    static const struct {
+    typedef struct layer_case {
         const char *name;
         double scale;
-    } cases[] = {{"cls_token", 0.125},
-                 {"pos_embed", 0.125},
-                 {"patch_embed.proj.weight", 0.125},
-                 {"blocks.0.norm1.bias", 0.25},
-                 {"blocks.1.mlp.fc2.weight", 0.5},
-                 {"norm.weight", 1},
-                 {"head.weight", 1}};
+    } layer_case;
+    static const layer_case cases[] = {{"cls_token", 0.125},
+                                       {"pos_embed", 0.125},
+                                       {"patch_embed.proj.weight", 0.125},
+                                       {"blocks.0.norm1.bias", 0.25},
+                                       {"blocks.1.mlp.fc2.weight", 0.5},
+                                       {"norm.weight", 1},
+                                       {"head.weight", 1}};
+    static const layer_case staged[] = {{"patch_embed.norm.weight", 0.125},
+                                        {"layers.0.blocks.0.norm1.bias", 0.25},
+                                        {"layers.0.blocks.0.mlp.fc2.bias", 0.25},
+                                        {"layers.1.downsample.norm.weight", 0.5},
+                                        {"layers.1.blocks.0.norm1.bias", 0.5},
+                                        {"norm.weight", 1},
+                                        {"head.fc.weight", 1}};
     enum { N = sizeof cases / sizeof *cases };
-    vt_params tensors = {0};
+    vt_params tensors = {0}, stages = {0};
     size_t offset;
-    for (int i = 0; i < N; i++)
+    for (int i = 0; i < N; i++) {
         assert_int_equal(vt_params_add(&tensors, &offset, VT_INIT_ONES, true, 1, (int64_t[]){1},
                                        "%s", cases[i].name),
                          VT_OK);
+        assert_int_equal(vt_params_add(&stages, &offset, VT_INIT_ONES, true, 1, (int64_t[]){1},
+                                       "%s", staged[i].name),
+                         VT_OK);
+    }
     for (int i = 0; i < N; i++) {
         assert_near(vt_layer_scale(&tensors, i, 0.5), cases[i].scale);
         assert_near(vt_layer_scale(&tensors, i, 1), 1);
+        assert_near(vt_layer_scale(&stages, i, 0.5), staged[i].scale);
     }
+    vt_params_free(&stages);
     // SGD without momentum moves each by lr x scale x gradient.
     const vt_optim_config sgd = {.layer_decay = 0.5};
     vt_real *w = calloc(tensors.slab_count, sizeof *w), *g = calloc(tensors.slab_count, sizeof *g);
     vt_real *buffer = calloc(tensors.slab_count, sizeof *buffer), *slabs[2] = {buffer, NULL};
     for (size_t i = 0; i < tensors.slab_count; i++) g[i] = 1;
-    vt_optim_step(vt_optim_find("sgd"), &tensors, w, g, slabs, 0.5, 1, 1, &sgd);
+    vt_optim_step(vt_optim_find("sgd"), &tensors, w, g, slabs, 0.5, 1, 1, &sgd, NULL);
     for (int i = 0; i < N; i++) assert_near(w[tensors.rows[i].offset], -0.5 * cases[i].scale);
     free(w);
     free(g);
@@ -253,7 +317,8 @@ int main(void)
         cmocka_unit_test(test_sgd),         cmocka_unit_test(test_nesterov),
         cmocka_unit_test(test_find),        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_grad_norm),   cmocka_unit_test(test_step_covers_table),
-        cmocka_unit_test(test_clip_scale),
+        cmocka_unit_test(test_clip_scale),  cmocka_unit_test(test_lamb),
+        cmocka_unit_test(test_trust_ratio), cmocka_unit_test(test_scale),
     };
     return cmocka_run_group_tests_name("optim", tests, NULL, NULL);
 }

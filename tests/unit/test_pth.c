@@ -64,13 +64,13 @@ static void survives_damage(void **state)
     const char *path = in_folder("damaged.pth");
     VT_ASSERT_OK(vt_file_read(&bytes, &count, GOLDEN, 1 << 20));
     vt_st_file *file;
-    for (size_t n = 0; n < count; n += 7) {
-        VT_ASSERT_OK(vt_file_write(path, bytes, n));
+    for (size_t n = 0; n < count; n++) {
+        put_file(path, bytes, n);
         assert_int_not_equal(vt_pth_open(&file, path), VT_OK);
     }
     for (size_t i = 0; i < count; i++) {
         bytes[i] ^= (unsigned char)(1 << i % 8);
-        VT_ASSERT_OK(vt_file_write(path, bytes, count));
+        put_file(path, bytes, count);
         if (vt_pth_open(&file, path) == VT_OK) vt_st_close(file);
         bytes[i] ^= (unsigned char)(1 << i % 8);
     }
@@ -123,7 +123,10 @@ static void refuses_what_is_not_data(void **state)
     } cases[] = {
         {"\x80\x02"
          "cos\nsystem\n.",
-         "os.system", VT_ERR_UNSUPPORTED},
+         "holds a os.system; only tensors and plain data are read: in Python, torch.save",
+         VT_ERR_UNSUPPORTED},
+        {"\x80\x04\x8c\5posix\x8c\6system\x93.", "posix.system", VT_ERR_UNSUPPORTED},
+        {"cnumpy.core.multiarray\nscalar\n.", "numpy.core.multiarray.scalar", VT_ERR_UNSUPPORTED},
         {"\x80\x02"
          "ios\nsystem\n.",
          "opcode 0x69", VT_ERR_UNSUPPORTED},
@@ -150,7 +153,8 @@ static void refuses_what_is_not_data(void **state)
 static void write_part(const char *name, const char *tensor, const vt_real *values)
 {
     const vt_st_entry entry = {tensor, VT_F32, 1, {2}, values};
-    VT_ASSERT_OK(vt_st_write(in_folder(name), &entry, 1, NULL, 0));
+    const vt_st_meta meta = {"from", name};
+    VT_ASSERT_OK(vt_st_write(in_folder(name), &entry, 1, &meta, 1));
 }
 
 static void expect_refusal(const char *index, const char *message)
@@ -176,11 +180,28 @@ static void joins_shards(void **state)
     assert_int_equal(vt_st_count(file), 2);
     expect(file, "a", DIMS(2), VALUES(1, 2));
     expect(file, "b", DIMS(2), VALUES(3, 4));
+    assert_string_equal(vt_st_metadata(file, "from"), "2.st"); // of the shard that is met first
     vt_st_close(file);
     expect_refusal("{\"weight_map\": {\"c\": \"1.st\"}}", "tensor c: is not in");
-    expect_refusal("{\"weight_map\": {\"a\": \"3.st\"}}", "3.st: cannot open");
+    expect_refusal("{\"weight_map\": {\"a\": \"9.st\"}}", "9.st: cannot open");
     expect_refusal("{\"weight_map\": {\"a\": \"../1.st\"}}", "without a folder");
-    expect_refusal("{\"weight_map\": {\"a\": \"1.st\", \"a\": \"1.st\"}}", "this key");
+    expect_refusal("{\"weight_map\": {\"a\": \"..\"}}", "..: ");
+    expect_refusal("{\"weight_map\": {\"a\": \"/etc/1.st\"}}", "without a folder");
+    expect_refusal("{\"weight_map\": {\"a\": \"\"}}", "index.json: ");
+    expect_refusal("{\"weight_map\": {\"a\": 1}}", "weight_map: a: expected a file's name");
+    expect_refusal("{\"weight_map\": {\"a\": \"model.safetensors.index.json\"}}", "header");
+    expect_refusal("{\"weight_map\": {\"a\": \"1.st\", \"a\": \"1.st\"}}",
+                   "this key was given before: \"a\"");
+    expect_refusal("{\"a\": {}}", "weight_map: expected an object");
+    expect_refusal("{\"weight_map\": {\"a\": \"1.st\"", "index.json:1:");
+    // Two shards that both have a tensor, and one that has more than the index says
+    const vt_st_entry both[] = {{"b", VT_F32, 1, {2}, VALUES(5, 6)},
+                                {"c", VT_F32, 1, {2}, VALUES(7, 8)}};
+    VT_ASSERT_OK(vt_st_write(in_folder("3.st"), both, 2, NULL, 0));
+    expect_refusal("{\"weight_map\": {\"b\": \"2.st\", \"c\": \"3.st\"}}",
+                   "tensor b: is in shard 3.st, and in the one that weight_map says");
+    expect_refusal("{\"weight_map\": {\"c\": \"3.st\"}}",
+                   "tensor b: is in shard 3.st, but not in weight_map");
     expect_refusal("{\"weight_map\": 3}", "weight_map: expected an object");
 }
 

@@ -99,8 +99,17 @@ static void test_refusals(void **state)
         {"{" T("a", "F32", "[2]", "[0,8,9]") "}", "tensor a: data_offsets"},
         {"{" T("a", "F32", "[1]", "[4,8]") "}", "tensor a: begins at byte 4, expected 0"},
         {"{" T("a", "F32", "[1]", "[0,4]") "}", "8 bytes of data, expected 4"},
-        {"{" T("a", "F32", "[2]", "[0,8]") "," T("b", "F32", "[1]", "[4,8]") "}", "tensor "},
-        {"{" T("a", "F32", "[1]", "[0,4]") "," T("a", "F32", "[1]", "[4,8]") "}", "this key"},
+        {"{" T("a", "F32", "[2]", "[0,8]") "," T("b", "F32", "[1]", "[4,8]") "}",
+         "tensor b: begins at byte 4, expected 8"},
+        {"{" T("a", "F32", "[2]", "[0,8]") "," T("b", "F32", "[2]", "[0,8]") "}",
+         "tensor b: begins at byte 0, expected 8"},
+        {"{" T("a", "U8", "[1]", "[0,1]") "," T("b", "U8", "[6]", "[2,8]") "}",
+         "tensor b: begins at byte 2, expected 1"},
+        {"{" T("a", "U8", "[0]", "[9,9]") "}", "tensor a: ends at byte 9 of 8"},
+        {"{" T("a", "F32", "[2]", "[-8,0]") "}", "tensor a: data_offsets"},
+        {"{" T("a", "F32", "[2]", "[9007199254740984,9007199254740992]") "}", "tensor a: ends at"},
+        {"{" T("a", "F32", "[1]", "[0,4]") "," T("a", "F32", "[1]", "[4,8]") "}",
+         "this key was given before: \"a\""},
         {"{\"__metadata__\":{\"a\":1}," T("a", "F32", "[2]", "[0,8]") "}", "__metadata__: a"},
         {"{\"__metadata__\":1," T("a", "F32", "[2]", "[0,8]") "}", "__metadata__"},
     };
@@ -121,6 +130,9 @@ static void test_refusals(void **state)
     assert_int_equal(vt_st_open(&file, path), VT_ERR_FORMAT);
     put_file(path, "\0\0\0\0\0\0\0\x80{}", 10);
     assert_int_equal(vt_st_open(&file, path), VT_ERR_FORMAT);
+    put_file(path, "\0\0\0\x80\0\0\0\0{}", 10); // a header of 2 GB: nothing is allocated for it
+    assert_int_equal(vt_st_open(&file, path), VT_ERR_FORMAT);
+    assert_non_null(strstr(vt_error_message(), "header of 2147483648 bytes, expected at most"));
     put_file(path, "\4\0\0\0\0\0\0\0{}", 10);
     assert_int_equal(vt_st_open(&file, path), VT_ERR_FORMAT);
     assert_null(file);

@@ -13,7 +13,7 @@
 static void optimize(vt_rig *rig, const vt_optim_config *config, double lr, int t)
 {
     vt_optim_step(vt_optim_find("adamw"), &rig->model->params, rig->weights, rig->grads, rig->slabs,
-                  lr, 1, t, config);
+                  lr, 1, t, config, NULL);
 }
 
 // Eight classes of gratings (four directions, two wavelengths) with random phases and much noise.

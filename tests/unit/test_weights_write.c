@@ -5,6 +5,8 @@
 #include "vitrain/io/file.h"
 #include "vitrain/io/weights.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static vt_st_file *opened(const char *path)
@@ -83,6 +85,71 @@ static void refuses_what_has_no_room(void **state)
     vt_st_close(in);
 }
 
+static void refuses_what_is_not_finite(void **state)
+{
+    (void)state;
+    static const vt_dtype types[] = {VT_F32, VT_F16, VT_BF16};
+    vt_st_file *in = example((vt_real[]){1, 2, 3, 4}, (vt_real[]){1, 2, NAN, 4});
+    const char *path = in_folder("none.safetensors");
+    for (int i = -1; i < 3; i++) {
+        assert_int_equal(vt_weights_write(path, in, i < 0 ? NULL : &types[i], 0), VT_ERR_NUMERIC);
+        assert_non_null(strstr(vt_error_message(), "tensor b: expected finite numbers, got nan"));
+        assert_false(vt_file_exists(path));
+    }
+    vt_st_close(in);
+}
+
+// Doubles: rounded once to half, and refused where a float has no room for them.
+static void takes_doubles(void **state)
+{
+    (void)state;
+    const double values[] = {1 + 0x1p-11 + 0x1p-40, 1e300};
+    const vt_dtype types[] = {VT_F16, VT_F32};
+    for (int64_t n = 1; n <= 2; n++) {
+        const vt_st_entry entry = {"d", VT_F64, 1, {n}, values};
+        const char *path = in_folder("doubles.safetensors"), *made = in_folder("made.safetensors");
+        VT_ASSERT_OK(vt_st_write(path, &entry, 1, NULL, 0));
+        vt_st_file *in = opened(path);
+        VT_ASSERT_OK(vt_weights_write(made, in, NULL, 0)); // as they are
+        vt_st_file *same = opened(made);
+        assert_memory_equal(vt_st_find(same, "d")->data, values, (size_t)n * sizeof *values);
+        vt_st_close(same);
+        if (n == 1) {
+            VT_ASSERT_OK(vt_weights_write(made, in, &types[0], 0));
+            vt_st_file *out = opened(made);
+            assert_memory_equal(vt_st_find(out, "d")->data, ((uint16_t[]){0x3c01}), 2);
+            vt_st_close(out);
+        } else {
+            assert_int_equal(vt_weights_write(made, in, &types[1], 0), VT_ERR_NUMERIC);
+            assert_non_null(
+                strstr(vt_error_message(), "tensor d: 1e+300 is beyond the range of F32"));
+        }
+        vt_st_close(in);
+    }
+}
+
+static void keeps_all_metadata(void **state)
+{
+    (void)state;
+    enum { MEMBERS = 100 };
+    char keys[MEMBERS][8];
+    vt_st_meta metadata[MEMBERS];
+    const vt_st_entry entry = {"a", VT_F32, 1, {2}, (vt_real[]){1, 2}};
+    const char *path = in_folder("told.safetensors"), *made = in_folder("made.safetensors");
+    for (int i = 0; i < MEMBERS; i++) {
+        snprintf(keys[i], sizeof keys[i], "key%d", i);
+        metadata[i] = (vt_st_meta){keys[i], keys[MEMBERS - 1 - i]};
+    }
+    VT_ASSERT_OK(vt_st_write(path, &entry, 1, metadata, MEMBERS));
+    vt_st_file *in = opened(path);
+    VT_ASSERT_OK(vt_weights_write(made, in, NULL, 0));
+    vt_st_file *out = opened(made);
+    for (int i = 0; i < MEMBERS; i++)
+        assert_string_equal(vt_st_metadata(out, keys[i]), keys[MEMBERS - 1 - i]);
+    vt_st_close(in);
+    vt_st_close(out);
+}
+
 static void splits_into_shards(void **state)
 {
     (void)state;
@@ -98,6 +165,7 @@ static void splits_into_shards(void **state)
     assert_memory_equal(got, a, sizeof a);
     VT_ASSERT_OK(vt_st_get_real(out, "b", 2, (int64_t[]){2, 2}, got));
     assert_memory_equal(got, b, sizeof b);
+    assert_string_equal(vt_st_metadata(out, "vitrain.model"), "{}");
     vt_st_close(out);
     VT_ASSERT_OK(vt_weights_write(in_folder("one.safetensors"), in, NULL, 48)); // all of it
     assert_true(vt_file_exists(in_folder("one.safetensors")));
@@ -111,6 +179,9 @@ int main(void)
         cmocka_unit_test(rounds_to_the_nearest),
         cmocka_unit_test(every_half_survives),
         cmocka_unit_test(refuses_what_has_no_room),
+        cmocka_unit_test(refuses_what_is_not_finite),
+        cmocka_unit_test(takes_doubles),
+        cmocka_unit_test(keeps_all_metadata),
         cmocka_unit_test(splits_into_shards),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);

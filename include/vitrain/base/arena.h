@@ -28,6 +28,18 @@ typedef struct vt_arena {
 void *vt_arena_take(vt_arena *arena, size_t count, size_t size);
 #define VT_ARENA_TAKE(arena, type, count) ((type *)vt_arena_take((arena), (count), sizeof(type)))
 
+// Memory of things of which one at a time is in use: they lie over one another.
+//
+//     vt_arena_union shared = vt_arena_union_begin(arena);
+//     for each of them: place it, vt_arena_union_next(&shared, arena);
+//     vt_arena_union_end(&shared, arena);
+typedef struct vt_arena_union {
+    size_t start, end;
+} vt_arena_union;
+vt_arena_union vt_arena_union_begin(const vt_arena *arena);
+void vt_arena_union_next(vt_arena_union *shared, vt_arena *arena);
+void vt_arena_union_end(const vt_arena_union *shared, vt_arena *arena);
+
 // Allocates what was counted, zeroed, and starts over. VT_ERR_MEMORY if it is not to be had.
 vt_status vt_arena_reserve(vt_arena *arena);
 void vt_arena_release(vt_arena *arena); // takes an empty one too

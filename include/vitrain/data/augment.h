@@ -1,5 +1,5 @@
-// From a decoded picture to the network's input, in timm's order: crop and resize, flip, RandAugment
-// or colour jitter, to (channels, height, width) real numbers, (v / 255 - mean) / std, random
+// From a decoded picture to the network's input, in timm's order: crop and resize, flip, three-augment,
+// RandAugment or colour jitter, to (channels, height, width) real numbers, (v / 255 - mean) / std, random
 // erasing. Random numbers come from the rng given, so the result is a function of (picture, config,
 // rng's place).
 #ifndef VITRAIN_DATA_AUGMENT_H
@@ -15,6 +15,8 @@ typedef enum vt_crop {
     VT_CROP_RRC,  // torchvision's RandomResizedCrop (timm's RandomResizedCropAndInterpolation)
     VT_CROP_PAD,  // resize to the input's size if needed, zero-pad, crop at a random place
     VT_CROP_NONE, // resize to the input's size
+    VT_CROP_SIMPLE, // DeiT III's simple random crop: resize until the picture just covers the input, its
+                    // aspect kept, pad by reflection, crop at a random place
 } vt_crop;
 
 typedef enum vt_decode {
@@ -35,14 +37,14 @@ typedef struct vt_augment_config {
     // training
     vt_crop crop;
     double scale[2], ratio[2]; // rrc: area share, aspect
-    int pad;                   // pad: px on each side
+    int pad;                   // pad, simple: px on each side
     double flip;               // probability of a horizontal flip
     vt_decode decode;
     vt_train_filter interpolation;
     vt_rand_augment aa;
-    double
-        color_jitter[VT_JITTERS]; // strengths of brightness, contrast, saturation and hue; nothing
-                                  // where there is a policy
+    bool three_augment; // vt_three_augment_draw, before aa or color_jitter
+    // strengths of brightness, contrast, saturation and hue; nothing where there is a policy
+    double color_jitter[VT_JITTERS];
     vt_erase_config erase;
     // evaluation: both sides of the input divided by crop_pct and rounded down are the frame; the
     // picture is resized, its aspect kept, to the smallest size that fills the frame, then cropped

@@ -40,6 +40,10 @@ int vt_rand_augment_draw(vt_op_call *calls, const vt_rand_augment *policy,
 enum { VT_JITTERS = 4 };
 int vt_color_jitter_draw(vt_op_call *calls, const double strength[VT_JITTERS], vt_rng *rng);
 
+// DeiT III's three-augment (Touvron et al., arXiv 2204.07118, section 3.3; augment.py): one of grey,
+// solarized from 128 on, or blurred with a deviation from 0.1 to 2 px, all as likely.
+vt_op_call vt_three_augment_draw(vt_rng *rng);
+
 // One of the two; draws nothing where they are the same.
 vt_filter vt_filter_draw(const vt_filter filters[2], vt_rng *rng);
 

@@ -28,7 +28,9 @@ typedef struct vt_image {
 vt_status vt_image_decode(vt_image *image, const unsigned char *data, size_t bytes,
                           int64_t max_pixels, const char *name);
 vt_status vt_image_read(vt_image *image, const char *path, int64_t max_pixels);
-vt_status vt_image_write_png(const char *path, const vt_image *image);            // atomically
+vt_status vt_image_write_png(const char *path, const vt_image *image); // atomically
+// The same file in memory; malloc'd. VT_ERR_MEMORY.
+vt_status vt_image_encode_png(unsigned char **out, size_t *bytes, const vt_image *image);
 vt_status vt_image_reserve(vt_image *image, int width, int height, int channels); // sizes, grows
 void vt_image_free(vt_image *image); // takes a zeroed one
 

@@ -53,7 +53,7 @@ struct vt_pickle_item {
 typedef struct vt_pickle vt_pickle;
 
 // Reads a pickle (protocols 2 to 4) of `count` bytes, which must stay. Memory is bounded by a small
-// multiple of `count`, which may be 64 MiB at most. VT_ERR_FORMAT, VT_ERR_UNSUPPORTED (an opcode or
+// multiple of `count`, which may be 16 MiB at most. VT_ERR_FORMAT, VT_ERR_UNSUPPORTED (an opcode or
 // global that is not known). Containers may contain themselves.
 vt_status vt_pickle_read(vt_pickle **out, const unsigned char *bytes, size_t count);
 const vt_pickle_value *vt_pickle_root(const vt_pickle *pickle);

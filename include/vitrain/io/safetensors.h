@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #define VT_ST_MAX_DIMS 8
+#define VT_ST_METADATA "__metadata__" // the member of a header that is no tensor
 
 // name in the file, bytes per element
 #define VT_DTYPE_TABLE(X) \
@@ -70,11 +71,14 @@ vt_status vt_st_get(const vt_st_file *file, const char *name, vt_dtype dtype, in
 vt_status vt_st_get_real(const vt_st_file *file, const char *name, int ndim, const int64_t *shape,
                          vt_real *out);
 void vt_st_reals(const vt_st_tensor *tensor, vt_real *out); // of those types; out: (count)
+double vt_st_number(const vt_st_tensor *tensor, size_t i);  // element i, likewise
 
 // The same view of tensors that another format keeps: names and data are owner's, which `release`
 // frees on vt_st_close (and the caller after an error). VT_ERR_FORMAT if a name is there twice.
 vt_status vt_st_assemble(vt_st_file **out, const char *path, const vt_st_tensor *tensors,
                          size_t count, void *owner, void (*release)(void *owner));
+// Gives it a file's metadata, unless it has some; that file must stay as long.
+void vt_st_adopt_metadata(vt_st_file *file, const vt_st_file *part);
 
 // ---- writing ----
 
@@ -91,11 +95,23 @@ typedef struct vt_st_meta {
     const char *key, *value;
 } vt_st_meta;
 
-// Member `index` of a read file's metadata; false if there are not so many.
-bool vt_st_metadata_at(const vt_st_file *file, size_t index, vt_st_meta *out);
+// All of a read file's metadata, which the file owns. *out: (*count) malloc'd. VT_ERR_MEMORY.
+vt_status vt_st_metadata_all(const vt_st_file *file, vt_st_meta **out, size_t *count);
 
 // Writes all entries in the given order, atomically (vt_atomic_file).
 vt_status vt_st_write(const char *path, const vt_st_entry *entries, size_t n_entries,
                       const vt_st_meta *metadata, size_t n_metadata);
+
+// The same with one tensor in memory at a time: the entries' `data` are not looked at, and get()
+// gives that of entry `index`, to stay until the next call. It is called once for each entry that
+// has elements, in their order; an error of its is returned, and the file is as it was.
+typedef struct vt_st_supply {
+    void *self;
+    vt_status (*get)(void *self, size_t index, const void **data);
+} vt_st_supply;
+
+vt_status vt_st_write_from(const char *path, const vt_st_entry *entries, size_t n_entries,
+                           const vt_st_meta *metadata, size_t n_metadata,
+                           const vt_st_supply *supply);
 
 #endif

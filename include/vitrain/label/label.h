@@ -23,6 +23,8 @@ typedef struct vt_label_ops {
     void (*begin)(vt_label *label);
     // Attention of one image and layer; NULL if the rule does not look.
     void (*on_attention)(void *label, const vt_attn_view *view);
+    // Tokens of one image merge; NULL likewise.
+    void (*on_merge)(void *label, const vt_merge_view *view);
     // share: (B) out, of the class head's target; share_dist: (B) out, of the distillation head's,
     // or NULL.
     void (*finish)(vt_label *label, vt_real *share, vt_real *share_dist);

@@ -11,12 +11,22 @@
 
 typedef enum vt_pool { VT_POOL_TOKEN, VT_POOL_AVG } vt_pool;
 
+enum { VT_STAGES_MAX = 8 };
+
+// A number for each stage of a model in stages.
+typedef struct vt_stage_ints {
+    int count, at[VT_STAGES_MAX]; // 0: none given
+} vt_stage_ints;
+
 typedef struct vt_model_config {
     char name[64];                             // preset or family, as given
-    char family[16];                           // "vit"
+    char family[16];                           // "vit", "swin"
     int image_height, image_width, patch_size; // px
     int in_chans;
-    int embed_dim, depth, num_heads;
+    int embed_dim;               // of the first stage, where there are stages
+    int depth, num_heads;        // in stages: of all of them together, of the first
+    vt_stage_ints depths, heads; // of each stage
+    int window_size;             // tokens
     double mlp_ratio;
     int num_classes;
     bool qkv_bias;
@@ -33,6 +43,8 @@ typedef struct vt_model_preset {
     int image_size, patch_size, embed_dim, depth, num_heads;
     bool distilled;
     double mean[3], std[3], crop_pct;
+    vt_stage_ints depths, heads;
+    int window_size;
 } vt_model_preset;
 
 extern const vt_model_preset vt_model_presets[];               // ended by name NULL
@@ -41,6 +53,13 @@ const vt_model_preset *vt_model_preset_find(const char *name); // NULL if unknow
 // VT_ERR_CONFIG with key, expected and got: sizes out of range, an image that patches do not
 // divide, heads that do not divide the width, `avg` with `distilled` ...
 vt_status vt_model_config_check(const vt_model_config *config);
+// For a family's own check: a size from 1 to `most`; heads that divide a width.
+vt_status vt_model_check_range(const char *key, int value, int most);
+vt_status vt_model_check_heads(int heads, int width);
+enum { VT_MODEL_MAX_WIDTH = 16384, VT_MODEL_MAX_DEPTH = 1000 };
+
+// Stochastic depth of a block: config.drop_path at the last one, falling linearly to 0 at the first.
+double vt_model_drop_path(const vt_model_config *config, int layer);
 
 // Whether activations can be stored as bf16, whose products take numbers in pairs: a head, the MLP and a
 // patch have even widths.
@@ -52,19 +71,30 @@ bool vt_model_takes_bf16(const vt_model_config *config);
 typedef struct vt_attn_view {
     int layer;             // 0 ..
     int sample;            // index in the batch
-    int window;            // 0 where attention is global
+    int window;            // of the image; 0 where attention is global
     int head, H;           // 0 .. H-1, in this order
     int R, T, ld;          // queries: the first R of T tokens; ld numbers from one row to the next
     const vt_real *map;    // (R,T), softmax before dropout; rows sum to 1
-    const vt_real *x;      // (T,C), the tokens that enter the block
+    const vt_real *x;      // (T,C), the tokens that enter the block; of padding there is none
     const int32_t *tokens; // (T) which token of the image each row is, -1: padding; NULL: 0 .. T-1
 } vt_attn_view;
 
-// A client. Calls for one sample come in the order of layers and heads, but different samples are on
-// different threads: a client keeps its state per sample. `on_attention` must not keep the view.
+// Tokens of one image become fewer.
+typedef struct vt_merge_view {
+    int layer;  // 0 .. , the next one
+    int sample; // index in the batch
+    int count;  // tokens from now on
+    const int32_t
+        *children; // (count,4) the tokens that each is made of, -1: none, rising with count
+} vt_merge_view;
+
+// A client. Calls for one sample come in the order of layers, for one window in that of heads; but
+// different samples, and windows of a layer, are on different threads: a client keeps its state per
+// sample, and of a window it touches that window's tokens only. Nobody keeps a view.
 typedef struct vt_attn_hook {
     void *self;
     void (*on_attention)(void *self, const vt_attn_view *view);
+    void (*on_merge)(void *self, const vt_merge_view *view); // NULL: of no interest
     // Wants all queries of every layer. Else the last layer may show those only that the head reads.
     bool whole;
 } vt_attn_hook;
@@ -73,8 +103,9 @@ typedef struct vt_attn_hook {
 
 // How tokens are laid out and what the head reads.
 typedef struct vt_token_layout {
-    int tokens;         // T of the first layer
-    int prefix;         // class token, distillation token ...: 1 or 2
+    int tokens;         // T of the first layer, of a whole image
+    int last_tokens;    // of the last: fewer where a model merges tokens
+    int prefix;         // class token, distillation token ...: 0 to 2
     int grid_h, grid_w; // patches
     vt_pool pool;
     bool distilled;
@@ -124,7 +155,12 @@ typedef struct vt_product_info {
     double flops;    // of all calls; calls at a batch's edge may be smaller
 } vt_product_info;
 
-enum { VT_PRODUCTS_MAX = 48 };
+enum { VT_PRODUCTS_MAX = 160 };
+
+// Attention of a layer.
+typedef struct vt_attn_shape {
+    int windows, T, H; // windows of an image (1: global), tokens of one, heads
+} vt_attn_shape;
 
 typedef struct vt_model vt_model;
 
@@ -132,6 +168,14 @@ typedef struct vt_model_ops {
     const char *family;
     size_t state_bytes; // of the family's own struct, at vt_model.state
     double norm_eps;    // of every LayerNorm
+    // Keys of the configuration's `model` that not every family takes: those of this one, ended by NULL.
+    const char *const *keys;
+    // What the family assumes where neither a preset nor the configuration says it; NULL: nothing.
+    void (*defaults)(vt_model_config *config);
+    // What vt_model_config_check does not know. VT_ERR_CONFIG.
+    vt_status (*check)(const vt_model_config *config);
+    // Whether all widths are even that bf16 takes in pairs.
+    bool (*takes_bf16)(const vt_model_config *config);
     // Fills params and the state's offsets; destroy_state releases what the state owns besides
     // itself.
     vt_status (*declare)(vt_model *model);
@@ -145,6 +189,7 @@ typedef struct vt_model_ops {
     void (*backward)(vt_model *model, const vt_real *weights, vt_real *grads, const vt_pass *pass,
                      const vt_real *dlogits, const vt_real *dlogits_dist);
     void (*layout)(const vt_model *model, vt_token_layout *layout);
+    void (*attention)(const vt_model *model, int layer, vt_attn_shape *shape);
     // Floating-point operations (multiplications and additions of matrix products) of one image.
     double (*forward_flops)(const vt_model *model);
     double (*train_flops)(const vt_model *model); // forward and backward
@@ -176,5 +221,7 @@ vt_status vt_model_config_parse(vt_model_config *config, const char *text, const
 
 // The registry, ended by NULL.
 extern const vt_model_ops *const vt_families[];
+const vt_model_ops *vt_family_find(const char *family);         // NULL if unknown
+bool vt_family_takes(const vt_model_ops *ops, const char *key); // one of ops->keys
 
 #endif

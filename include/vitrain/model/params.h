@@ -33,10 +33,16 @@ typedef struct vt_param {
     int fan_in; // for VT_INIT_CONV
     // Weight decay applies: not to biases, 1-D tensors, tokens and position embeddings.
     bool decays;
+    bool frozen; // not trained: vt_params_freeze
 } vt_param;
 
+// Files of other versions call a tensor differently. out: (VT_ENTRY_NAME_BYTES), the name that the table
+// has for the file's tensor `name`; false: it is no weight, but follows from the model's shape.
+typedef bool vt_rename_fn(char *out, const char *name, const vt_st_file *file);
+
 typedef struct vt_params {
-    vt_param *rows; // (count)
+    vt_rename_fn *rename; // of files without a prefix; NULL: names are as they are
+    vt_param *rows;       // (count)
     int count, capacity;
     size_t slab_count; // elements of a slab, padding included
     int64_t total;     // elements of all tensors: the number of parameters
@@ -48,6 +54,15 @@ vt_status vt_params_add(vt_params *params, size_t *offset, vt_init init, bool de
     __attribute__((format(printf, 7, 8)));
 void vt_params_free(vt_params *params);                        // takes a zeroed one
 int vt_params_find(const vt_params *params, const char *name); // row, -1 if absent
+
+// Freezes every tensor whose name matches one of the patterns (fnmatch(3): * any text, ? a character,
+// [0-5] one of them). No optimizer step changes a frozen tensor. VT_ERR_CONFIG names a pattern that
+// matches nothing; also when nothing is left to train.
+vt_status vt_params_freeze(vt_params *params, const char *const *patterns, int count);
+// Zeroes what is frozen in a slab of gradients, so that it is in no norm.
+void vt_params_clear_frozen(const vt_params *params, vt_real *grads);
+// The first tensor that is trained.
+const vt_param *vt_params_first_trained(const vt_params *params);
 
 // timm 0.4.12's initialization; a tensor's numbers depend on (seed, its row) only.
 void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed);

@@ -6,10 +6,13 @@
 #include "vitrain/model/model.h"
 
 typedef struct vt_recorder {
-    int depth, H, T;
-    bool heads;     // every head instead of the mean
-    bool *wanted;   // (depth)
-    vt_real **maps; // (depth): (B,T,T), or (B,H,T,T) with `heads`; NULL where not wanted
+    int depth;
+    int H, T;              // of the first layer
+    bool heads;            // every head instead of the mean
+    bool *wanted;          // (depth)
+    vt_attn_shape *shapes; // (depth)
+    // (depth): (B,windows,T,T), or (B,windows,H,T,T) with `heads`, each layer's; NULL where not wanted
+    vt_real **maps;
 } vt_recorder;
 
 // wanted: (depth), or NULL for all layers.

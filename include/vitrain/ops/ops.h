@@ -12,6 +12,7 @@
 #ifndef VITRAIN_OPS_OPS_H
 #define VITRAIN_OPS_OPS_H
 
+#include "vitrain/base/narrow.h"
 #include "vitrain/base/real.h"
 
 #include <stdbool.h>
@@ -24,7 +25,6 @@
 // bf16: then pointers to them are void * and come with their type. All arithmetic and every sum is
 // vt_real. There is no bf16 in the double build.
 typedef enum vt_elem { VT_REAL, VT_BFLOAT } vt_elem;
-typedef uint16_t vt_bf16;
 
 static inline size_t vt_elem_size(vt_elem type)
 {
@@ -142,7 +142,7 @@ void vt_layernorm_forward(void *y, vt_elem type, vt_real *mean, vt_real *rstd, c
 // y again from saved mean and rstd: the same bits as the forward pass.
 void vt_layernorm_again(void *y, vt_elem type, const vt_real *x, const vt_real *w, const vt_real *b,
                         const vt_real *mean, const vt_real *rstd, int M, int C);
-// dx: (M,C) out, or += when `accumulate`; dw, db: (C) +=; dy, x: (M,C).
+// dx: (M,C) out, may be dy, or += when `accumulate`; dw, db: (C) +=; dy, x: (M,C).
 void vt_layernorm_backward(vt_real *dx, vt_real *dw, vt_real *db, const vt_real *dy,
                            const vt_real *x, const vt_real *w, const vt_real *mean,
                            const vt_real *rstd, bool accumulate, int M, int C);
@@ -219,12 +219,17 @@ typedef struct vt_patch_grid {
 // image: (channels, height, width).
 void vt_patch_rows(vt_real *rows, const vt_real *image, const vt_patch_grid *grid);
 
-// ---- loss (cross_entropy.c) ----
+// ---- losses (cross_entropy.c, binary_cross_entropy.c) ----
 
 // loss[i] = - sum_k target[i,k] log softmax(logits[i])[k]; dlogits = scale (softmax(logits) sum_k
 // target - target).  loss: (B) out; dlogits: (B,K) out, may alias logits, or NULL; target: (B,K).
 void vt_cross_entropy(vt_real *loss, vt_real *dlogits, const vt_real *logits, const vt_real *target,
                       vt_real scale, int B, int K);
+
+// loss[i] = mean over k of log(1 + exp(logits[i,k])) - target[i,k] logits[i,k]; dlogits = scale / K
+// (logistic(logits) - target).  Arguments as above.
+void vt_binary_cross_entropy(vt_real *loss, vt_real *dlogits, const vt_real *logits,
+                             const vt_real *target, vt_real scale, int B, int K);
 
 // ---- small helpers ----
 

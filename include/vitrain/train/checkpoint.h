@@ -37,6 +37,8 @@ vt_status vt_checkpoint_save(const char *path, const vt_model *model, const vt_o
 // before it loads, so that a change is named by its key and not by the first tensor that does not
 // fit.
 vt_status vt_checkpoint_config(const char *path, char **config_text);
+// Where the run stands; reads no tensor.
+vt_status vt_checkpoint_progress(const char *path, vt_progress *progress);
 // VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_SHAPE (tensor named). Shapes and types of all tensors are
 // checked before `state` is touched; after an error its progress is what it was.
 vt_status vt_checkpoint_load(const char *path, const vt_model *model, const vt_optim_ops *optim,

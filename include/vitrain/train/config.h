@@ -8,6 +8,13 @@
 #include "vitrain/io/json.h"
 #include "vitrain/mix/mix.h"
 #include "vitrain/model/model.h"
+#include "vitrain/train/loss.h"
+
+// A list of texts.
+typedef struct vt_texts {
+    char **text; // (count)
+    int count;
+} vt_texts;
 
 typedef struct vt_data_config {
     char *train, *val; // absolute; NULL: none
@@ -22,7 +29,7 @@ typedef struct vt_data_config {
 } vt_data_config;
 
 typedef struct vt_optim_config {
-    char *name; // "adamw" | "sgd"
+    char *name; // "adamw" | "sgd" | "lamb"
     double lr;
     double lr_base_batch; // 0: null, lr is not scaled
     double betas[2], eps, momentum, weight_decay;
@@ -47,10 +54,11 @@ typedef struct vt_train_config {
     vt_recompute recompute;
     double ema_decay; // 0: no averaged weights
     uint64_t seed;
-    int threads;   // 0: all
-    char *init;    // weights to start from, absolute; NULL: none
-    int log_every; // steps between lines of steps.jsonl
-    char *resume;  // "auto" | "never" | absolute path of a last.safetensors
+    int threads;     // 0: all
+    char *init;      // weights to start from, absolute; NULL: none
+    vt_texts freeze; // patterns of tensors that are not trained: vt_params_freeze
+    int log_every;   // steps between lines of steps.jsonl
+    char *resume;    // "auto" | "never" | absolute path of a last.safetensors
 } vt_train_config;
 
 typedef struct vt_config {
@@ -59,6 +67,7 @@ typedef struct vt_config {
     vt_mix_config mix;
     double smoothing; // mix.smoothing
     char *label_rule; // label.rule
+    vt_loss_config loss;
     vt_optim_config optim;
     vt_schedule_config schedule;
     vt_train_config train;
@@ -74,6 +83,22 @@ typedef struct vt_config {
 vt_status vt_config_load(vt_config *config, const char *path, const char *const *overrides,
                          int n_overrides);
 void vt_config_free(vt_config *config); // takes a zeroed one
+
+// The same from layers, each over the ones before it.
+typedef struct vt_config_layer {
+    char *key;          // of the table, or a section; "" is the whole
+    vt_json *value;     // what it becomes
+    const char *origin; // what messages call the place where that is written
+    const char *folder; // what paths in it are relative to; NULL: the working directory
+} vt_config_layer;
+
+// "key=value" as a layer; key and value are the caller's to release, after an error too.
+vt_status vt_config_override(vt_config_layer *layer, const char *text);
+void vt_config_layer_free(vt_config_layer *layer); // takes a zeroed one
+
+// `name` is the file's, or NULL where there is none: see vt_config_load. The layers are only read.
+vt_status vt_config_build(vt_config *config, const vt_config_layer *layers, int n,
+                          const char *name);
 
 // The resolved configuration as JSON (config.json), defaults included; the caller's to destroy. It
 // loads again to the same vt_config. NULL when out of memory.
@@ -97,6 +122,10 @@ char *vt_config_input_text(const vt_config *config);
 // train.batch_size, accumulate and seed, which say what a batch is, and train.ema_decay. A key that
 // one of them lacks (of an older version) has its default.
 const char *vt_config_difference(const vt_json *a, const vt_json *b);
+
+// The same of every key that has a part in what a run arrives at, the schedule and the number of
+// epochs among them: whether two runs are to be compared as the same.
+const char *vt_config_other_result(const vt_json *a, const vt_json *b);
 
 // The table as Markdown rows (README) and as text (--help): malloc'd; NULL when out of memory.
 char *vt_config_reference(bool markdown);

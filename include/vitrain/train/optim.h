@@ -13,30 +13,45 @@ typedef struct vt_optim_ops {
     // not decay; step counts from 1; g is already clipped by `scale` inside (g * scale).
     void (*update)(vt_real *w, const vt_real *g, vt_real *const slabs[2], size_t n, double lr,
                    double decay, double scale, int64_t step, const vt_optim_config *config);
+    // For optimizers that look at a whole tensor before they move it, else NULL: moves the moments of
+    // the same elements instead of update, and leaves the sums of squares of w and of the step's
+    // direction in `sums`. update is then called with lr x |w| / |direction|: see vt_trust_ratio.
+    void (*measure)(double sums[2], const vt_real *w, const vt_real *g, vt_real *const slabs[2],
+                    size_t n, double decay, double scale, int64_t step,
+                    const vt_optim_config *config);
+    double max_norm; // of the whole gradient, whatever clip_norm says; 0: any
 } vt_optim_ops;
 
 const vt_optim_ops *vt_optim_find(const char *name); // NULL if unknown
 extern const vt_optim_ops *const vt_optims[];        // ended by NULL
 
 // What config->layer_decay multiplies a tensor's learning rate by: decay^(depth + 1 - layer), layer 0
-// being the embeddings, i + 1 block i, and depth + 1 the last norm and the heads, as in BEiT (arXiv
-// 2106.08254) and MAE.
+// being the embeddings, i + 1 block i (with the merging before it, where there is one), and depth + 1 the
+// last norm and the heads, as in BEiT (arXiv 2106.08254) and MAE.
 double vt_layer_scale(const vt_params *params, int row, double layer_decay);
 
-// The whole table, in parallel; the same bits with any number of threads. scale multiplies every
-// gradient (1/accumulate, clipping).
+// The whole table but what is frozen, in parallel; the same bits with any number of threads. scale
+// multiplies every gradient (1/accumulate, clipping). partials: (vt_optim_partials(params)) scratch.
 void vt_optim_step(const vt_optim_ops *ops, const vt_params *params, vt_real *weights,
                    const vt_real *grads, vt_real *const slabs[2], double lr, double scale,
-                   int64_t step, const vt_optim_config *config);
+                   int64_t step, const vt_optim_config *config, double *partials);
+
+// What a measured tensor's rate is multiplied by: |w| / |direction|; 1 if either is 0 or the tensor does
+// not decay.
+double vt_trust_ratio(const double sums[2], double decay);
 
 // sqrt of the sum of squares of a gradient slab (padding included: it is zero); not finite if an
 // element is not. The same bits with any number of threads. partials:
-// (vt_grad_norm_partials(params)) scratch.
+// (vt_optim_partials(params)) scratch.
 double vt_grad_norm(const vt_params *params, const vt_real *grads, double *partials);
-size_t vt_grad_norm_partials(const vt_params *params);
+size_t vt_optim_partials(const vt_params *params);
 
 // What torch's clip_grad_norm_ multiplies gradients of this norm by: min(1, clip_norm / (norm +
 // 1e-6)); 1 if clip_norm is 0 (no clipping).
 double vt_clip_scale(double norm, double clip_norm);
+
+// Both clippings of a gradient of this norm: vt_clip_scale's and, of what that leaves, the optimizer's
+// own, 1 / max(1, norm / max_norm).
+double vt_optim_scale(const vt_optim_ops *ops, double norm, double clip_norm);
 
 #endif

@@ -6,6 +6,7 @@
 #include "vitrain/label/label.h"
 #include "vitrain/mix/mix.h"
 #include "vitrain/model/model.h"
+#include "vitrain/train/loss.h"
 
 typedef enum vt_phase {
     VT_PHASE_MIX,
@@ -25,6 +26,7 @@ typedef struct vt_step {
     vt_model *model;
     const vt_mix_config *mix; // NULL: no mixing
     double smoothing;
+    vt_loss_config loss;
     int max_batch;
     vt_label label;
     vt_token_layout layout;
@@ -43,9 +45,10 @@ typedef struct vt_step {
     vt_thread_clock *rule_s; // (threads) seconds in it
 } vt_step;
 
-// rule: label.rule. The model must outlive the step. VT_ERR_CONFIG for an unknown rule.
+// rule: label.rule; loss NULL: cross-entropy. The model must outlive the step. VT_ERR_CONFIG for an
+// unknown rule.
 vt_status vt_step_init(vt_step *step, vt_model *model, const vt_mix_config *mix, double smoothing,
-                       const char *rule, int max_batch);
+                       const char *rule, const vt_loss_config *loss, int max_batch);
 
 // Places this and the model's activations: see vt_placement.
 vt_status vt_step_place(vt_step *step, vt_arena *arena, vt_elem type, vt_recompute recompute);
@@ -66,7 +69,7 @@ double vt_step_run(vt_step *step, const vt_real *weights, vt_real *grads, vt_rea
                    const int32_t *labels, int B, vt_step_key key);
 
 // Forward, label, loss and backward of images that step->plan describes. extra: more attention
-// hooks. Distilled models: the loss is the mean of both heads' cross-entropies, each against its
+// hooks. Distilled models: the loss is the mean of both heads' losses, each against its
 // own target.
 double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, const vt_real *images,
                        const int32_t *labels, int B, const vt_attn_hook *extra, int n_extra,

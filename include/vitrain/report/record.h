@@ -1,0 +1,39 @@
+// What a run has left in its folder, read for a report. A run that is still going, was killed, or whose
+// logs are damaged is read as far as it goes; notes say what is missing.
+#ifndef VITRAIN_REPORT_RECORD_H
+#define VITRAIN_REPORT_RECORD_H
+
+#include "vitrain/io/json.h"
+
+// The sound lines of a .jsonl file.
+typedef struct vt_lines {
+    vt_json **lines;         // (n) objects
+    int n, damaged;          // lines that are no JSON object or lack the file's number
+    long long first_damaged; // line number, from 1
+    bool found;              // whether there is such a file
+} vt_lines;
+
+// number: the key that each line must have as a number ("epoch"). A last line without its end (of a run
+// that is writing it) is skipped in silence. No file is not an error. VT_ERR_IO, VT_ERR_MEMORY.
+vt_status vt_lines_read(vt_lines *out, const char *path, const char *number);
+void vt_lines_free(vt_lines *lines); // takes a zeroed one
+
+// A member of an object as a number; NAN if it is none.
+double vt_record_number(const vt_json *object, const char *key);
+
+typedef struct vt_record {
+    char *folder, *name; // absolute; name: for people, the folder's last part
+    vt_json *config;     // config.json; NULL if it cannot be read
+    vt_lines log, steps, shares;
+} vt_record;
+
+// VT_ERR_IO if it is no folder; VT_ERR_FORMAT if there is neither a configuration nor a log in it.
+vt_status vt_record_read(vt_record *record, const char *folder);
+void vt_record_free(vt_record *record); // takes a zeroed one
+
+// The member at a path of keys ("train.epochs"); NULL if absent.
+const vt_json *vt_record_setting(const vt_record *record, const char *path);
+// The same as text: of a string itself, else JSON; malloc'd, NULL if absent or out of memory.
+char *vt_record_setting_text(const vt_record *record, const char *path);
+
+#endif

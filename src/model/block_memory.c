@@ -1,0 +1,202 @@
+// A block's memory: what is planned for it through the arena, and what a chunk sees of it.
+#include "block.h"
+
+#include <assert.h>
+
+// Products over about this many rows are at full speed.
+enum { CHUNK_ROWS = 192 };
+
+static vt_chunks cut(int units, int T, int threads)
+{
+    const int most = CHUNK_ROWS > T ? (CHUNK_ROWS + T / 2) / T : 1;
+    const int fair = (units + threads - 1) / threads, each = most < fair ? most : fair;
+    return (vt_chunks){.B = units, .units = each, .count = (units + each - 1) / each};
+}
+
+vt_chunks vt_chunks_plan(int units, int T, int threads, const vt_windows *windows)
+{
+    vt_chunks chunks = cut(units, T, threads);
+    const int fewest = units < threads ? units : threads;
+    if (chunks.count < fewest) chunks.count = fewest;
+    chunks.rows = chunks.units * T;
+    chunks.windows = windows;
+    return chunks;
+}
+
+vt_chunks vt_chunks_within(const vt_chunks *planned, int units, int T, int threads)
+{
+    vt_chunks chunks = cut(units, T, threads);
+    assert(chunks.count <= planned->count && chunks.units * T <= planned->rows);
+    chunks.rows = planned->rows;
+    chunks.windows = planned->windows;
+    return chunks;
+}
+
+vt_chunk vt_chunk_at(const vt_chunks *chunks, int index, int R, const vt_pass *pass)
+{
+    const int first = index * chunks->units, left = chunks->B - first;
+    return (vt_chunk){.chunks = chunks,
+                      .index = index,
+                      .first = first,
+                      .count = left < chunks->units ? left : chunks->units,
+                      .R = R,
+                      .pass = pass};
+}
+
+// units x a x b numbers
+static vt_real *take(vt_arena *arena, int units, size_t a, int b)
+{
+    return VT_ARENA_TAKE(arena, vt_real, (size_t)units * a * (size_t)b);
+}
+
+static void *take_typed(vt_arena *arena, vt_elem type, int units, size_t a, int b)
+{
+    return vt_arena_take(arena, (size_t)units * a * (size_t)b, vt_elem_size(type));
+}
+
+char *vt_chunk_panels_place(vt_arena *arena, vt_elem type, const vt_chunks *chunks, int n,
+                            bool left)
+{
+    return vt_arena_take(arena, (size_t)chunks->count,
+                         vt_panels_bytes(type, chunks->rows, n, left));
+}
+
+vt_panels vt_chunk_panels(const char *place, vt_elem type, const vt_chunks *chunks, int index,
+                          int k, int n, bool left)
+{
+    const size_t bytes = vt_panels_bytes(type, chunks->rows, n, left);
+    return vt_panels_at((char *)place + (size_t)index * bytes, type, k, n, left);
+}
+
+void vt_block_packed_place(vt_block_packed *packed, vt_arena *arena, const vt_block_param *p,
+                           const vt_block_shape *s, bool backward)
+{
+    const vt_elem type = s->type;
+    for (int i = 0; i < VT_BLOCK_LINEARS; i++) {
+        const vt_linear_param l = vt_block_linear_at(p, i);
+        const size_t f = vt_panels_bytes(type, l.I, l.O, false),
+                     b = backward ? vt_panels_bytes(type, l.O, l.I, false) : 0;
+        packed->forward[i] = vt_panels_at(vt_arena_take(arena, f, 1), type, l.I, l.O, false);
+        packed->backward[i] = vt_panels_at(vt_arena_take(arena, b, 1), type, l.O, l.I, false);
+    }
+    packed->bias = s->window_h > 0 ? take(arena, s->H, (size_t)s->T, s->T) : NULL;
+}
+
+static void place_kept(vt_block_saved *saved, vt_arena *arena, const vt_block_shape *s, int units,
+                       bool maps)
+{
+    const size_t T = (size_t)s->T;
+    saved->mean1 = take(arena, units, T, 1);
+    saved->rstd1 = take(arena, units, T, 1);
+    saved->q = take_typed(arena, s->type, units, T, s->C);
+    saved->kv = take_typed(arena, s->type, units, T, 2 * s->C);
+    saved->maps = maps ? take_typed(arena, s->type, units * s->H, T, vt_map_ld(s->T)) : NULL;
+    saved->mid = take(arena, units, T, s->C);
+    saved->mean2 = take(arena, units, T, 1);
+    saved->rstd2 = take(arena, units, T, 1);
+    saved->hidden = take_typed(arena, s->type, units, T, s->F);
+}
+
+// The inputs of norms and GELU that are not kept for each block.
+static void place_again(vt_block_inputs *inputs, vt_arena *arena, const vt_block_shape *s,
+                        const vt_chunks *chunks)
+{
+    inputs->normed1 = vt_chunk_panels_place(arena, s->type, chunks, s->C, false);
+    inputs->normed2 = vt_chunk_panels_place(arena, s->type, chunks, s->C, false);
+    inputs->act = vt_chunk_panels_place(arena, s->type, chunks, s->F, false);
+}
+
+void vt_block_inputs_place(vt_block_inputs *shared, vt_arena *arena, const vt_block_shape *s,
+                           vt_recompute recompute, const vt_chunks *chunks)
+{
+    *shared = (vt_block_inputs){0};
+    if (recompute != VT_RECOMPUTE_NONE) place_again(shared, arena, s, chunks);
+    if (recompute == VT_RECOMPUTE_BLOCK)
+        shared->y = vt_chunk_panels_place(arena, s->type, chunks, s->C, false);
+    shared->asking = vt_chunk_panels_place(arena, s->type, chunks, s->C, false);
+}
+
+void vt_block_saved_place(vt_block_saved *saved, int depth, vt_arena *arena,
+                          const vt_block_shape *s, const vt_block_inputs *shared,
+                          vt_recompute recompute, const vt_chunks *chunks)
+{
+    for (int l = 0; l < depth; l++) {
+        saved[l].inputs = *shared;
+        saved[l].x = take(arena, chunks->B, (size_t)s->T, s->C);
+        if (recompute == VT_RECOMPUTE_BLOCK) continue;
+        place_kept(&saved[l], arena, s, chunks->B, true);
+        saved[l].inputs.y = vt_chunk_panels_place(arena, s->type, chunks, s->C, false);
+        if (recompute == VT_RECOMPUTE_NONE) place_again(&saved[l].inputs, arena, s, chunks);
+    }
+}
+
+void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt_block_shape *s,
+                            int units, bool training, vt_recompute recompute)
+{
+    const size_t T = (size_t)s->T;
+    const vt_dropout drop;
+    const vt_attention at = {.T = s->T,
+                             .R = s->T,
+                             .H = s->H,
+                             .D = s->C / s->H,
+                             .type = s->type,
+                             .drop = s->attn_drop > 0 ? &drop : NULL};
+    scratch->normed = take_typed(arena, s->type, units, T, s->C);
+    scratch->asking = take_typed(arena, s->type, units, T, s->C);
+    scratch->act = take_typed(arena, s->type, units, T, s->F > s->C ? s->F : s->C);
+    scratch->branch = take(arena, units, T, s->C);
+    scratch->attention = vt_arena_take(arena, vt_attention_scratch_bytes(&at), 1);
+    place_kept(&scratch->chunk, arena, s, units, training && recompute == VT_RECOMPUTE_BLOCK);
+    scratch->chunk.inputs = (vt_block_inputs){0};
+    if (!training) return;
+    scratch->dact = take_typed(arena, s->type, units, T, s->F);
+    scratch->dkv = take_typed(arena, s->type, units, T, 2 * s->C);
+    scratch->dbias = s->window_h > 0 ? take(arena, s->H, T, s->T) : NULL;
+}
+
+void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_param *p,
+                          const vt_block_shape *s, const vt_chunks *chunks)
+{
+    for (int i = 0; i < VT_BLOCK_LINEARS; i++)
+        grads->dy[i] =
+            vt_chunk_panels_place(arena, s->type, chunks, vt_block_linear_at(p, i).O, true);
+    grads->norms = take(arena, chunks->count, 4, s->C);
+    const int offsets = s->window_h > 0 ? vt_window_offsets(s->window_h, s->window_w) : 0;
+    grads->tables = take(arena, chunks->count, (size_t)offsets, s->H);
+}
+
+vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *s,
+                                 const vt_chunk *chunk)
+{
+    const size_t first = (size_t)chunk->first, T = (size_t)s->T, C = (size_t)s->C, F = (size_t)s->F,
+                 t = first * T, r = first * (size_t)chunk->R;
+    const size_t token = vt_rows_before(chunk->chunks, chunk->first, s->T),
+                 row = vt_rows_before(chunk->chunks, chunk->first, chunk->R);
+    return (vt_block_saved){
+        .x = saved->x + token * C,
+        .mean1 = saved->mean1 + token,
+        .rstd1 = saved->rstd1 + token,
+        .q = vt_at(saved->q, s->type, r * C),
+        .kv = vt_at(saved->kv, s->type, t * 2 * C),
+        .maps = vt_at(saved->maps, s->type, r * (size_t)s->H * (size_t)vt_map_ld(s->T)),
+        .mid = saved->mid + row * C,
+        .mean2 = saved->mean2 + row,
+        .rstd2 = saved->rstd2 + row,
+        .hidden = vt_at(saved->hidden, s->type, row * F),
+        .inputs = saved->inputs};
+}
+
+vt_block_saved vt_block_saved_for(const vt_block_saved *saved, vt_real *x,
+                                  const vt_block_scratch *scratch, const vt_block_shape *s,
+                                  vt_recompute recompute, const vt_chunk *chunk)
+{
+    if (chunk->pass->training && recompute != VT_RECOMPUTE_BLOCK) {
+        vt_block_saved kept = vt_block_saved_at(saved, s, chunk);
+        if (recompute == VT_RECOMPUTE_GELU) kept.inputs = (vt_block_inputs){.y = kept.inputs.y};
+        return kept;
+    }
+    vt_block_saved passing = scratch->chunk;
+    passing.x = x;
+    passing.maps = NULL;
+    return passing;
+}

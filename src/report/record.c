@@ -1,0 +1,162 @@
+// See the header.
+#include "vitrain/report/record.h"
+
+#include "vitrain/base/log.h"
+#include "vitrain/io/file.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const size_t MOST_BYTES = (size_t)1 << 28; // of a log or configuration
+
+// ---- lines ----
+
+// The line's object, or NULL if it is damaged.
+static vt_json *parse_line(const char *text, size_t bytes, const char *number)
+{
+    vt_json *node = NULL;
+    if (vt_json_parse(&node, text, bytes, "line") != VT_OK) return NULL;
+    if (vt_json_type_of(node) == VT_JSON_OBJECT && isfinite(vt_record_number(node, number)))
+        return node;
+    vt_json_destroy(node);
+    return NULL;
+}
+
+static vt_status take_line(vt_lines *out, int *capacity, vt_json *line)
+{
+    if (out->n == *capacity) {
+        const int more = *capacity ? 2 * *capacity : 64;
+        vt_json **grown = realloc(out->lines, (size_t)more * sizeof *grown);
+        if (!grown) vt_json_destroy(line);
+        VT_REQUIRE(grown, VT_ERR_MEMORY, "out of memory");
+        out->lines = grown;
+        *capacity = more;
+    }
+    out->lines[out->n++] = line;
+    return VT_OK;
+}
+
+vt_status vt_lines_read(vt_lines *out, const char *path, const char *number)
+{
+    *out = (vt_lines){0};
+    if (!vt_file_exists(path)) return VT_OK;
+    unsigned char *data;
+    size_t bytes;
+    VT_TRY(vt_file_read(&data, &bytes, path, MOST_BYTES));
+    out->found = true;
+    vt_status status = VT_OK;
+    int capacity = 0;
+    long long row = 1;
+    for (size_t at = 0; at < bytes && status == VT_OK; row++) {
+        const unsigned char *end = memchr(data + at, '\n', bytes - at);
+        if (!end) break;
+        const size_t length = (size_t)(end - data) - at;
+        vt_json *line = parse_line((const char *)data + at, length, number);
+        if (line)
+            status = take_line(out, &capacity, line);
+        else if (out->damaged++ == 0)
+            out->first_damaged = row;
+        at += length + 1;
+    }
+    free(data);
+    if (status != VT_OK) vt_lines_free(out);
+    return status;
+}
+
+void vt_lines_free(vt_lines *lines)
+{
+    for (int i = 0; i < lines->n; i++) vt_json_destroy(lines->lines[i]);
+    free(lines->lines);
+    *lines = (vt_lines){0};
+}
+
+// ---- a run ----
+
+double vt_record_number(const vt_json *object, const char *key)
+{
+    const vt_json *node =
+        object && vt_json_type_of(object) == VT_JSON_OBJECT ? vt_json_get(object, key) : NULL;
+    return node && vt_json_type_of(node) == VT_JSON_NUMBER ? vt_json_number(node) : NAN;
+}
+
+static vt_status read_lines(vt_lines *out, const vt_record *record, const char *name,
+                            const char *number)
+{
+    char *path = vt_path_join(record->folder, name);
+    VT_REQUIRE(path, VT_ERR_MEMORY, "out of memory");
+    vt_status status = vt_lines_read(out, path, number);
+    free(path);
+    return status;
+}
+
+static vt_status read_config(vt_record *record)
+{
+    char *path = vt_path_join(record->folder, "config.json");
+    VT_REQUIRE(path, VT_ERR_MEMORY, "out of memory");
+    if (vt_file_exists(path) && vt_json_read(&record->config, path, MOST_BYTES) != VT_OK) {
+        record->config = NULL;
+        vt_log(VT_LOG_WARN, "%s", vt_error_message());
+    }
+    free(path);
+    return VT_OK;
+}
+
+static vt_status read_record(vt_record *record, const char *folder)
+{
+    record->folder = vt_path_absolute(folder);
+    VT_REQUIRE(record->folder, VT_ERR_MEMORY, "out of memory");
+    VT_REQUIRE(vt_is_directory(record->folder), VT_ERR_IO, "%s: no such folder", folder);
+    const char *slash = strrchr(record->folder, '/');
+    record->name = strdup(slash && slash[1] ? slash + 1 : record->folder);
+    VT_REQUIRE(record->name, VT_ERR_MEMORY, "out of memory");
+    VT_TRY(read_config(record));
+    VT_TRY(read_lines(&record->log, record, "log.jsonl", "epoch"));
+    VT_TRY(read_lines(&record->steps, record, "steps.jsonl", "step"));
+    VT_TRY(read_lines(&record->shares, record, "shares.jsonl", "epoch"));
+    VT_REQUIRE(record->config || record->log.found, VT_ERR_FORMAT,
+               "%s: no run: there is neither a config.json nor a log.jsonl in it", folder);
+    return VT_OK;
+}
+
+vt_status vt_record_read(vt_record *record, const char *folder)
+{
+    *record = (vt_record){0};
+    vt_status status = read_record(record, folder);
+    if (status != VT_OK) vt_record_free(record);
+    return status;
+}
+
+void vt_record_free(vt_record *record)
+{
+    free(record->folder);
+    free(record->name);
+    vt_json_destroy(record->config);
+    vt_lines_free(&record->log);
+    vt_lines_free(&record->steps);
+    vt_lines_free(&record->shares);
+    *record = (vt_record){0};
+}
+
+const vt_json *vt_record_setting(const vt_record *record, const char *path)
+{
+    const vt_json *node = record->config;
+    char key[128];
+    for (const char *at = path; node && *at;) {
+        const size_t n = strcspn(at, ".");
+        if (n >= sizeof key || vt_json_type_of(node) != VT_JSON_OBJECT) return NULL;
+        memcpy(key, at, n);
+        key[n] = '\0';
+        node = vt_json_get(node, key);
+        at += n + (at[n] == '.');
+    }
+    return node;
+}
+
+char *vt_record_setting_text(const vt_record *record, const char *path)
+{
+    const vt_json *node = vt_record_setting(record, path);
+    if (!node) return NULL;
+    if (vt_json_type_of(node) == VT_JSON_STRING) return strdup(vt_json_string(node));
+    return vt_json_text(node, false);
+}

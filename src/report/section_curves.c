@@ -1,0 +1,184 @@
+// Loss, accuracy, learning rate and throughput over a run, or over several.
+#include "sections.h"
+
+#include "vitrain/report/html.h"
+#include "vitrain/report/plot.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// The curve of one number of one run.
+typedef struct curve {
+    const char *key, *name; // in the log; in the legend of a single run
+    bool dashed;
+    int colour;
+} curve;
+
+enum { MOST_CURVES = 3 };
+
+typedef struct chart {
+    const char *id, *title, *x_label, *x_key;
+    curve curves[MOST_CURVES]; // ended by key NULL
+    bool steps;                // from steps.jsonl, else log.jsonl
+    bool percent, from_zero;
+    int digits;
+    double x_add; // to x: epochs are counted from 1
+    const char *note;
+} chart;
+
+static const chart charts[] = {
+    {.id = "chart-loss",
+     .title = "Loss",
+     .x_label = "epoch",
+     .x_key = "epoch",
+     .x_add = 1,
+     .digits = 4,
+     .curves = {{"train_loss", "training, mixed labels", true, 0}, {"test_loss", "test", false, 1}},
+     .note = "The training loss is against mixed and smoothed labels, the test loss against plain "
+             "ones."},
+    {.id = "chart-accuracy",
+     .title = "Accuracy on the test data, %",
+     .x_label = "epoch",
+     .x_key = "epoch",
+     .x_add = 1,
+     .digits = 2,
+     .percent = true,
+     .curves = {{"test_acc1", "top-1", false, 0},
+                {"test_acc5", "top-5", true, 2},
+                {"test_ema_acc1", "top-1, averaged weights", false, 3}}},
+    {.id = "chart-lr",
+     .title = "Learning rate",
+     .x_label = "optimizer step",
+     .x_key = "step",
+     .digits = 6,
+     .steps = true,
+     .curves = {{"lr", "learning rate", false, 0}}},
+    {.id = "chart-throughput",
+     .title = "Throughput, images/s",
+     .x_label = "epoch",
+     .x_key = "epoch",
+     .x_add = 1,
+     .digits = 1,
+     .from_zero = true,
+     .curves = {{"images_per_s", "training", false, 0}}},
+};
+
+// x and y: (n) of it are malloc'd.
+static vt_status fill(vt_series *s, const vt_lines *lines, const chart *c, const char *key)
+{
+    double *numbers = malloc(2 * (size_t)(lines->n ? lines->n : 1) * sizeof *numbers);
+    VT_REQUIRE(numbers, VT_ERR_MEMORY, "out of memory");
+    s->n = lines->n;
+    s->x = numbers;
+    s->y = numbers + lines->n;
+    for (int i = 0; i < lines->n; i++) {
+        numbers[i] = vt_record_number(lines->lines[i], c->x_key) + c->x_add;
+        numbers[lines->n + i] = vt_record_number(lines->lines[i], key);
+    }
+    return VT_OK;
+}
+
+static bool has_numbers(const vt_series *s)
+{
+    for (int i = 0; i < s->n; i++)
+        if (isfinite(s->y[i])) return true;
+    return false;
+}
+
+// Of a single run every curve has a colour, of several each run.
+static vt_status add_curves(vt_plot *plot, vt_series *series, char (*names)[128],
+                            const vt_report *r, const chart *c, int k)
+{
+    const vt_record *run = &r->runs[k];
+    for (int i = 0; i < MOST_CURVES && c->curves[i].key; i++) {
+        const curve *line = &c->curves[i];
+        vt_series *s = &series[plot->n_series];
+        VT_TRY(fill(s, c->steps ? &run->steps : &run->log, c, line->key));
+        if (!has_numbers(s)) {
+            free((void *)(uintptr_t)s->x);
+            continue;
+        }
+        char *name = names[plot->n_series++];
+        if (r->n == 1)
+            snprintf(name, sizeof *names, "%s", line->name);
+        else
+            snprintf(name, sizeof *names, "%s%s%s", run->name, i || c->curves[1].key ? ", " : "",
+                     i || c->curves[1].key ? line->name : "");
+        s->name = name;
+        s->colour = r->n == 1 ? line->colour : k;
+        s->dashed = line->dashed;
+    }
+    return VT_OK;
+}
+
+static vt_status draw(const vt_report *r, const chart *c)
+{
+    const size_t most = (size_t)r->n * MOST_CURVES;
+    vt_series *series = calloc(most, sizeof *series);
+    char(*names)[128] = calloc(most, sizeof *names);
+    vt_plot plot = {.id = c->id,
+                    .title = c->title,
+                    .x_label = c->x_label,
+                    .series = series,
+                    .whole_x = true,
+                    .percent = c->percent,
+                    .from_zero = c->from_zero,
+                    .digits = c->digits,
+                    .note = c->note};
+    vt_status status = VT_OK;
+    if (!series || !names) status = vt_fail(VT_ERR_MEMORY, "out of memory");
+    for (int k = 0; k < r->n && status == VT_OK; k++)
+        status = add_curves(&plot, series, names, r, c, k);
+    if (status == VT_OK) vt_plot_write(r->page, &plot);
+    for (int i = 0; series && i < plot.n_series; i++) free((void *)(uintptr_t)series[i].x);
+    free(series);
+    free(names);
+    return status;
+}
+
+// ---- the numbers themselves ----
+
+static const char *const columns[][2] = {
+    {"epoch", "epoch"},          {"train_loss", "training loss"}, {"test_loss", "test loss"},
+    {"test_acc1", "top-1 %"},    {"test_acc5", "top-5 %"},        {"train_lr", "rate"},
+    {"images_per_s", "images/s"}};
+enum { COLUMNS = sizeof columns / sizeof *columns };
+
+static void write_table(FILE *page, const vt_record *run)
+{
+    fputs("<details><summary>Numbers by epoch", page);
+    fputs(": ", page);
+    vt_html_text(page, run->name);
+    fputs("</summary><div class=\"scroll\" tabindex=\"0\"><table><thead><tr>", page);
+    for (int i = 0; i < COLUMNS; i++) fprintf(page, "<th class=\"num\">%s</th>", columns[i][1]);
+    fputs("</tr></thead><tbody>\n", page);
+    for (int k = 0; k < run->log.n; k++) {
+        fputs("<tr>", page);
+        for (int i = 0; i < COLUMNS; i++) {
+            const double value = vt_record_number(run->log.lines[k], columns[i][0]) + (i == 0);
+            if (isfinite(value))
+                fprintf(page, "<td class=\"num\">%.*g</td>", i == 0 ? 9 : 5, value);
+            else
+                fputs("<td class=\"num\">\xe2\x80\x93</td>", page);
+        }
+        fputs("</tr>\n", page);
+    }
+    fputs("</tbody></table></div></details>\n", page);
+}
+
+vt_status vt_section_curves(const vt_report *r)
+{
+    vt_section_begin(r->page, "curves", "Training");
+    fputs("<div class=\"charts\">\n", r->page);
+    for (size_t i = 0; i < sizeof charts / sizeof *charts; i++) VT_TRY(draw(r, &charts[i]));
+    fputs("</div>\n", r->page);
+    for (int k = 0; k < r->n; k++) {
+        if (r->runs[k].log.n == 0)
+            vt_page_missing(r->page, "%s: no epoch is done yet.", r->runs[k].name);
+        else
+            write_table(r->page, &r->runs[k]);
+    }
+    vt_section_end(r->page);
+    return VT_OK;
+}

@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Weights that travel: into other types, into shards, from .pth and back; into models of another image
+# size or number of classes; and CIFAR's binary files to tune them on.
+. tests/cli/lib.sh
+tiny_problem
+config=$dir/tiny.json run=$dir/run
+check "a model to work with" "$vitrain" --config "$config" --quiet --set train.epochs=12 --set mix.prob=0
+weights=$run/model.safetensors
+evaluate() { # weights, more arguments...
+    local file=$1
+    shift
+    run "$vitrain" eval --config "$config" --checkpoint "$file" --json --quiet "$@"
+}
+evaluate "$weights"
+acc=$(number acc1) loss=$(number loss)
+
+# ---- convert ----
+convert() { "$vitrain" convert "$weights" "$@"; }
+for type in f32 f16 bf16; do
+    check "convert --dtype $type" convert "$dir/$type.safetensors" --dtype $type
+    evaluate "$dir/$type.safetensors"
+    case $type in f32) most=0 ;; f16) most=1e-3 ;; bf16) most=1e-2 ;; esac
+    check "$type: evaluates" test $status = 0 -a "$(number n)" = 18
+    check "$type: its loss is $loss within $most" holds "($(number loss) - $loss) ^ 2 <= $most ^ 2"
+    run "$vitrain" info "$dir/$type.safetensors"
+    check "$type: info says so" test "$(grep -c " ${type^^} " <<<"$out")" = 32
+done
+bytes() { wc -c <"$1"; }
+check "f16 is half as large" holds \
+    "$(bytes "$dir/f16.safetensors") < 0.75 * $(bytes "$weights") && $(bytes "$dir/f16.safetensors") == $(bytes "$dir/bf16.safetensors") - 32"
+check "convert without --dtype" convert "$dir/same.safetensors"
+check "the same bytes" cmp "$weights" "$dir/same.safetensors"
+check "and from f32" cmp "$weights" "$dir/f32.safetensors"
+run "$vitrain" predict "$dir/f16.safetensors" "$dir/val/class1/000.png" # the shape came along
+check "predict with f16 weights alone" test $status = 0 -a "$(sed -n 2p <<<"$out" | awk '{print $2}')" = 1
+
+check "convert --shard-size" convert "$dir/many.safetensors" --dtype f16 --shard-size 3000
+check "leaves shards" test -s "$dir/many-00001-of-00006.safetensors" -a ! -e "$dir/many.safetensors"
+evaluate "$dir/many.safetensors.index.json"
+check "they evaluate" test $status = 0 -a "$(number acc1)" = "$acc"
+run "$vitrain" predict "$dir/many.safetensors.index.json" "$dir/val/class1/000.png"
+check "predict with shards alone" test $status = 0
+check "shards into one file" "$vitrain" convert "$dir/many.safetensors.index.json" "$dir/one.safetensors"
+check "the same tensors" test "$("$vitrain" info "$dir/one.safetensors" | grep -c F16)" = 32
+rm "$dir/many-00002-of-00006.safetensors"
+fails "a shard that is missing" 1 "index.json: .*many-00002-of-00006.safetensors: .*No such file" \
+    "$vitrain" info "$dir/many.safetensors.index.json"
+fails "an unknown type" 2 "dtype.*f32, f16 or bf16.*f8" convert "$dir/none" --dtype f8
+fails "a shard size that is none" 2 "shard-size.*3k" convert "$dir/none" --shard-size 3k
+fails "shards of another ending" 2 "expected a name that ends in .safetensors" convert "$dir/none" --shard-size 100
+fails "weights that are not there" 1 "nowhere" "$vitrain" convert "$dir/nowhere" "$dir/none"
+fails "a place that cannot be written" 1 "nowhere" convert "$dir/nowhere/out.safetensors"
+check "nothing is left of these" test ! -e "$dir/none"
+
+# ---- .pth ----
+pth=tests/golden/checkpoint.pth # scripts/golden_pth.py: a ViT of width 8, one block, three classes
+narrow=(--set model.embed_dim=8 --set model.depth=1)
+check "convert of a .pth" "$vitrain" convert $pth "$dir/pth.safetensors"
+evaluate $pth "${narrow[@]}"
+check "a .pth evaluates" test $status = 0
+direct=$out
+evaluate "$dir/pth.safetensors" "${narrow[@]}"
+check "and the same converted" test $status = 0 -a "$out" = "$direct"
+run "$vitrain" info $pth
+check "info of a .pth: the weights alone" grep -q "^20 tensors" <<<"$out"
+fails "a .pth says no shape" 2 "checkpoint.pth does not say what model it is for: give --config" \
+    "$vitrain" predict $pth "$dir/val/class1/000.png"
+fails "the format before PyTorch 1.6" 1 "legacy.pth: .*PyTorch 1.6" \
+    "$vitrain" info tests/golden/legacy.pth
+LC_ALL=C sed 's/argparse/subproce/' $pth >"$dir/evil.pth" # its checksum differs now
+fails "a .pth that was changed" 1 "evil.pth: zip: entry .*data.pkl: damaged" "$vitrain" info "$dir/evil.pth"
+
+# ---- reports of what does not fit ----
+evaluate "$weights" --set model.depth=1
+check "a block too many: status" test $status = 1
+check "all of its tensors are unexpected" test \
+    "$(grep -o 'blocks\.1\.[a-z0-9.]*: the model has no such tensor' <<<"$err" | wc -l)" = 12
+evaluate "$weights" --set model.depth=3
+check "a block too few: all of its tensors are missing" test \
+    "$(grep -o 'blocks\.2\.[a-z0-9.]*: expected [^;]*got none' <<<"$err" | wc -l)" = 12
+evaluate "$weights" --set model.image_size=24
+check "another grid: the tensor and both shapes" grep -q \
+    "pos_embed: expected F32 \[1, 10, 16\], got F32 \[1, 5, 16\]" <<<"$err"
+
+# ---- train.init ----
+new=$dir/new
+start() { # arguments...: a run of one epoch from the weights
+    rm -rf "$new"
+    run "$vitrain" --config "$config" --set output="$new" --set train.init="$weights" \
+        --set train.epochs=1 --set mix.prob=0 --set optim.lr=1e-12 --set schedule.warmup_lr=0 \
+        --set schedule.min_lr=0 --set schedule.warmup_epochs=0 "$@"
+}
+accuracy() { sed 's/.*"test_acc1": *\([^,]*\),.*/\1/' "$new/log.jsonl"; }
+start
+check "train.init: the same shape" test $status = 0 -a "$(accuracy)" = "$acc"
+start --set model.image_size=32
+check "train.init: another grid" test $status = 0
+check "says what it did" grep -q "pos_embed: interpolated from a grid of 2 x 2 to 4 x 4" <<<"$err"
+start --set train.init="$dir/f16.safetensors"
+check "train.init from f16" test $status = 0 -a "$(accuracy)" = "$acc"
+start --set train.init=$PWD/$pth "${narrow[@]}"
+check "train.init from a .pth" test $status = 0
+"$material" images "$dir/four" 4 8 16
+start --set data.train="$dir/four" --set data.val=null
+check "train.init: another number of classes" test $status = 0
+check "the head starts anew, and that is said" test \
+    "$(grep -c 'head\.[a-z]*: starts anew: 4 classes, 3 in the file' <<<"$err")" = 2
+LC_ALL=C sed 's/"blocks.1.mlp.fc1.bias"/"blocks.1.mlp.fc1.bibs"/' "$weights" >"$dir/name.safetensors"
+start --set train.init="$dir/name.safetensors"
+check "train.init without a tensor: status" test $status = 1
+check "it is named, and so is the one too many" grep -q \
+    "blocks.1.mlp.fc1.bias: expected F32 \[32\], got none; .*fc1.bibs: the model has no such" <<<"$err"
+check "no run was begun" test ! -e "$new/last.safetensors"
+
+# ---- CIFAR's binary files ----
+mkdir "$dir/ten" "$dir/hundred"
+"$material" cifar "$dir/ten/data_batch_1.bin" 10 48
+"$material" cifar "$dir/ten/data_batch_2.bin" 10 48
+"$material" cifar "$dir/ten/test_batch.bin" 10 20
+"$material" cifar "$dir/hundred/train.bin" 100 96
+"$material" cifar "$dir/hundred/test.bin" 100 20
+cifar() { # data.train, data.val, more...
+    local train=$1 val=$2
+    shift 2
+    rm -rf "$new"
+    run "$vitrain" --config "$config" --set output="$new" --set data.train="$train" \
+        --set data.val="$val" --set data.augment=cifar --set mix.prob=0 --set train.epochs=8 "$@"
+}
+cifar "$dir/ten" "$dir/ten/test_batch.bin" --set train.init="$weights"
+check "fine-tuning on CIFAR-10's files" test $status = 0
+check "of all batches in the folder" grep -q "96 training images, 20 for validation" <<<"$err"
+check "to ten classes" grep -q "head.weight: starts anew: 10 classes, 3 in the file" <<<"$err"
+check "learns them" holds "$(tail -n 1 "$new/log.jsonl" | sed 's/.*"test_acc1": *\([^,]*\),.*/\1/') > 80"
+cifar "$dir/hundred" "$dir/hundred/test.bin" --set train.init="$weights" --set train.epochs=1
+check "CIFAR-100's" test $status = 0
+check "to a hundred classes" grep -q "head.weight: starts anew: 100 classes" <<<"$err"
+head -c 5000 "$dir/ten/data_batch_1.bin" >"$dir/ten/data_batch_3.bin"
+fails "a CIFAR file cut off" 1 "data_batch_3.bin: 5000 bytes, expected pictures of 3073 bytes each" \
+    "$vitrain" --config "$config" --quiet --set output="$new" --set data.train="$dir/ten" --set data.val=null
+finish

@@ -1,0 +1,76 @@
+// The losses of a head against PyTorch's (scripts/golden_losses.py). In float: a few roundings of sums
+// over nine classes.
+#include "numcheck.h"
+
+#include "golden.h"
+
+#include "vitrain/train/loss.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#ifdef VT_DOUBLE
+static const double TOLERANCE = 1e-7; // the golden values are float32
+#else
+static const double TOLERANCE = 2e-6;
+#endif
+
+enum { B = 6, K = 9 };
+
+typedef struct loss_test {
+    vt_st_file *file;
+    vt_real logits[B * K], target[B * K];
+} loss_test;
+
+static loss_test begin(void)
+{
+    loss_test test = {.file = vt_golden_open("losses")};
+    vt_golden_reals(test.file, "logits", test.logits, B * K);
+    vt_golden_reals(test.file, "target", test.target, B * K);
+    return test;
+}
+
+static void compare(const loss_test *test, const char *name, const vt_real *losses, double mean,
+                    const vt_real *dlogits, double weight)
+{
+    char gradient[64];
+    vt_real expected[B], slope[B * K];
+    double sum = 0;
+    snprintf(gradient, sizeof gradient, "%s.grad", name);
+    vt_golden_reals(test->file, name, expected, B);
+    vt_golden_reals(test->file, gradient, slope, B * K);
+    for (int i = 0; i < B; i++) sum += (double)expected[i];
+    for (int i = 0; i < B * K; i++) slope[i] *= (vt_real)weight;
+    VT_ASSERT_BELOW(vt_relative_error(losses, expected, B), TOLERANCE, name);
+    VT_ASSERT_BELOW(vt_relative_error(dlogits, slope, B * K), TOLERANCE, gradient);
+    VT_ASSERT_BELOW(fabs(mean - sum / B), TOLERANCE * fabs(mean), "mean");
+}
+
+static void heads_match(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        vt_loss_config config;
+    } cases[] = {
+        {"cross-entropy", {.kind = VT_LOSS_CROSS_ENTROPY, .target = VT_BCE_BINARY}}, // no BCE
+        {"bce.soft", {.kind = VT_LOSS_BCE, .target = VT_BCE_SOFT}},
+        {"bce.binary", {.kind = VT_LOSS_BCE, .target = VT_BCE_BINARY}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        loss_test test = begin();
+        vt_real losses[B], dlogits[B * K];
+        const double mean =
+            vt_loss_of_head(&cases[i].config, losses, dlogits, test.logits, test.target, 0.5, B, K);
+        compare(&test, cases[i].name, losses, mean, dlogits, 0.5);
+        vt_st_close(test.file);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(heads_match),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
