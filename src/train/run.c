@@ -79,6 +79,7 @@ static vt_status place(vt_run *run)
     run->partials = VT_ARENA_TAKE(arena, double, vt_optim_partials(params));
     VT_TRY(vt_step_place(&run->step, arena, type, t->recompute));
     VT_TRY(vt_evaluator_place(&run->evaluator, arena, run->model, t->batch_size, NULL));
+    if (run->val) vt_predictions_place(&run->predictions, arena, run->val->count);
     run->memory.activations = arena->used - start - run->memory.parameters;
     return VT_OK;
 }
@@ -127,6 +128,7 @@ static vt_status name_files(vt_run *run)
         char **path;
         const char *name;
     } files[] = {{&run->log, "log.jsonl"},           {&run->steps, "steps.jsonl"},
+                 {&run->shares, "shares.jsonl"},     {&run->said, VT_PREDICTIONS_NAME},
                  {&run->last, "last.safetensors"},   {&run->best, "best.safetensors"},
                  {&run->final, "model.safetensors"}, {&run->final_ema, "model_ema.safetensors"},
                  {&run->config_path, "config.json"}, {&run->picture, "first_batch.png"}};
@@ -205,9 +207,9 @@ void vt_run_close(vt_run *run)
     vt_model_destroy(run->model);
     vt_teacher_close(run->teacher);
     vt_arena_release(&run->arena);
-    char *const texts[] = {run->config_text, run->input_text, run->log,         run->steps,
-                           run->last,        run->best,       run->config_path, run->picture,
-                           run->final,       run->final_ema};
+    char *const texts[] = {run->config_text, run->input_text, run->log,   run->steps,
+                           run->shares,      run->said,       run->last,  run->best,
+                           run->config_path, run->picture,    run->final, run->final_ema};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
     *run = (vt_run){0};
 }

@@ -34,6 +34,8 @@ vt_status vt_step_place(vt_step *step, vt_arena *arena, vt_elem type, vt_recompu
     vt_mix_plan_place(&step->plan, arena, step->max_batch,
                       step->layout.grid_h * step->layout.grid_w);
     vt_label_place(&step->label, arena, step->max_batch);
+    if (vt_fluctuation_possible(&step->label))
+        vt_fluctuation_place(&step->fluctuation, arena, &step->label, c->depth);
     step->scratch = VT_ARENA_TAKE(arena, vt_real, (size_t)vt_threads() * pixels);
     step->rule_s = VT_ARENA_TAKE(arena, vt_thread_clock, (size_t)vt_threads());
     step->losses = VT_ARENA_TAKE(arena, vt_real, 2 * B);
@@ -122,7 +124,7 @@ double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, co
                        const int32_t *labels, int B, const vt_attn_hook *extra, int n_extra,
                        bool stochastic, vt_step_key key)
 {
-    assert(B >= 1 && B <= step->max_batch && n_extra < MAX_HOOKS);
+    assert(B >= 1 && B <= step->max_batch && n_extra + 2 <= MAX_HOOKS);
     double since = vt_now_s();
     vt_attn_hook hooks[MAX_HOOKS];
     vt_pass pass = {.B = B,
@@ -137,6 +139,8 @@ double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, co
     if (vt_label_begin(&step->label, &step->plan, &step->rule))
         hooks[pass.n_hooks++] = (vt_attn_hook){
             .self = step, .on_attention = clocked_attention, .on_merge = clocked_merge};
+    if (pass.n_hooks && step->fluctuation.layers)
+        hooks[pass.n_hooks++] = vt_fluctuation_hook(&step->fluctuation);
     for (int i = 0; i < n_extra; i++) hooks[pass.n_hooks++] = extra[i];
     step->model->ops->forward(step->model, weights, &pass);
     end_phase(step, VT_PHASE_FORWARD, &since);

@@ -3,7 +3,7 @@
 #ifndef VITRAIN_TRAIN_STEP_H
 #define VITRAIN_TRAIN_STEP_H
 
-#include "vitrain/label/label.h"
+#include "vitrain/label/fluctuation.h"
 #include "vitrain/mix/mix.h"
 #include "vitrain/model/model.h"
 #include "vitrain/train/loss.h"
@@ -44,8 +44,9 @@ typedef struct vt_step {
     vt_real *losses; // (B) of the batch done last, both heads' mean where there are two
     // Seconds, added up over calls. What the label rule does inside the forward pass counts as label.
     double phase_s[VT_PHASES];
-    vt_attn_hook rule;       // the rule's own hook
-    vt_thread_clock *rule_s; // (threads) seconds in it
+    vt_attn_hook rule;          // the rule's own hook
+    vt_fluctuation fluctuation; // of the batches since it was cleared; layers NULL: not counted
+    vt_thread_clock *rule_s;    // (threads) seconds in it
 } vt_step;
 
 // rule: label.rule; loss NULL: cross-entropy. The model must outlive the step. VT_ERR_CONFIG for an
