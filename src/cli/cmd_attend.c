@@ -22,7 +22,7 @@ typedef struct vt_attender {
     vt_arena arena;
     vt_sampler sampler;
     vt_image small, picture, drawn;
-    vt_overlay overlay;
+    vt_map_overlay overlay;
     vt_sheet sheet;
     const char *folder;
     char *name; // what the files of the picture at hand begin with
@@ -56,6 +56,9 @@ static vt_status open_attender(vt_attender *a, const vt_args *args)
     const int channels = model->config.in_chans;
     VT_REQUIRE(channels == 1 || channels == 3, VT_ERR_CONFIG,
                "model.in_chans: expected 1 or 3 to read pictures, got %d", channels);
+    VT_REQUIRE(vt_gaze_possible(a->subject.model), VT_ERR_UNSUPPORTED,
+               "%s: attention in windows or stages cannot be drawn; attend needs a ViT",
+               a->subject.model->config.name);
     a->folder = args->output ? args->output : "attention";
     VT_TRY(place(a));
     VT_TRY(vt_arena_reserve(&a->arena));
@@ -70,7 +73,7 @@ static void close_attender(vt_attender *a)
     vt_image_free(&a->small);
     vt_image_free(&a->picture);
     vt_image_free(&a->drawn);
-    vt_overlay_free(&a->overlay);
+    vt_map_overlay_free(&a->overlay);
     vt_sheet_free(&a->sheet);
     vt_subject_free(&a->subject);
     free(a->name);
@@ -151,8 +154,8 @@ static vt_status add_map(vt_attender *a, const vt_real *map)
 {
     const vt_token_layout *layout = &a->gaze.layout;
     vt_gaze_patches(a->patches, map, layout);
-    VT_TRY(vt_overlay_draw(&a->overlay, &a->drawn, &a->picture, a->patches, layout->grid_h,
-                           layout->grid_w));
+    VT_TRY(vt_map_overlay_draw(&a->overlay, &a->drawn, &a->picture, a->patches, layout->grid_h,
+                               layout->grid_w));
     vt_sheet_add(&a->sheet, &a->drawn);
     return VT_OK;
 }

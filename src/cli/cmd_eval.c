@@ -28,31 +28,10 @@ static vt_status open_source(vt_source **out, const vt_config *config)
 
 static vt_status evaluate(vt_subject *subject, vt_eval_result *result)
 {
-    const vt_config *config = &subject->config;
-    const int B = config->train.batch_size;
-    const vt_loader_config loader_config = {
-        .augment = config->data.augment,
-        .batch_size = B,
-        .workers = config->data.workers,
-        .max_pixels = config->data.max_pixels,
-        .max_bad = config->data.max_bad,
-    };
-    vt_source *source = NULL;
-    vt_loader *loader = NULL;
-    vt_arena arena = {0};
-    vt_evaluator evaluator = {0};
-    vt_status status = VT_OK;
-    VT_TRY_OR_FAIL(status, open_source(&source, config));
-    VT_TRY_OR_FAIL(status, vt_loader_create(&loader, source, &loader_config));
-    VT_TRY_OR_FAIL(status,
-                   vt_evaluator_place(&evaluator, &arena, subject->model, B, &subject->type));
-    VT_TRY_OR_FAIL(status, vt_arena_reserve(&arena));
-    VT_TRY_OR_FAIL(status,
-                   vt_evaluator_place(&evaluator, &arena, subject->model, B, &subject->type));
-    status = vt_evaluate(&evaluator, subject->weights, loader, NULL, result);
-fail:
-    vt_arena_release(&arena);
-    vt_loader_destroy(loader);
+    vt_source *source;
+    VT_TRY(open_source(&source, &subject->config));
+    vt_status status = vt_evaluate_source(subject->model, subject->weights, &subject->config,
+                                          source, subject->type, NULL, NULL, result);
     vt_source_close(source);
     return status;
 }

@@ -30,10 +30,6 @@ vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *
 vt_status vt_subject_load_from(vt_subject *subject, const vt_args *args, const vt_st_file *file);
 void vt_subject_free(vt_subject *subject); // takes a zeroed one
 
-// The names of the labels: those of data.class_map, else of data.train where that is at hand, else
-// of data.val. VT_ERR_CONFIG if there is none.
-vt_status vt_labels_read(vt_classes *classes, const vt_data_config *data);
-
 // From now on SIGINT and SIGTERM set what is returned to nonzero; a second one ends the program.
 const volatile sig_atomic_t *vt_catch_signals(void);
 

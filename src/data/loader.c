@@ -28,6 +28,7 @@ enum { TRIES = 16, TEXT_BYTES = 2048, KEPT_BYTES = 1 << 26 }; // 22 megapixels i
 typedef struct slot {
     vt_batch batch;
     int32_t *labels;   // (batch_size); -1: left out
+    int64_t *indices;  // (batch_size)
     int done;          // samples that have been worked on
     int bad;           // of these unreadable
     int last_bad;      // the last one's place in the batch
@@ -55,6 +56,7 @@ struct vt_loader {
     slot *ring; // (slots)
     vt_real *images;
     int32_t *labels;
+    int64_t *indices;
     int64_t bad;
     double wait_s;
 
@@ -111,6 +113,7 @@ static void warn_once(vt_loader *loader, int64_t index)
 typedef struct outcome {
     vt_status status; // VT_OK also for a sample that is left out
     int32_t label;    // -1: none, or left out
+    int64_t index;    // of the sample in the source
     int64_t bad;      // the sample that was meant to be here and is unreadable; -1: none
 } outcome;
 
@@ -125,6 +128,7 @@ static outcome fill_position(vt_loader *loader, worker *w, int64_t position, vt_
         result.status = make_sample(loader, w, position, index, out);
         trim(w);
         if (result.status == VT_OK) result.label = source->labels[index];
+        result.index = index;
         if (result.status == VT_OK || result.status == VT_ERR_MEMORY) return result;
         warn_once(loader, index);
         if (i == 0) result.bad = index;
@@ -172,6 +176,7 @@ static void work_once(vt_loader *loader, worker *w)
         fill_position(loader, w, position, s->batch.images + (size_t)i * loader->sample_size);
     pthread_mutex_lock(&loader->lock);
     s->labels[i] = result.label;
+    s->indices[i] = result.index;
     if (result.bad >= 0) s->bad++;
     if (result.bad >= 0 && i >= s->last_bad) {
         s->last_bad = i;
@@ -219,17 +224,19 @@ static vt_status allocate(vt_loader *loader)
                "batches of %zu samples exceed the address space", size);
     loader->images = vt_alloc(numbers, sizeof *loader->images);
     loader->labels = vt_alloc(size * slots, sizeof *loader->labels);
+    loader->indices = vt_alloc(size * slots, sizeof *loader->indices);
     loader->ring = vt_alloc(slots, sizeof *loader->ring);
     loader->warned = vt_alloc(count, sizeof *loader->warned);
     loader->workers = vt_alloc(threads ? threads : 1, sizeof *loader->workers);
     if (loader->config.training) loader->order = vt_alloc(count, sizeof *loader->order);
-    if (!loader->images || !loader->labels || !loader->ring || !loader->warned ||
-        !loader->workers || (loader->config.training && !loader->order))
+    if (!loader->images || !loader->labels || !loader->indices || !loader->ring ||
+        !loader->warned || !loader->workers || (loader->config.training && !loader->order))
         return VT_ERR_MEMORY;
     for (size_t i = 0; i < slots; i++) {
         slot *s = &loader->ring[i];
         s->labels = loader->labels + i * size;
-        s->batch = (vt_batch){.index = -1, .labels = s->labels};
+        s->indices = loader->indices + i * size;
+        s->batch = (vt_batch){.index = -1, .labels = s->labels, .indices = s->indices};
         s->batch.images = loader->images + i * size * loader->sample_size;
     }
     loader->workers[0].loader = loader;
@@ -324,6 +331,7 @@ void vt_loader_destroy(vt_loader *loader)
     free(loader->warned);
     free(loader->ring);
     free(loader->labels);
+    free(loader->indices);
     free(loader->images);
     free(loader);
 }
@@ -344,7 +352,7 @@ int64_t vt_loader_distinct(const vt_loader *loader, int64_t batches)
 size_t vt_loader_bytes(const vt_loader *loader)
 {
     size_t samples = (size_t)loader->slots * (size_t)loader->config.batch_size;
-    return samples * (loader->sample_size * sizeof(vt_real) + sizeof(int32_t));
+    return samples * (loader->sample_size * sizeof(vt_real) + sizeof(int32_t) + sizeof(int64_t));
 }
 
 int64_t vt_loader_bad(const vt_loader *loader)
@@ -401,6 +409,7 @@ static void compact(slot *s, size_t sample_size)
             memcpy(s->batch.images + (size_t)kept * sample_size,
                    s->batch.images + (size_t)i * sample_size, sample_size * sizeof(vt_real));
             s->labels[kept] = s->labels[i];
+            s->indices[kept] = s->indices[i];
         }
         kept++;
     }

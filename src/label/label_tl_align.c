@@ -170,6 +170,11 @@ static void finish(vt_label *label, vt_real *share, vt_real *share_dist)
     }
 }
 
+static vt_real token_share(const vt_label *label, int sample, int token)
+{
+    return clamp_share(reference(label, sample) + sample_tokens(label, sample)[token]);
+}
+
 const vt_label_ops vt_label_tl_align = {
     .name = "tl-align",
     .place = place,
@@ -177,4 +182,5 @@ const vt_label_ops vt_label_tl_align = {
     .on_attention = on_attention,
     .on_merge = on_merge,
     .finish = finish,
+    .token_share = token_share,
 };

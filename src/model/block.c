@@ -28,27 +28,18 @@ static void layer_scale(const work *w, vt_real *kept, size_t gamma, const vt_spa
                                  s->rows, w->shape->C);
 }
 
-// dbranch = scale_of_image gamma dx, for a span's rows; dx begins with the first of them.
 static void residual_backward(const work *w, void *dbranch, const vt_real *dx, const vt_span *s,
                               int which, vt_real *sums)
 {
-    const int C = w->shape->C;
-    const vt_elem type = w->shape->type;
-    const size_t first = (size_t)s->row * (size_t)C;
-    for (int at = 0; at < s->rows;) {
-        const vt_unit_part piece = vt_span_part(w->chunk, s, at);
-        const size_t row = (size_t)at * (size_t)C;
-        const vt_real scale = vt_chunk_branch_scale(w->chunk, piece.unit, which);
-        void *to = vt_at(dbranch, type, row);
-        if (w->shape->layer_scale > 0)
-            vt_channel_scale_backward(to, type, sums + (4 + which) * C, scale, dx + row,
-                                      w->saved->branch[which] + first + row,
-                                      w->weights + (which ? w->param->gamma2 : w->param->gamma1),
-                                      piece.rows, C);
-        else
-            vt_scale(to, type, scale, dx + row, (size_t)piece.rows * (size_t)C);
-        at += piece.rows;
-    }
+    const vt_block_shape *shape = w->shape;
+    vt_layer_scale scale = {0};
+    if (shape->layer_scale > 0)
+        scale = (vt_layer_scale){
+            .gamma = w->weights + (which ? w->param->gamma2 : w->param->gamma1),
+            .branch = w->saved->branch[which] + (size_t)s->row * (size_t)shape->C,
+            .dgamma = sums + (4 + which) * shape->C,
+        };
+    vt_span_residual_backward(dbranch, shape->type, dx, &scale, w->chunk, s, which, shape->C);
 }
 
 // y = x Wt + b, y of any type.

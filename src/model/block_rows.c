@@ -24,7 +24,8 @@ int vt_chunk_image(const vt_chunk *chunk, int unit)
     return (chunk->first + unit) / (w ? w->count : 1);
 }
 
-vt_real vt_chunk_branch_scale(const vt_chunk *chunk, int unit, int branch)
+// Branch 0 is attention, 1 the MLP.
+static vt_real branch_scale(const vt_chunk *chunk, int unit, int branch)
 {
     if (!chunk->pass->stochastic) return 1;
     return vt_drop_path_scale(chunk->drop_path, chunk->pass->seed, chunk->pass->step,
@@ -53,14 +54,19 @@ int vt_chunk_rows(const vt_chunk *chunk)
     return vt_chunk_rows_before(chunk, chunk->count, chunk->R);
 }
 
-vt_unit_part vt_span_part(const vt_chunk *chunk, const vt_span *s, int at)
+// The part of a span that lies in one unit, beginning at its row `at`: (unit, first row in it, rows).
+typedef struct unit_part {
+    int unit, token, rows;
+} unit_part;
+
+static unit_part part_at(const vt_chunk *chunk, const vt_span *s, int at)
 {
     const int row = s->row + at;
     int unit = row / chunk->R; // or a later one, where some have padding
     while (vt_chunk_rows_before(chunk, unit + 1, chunk->R) <= row) unit++;
     const int token = row - vt_chunk_rows_before(chunk, unit, chunk->R);
     const int left = s->rows - at, rest = vt_chunk_rows_before(chunk, unit + 1, chunk->R) - row;
-    return (vt_unit_part){unit, token, left < rest ? left : rest};
+    return (unit_part){unit, token, left < rest ? left : rest};
 }
 
 void vt_span_drop(void *x, vt_elem type, const vt_chunk *chunk, const vt_span *s, double p,
@@ -68,7 +74,7 @@ void vt_span_drop(void *x, vt_elem type, const vt_chunk *chunk, const vt_span *s
 {
     if (!chunk->pass->stochastic || p <= 0) return;
     for (int at = 0; at < s->rows;) {
-        const vt_unit_part piece = vt_span_part(chunk, s, at);
+        const unit_part piece = part_at(chunk, s, at);
         const vt_dropout d = vt_chunk_dropout(chunk, p, piece.unit, site);
         void *rows = vt_at(x, type, (size_t)at * (size_t)width);
         vt_dropout_apply(rows, rows, type, &d, (size_t)piece.token * (size_t)width,
@@ -81,13 +87,31 @@ void vt_span_residual(vt_real *out, const vt_real *in, int tokens_in, const vt_r
                       const vt_chunk *chunk, const vt_span *s, int which, int C)
 {
     for (int at = 0; at < s->rows;) {
-        const vt_unit_part piece = vt_span_part(chunk, s, at);
+        const unit_part piece = part_at(chunk, s, at);
         const size_t to = (size_t)at * (size_t)C,
                      from = (size_t)(vt_chunk_rows_before(chunk, piece.unit, tokens_in) +
                                      piece.token) *
                             (size_t)C;
-        vt_add_scaled(out + to, in + from, vt_chunk_branch_scale(chunk, piece.unit, which),
-                      branch + to, (size_t)piece.rows * (size_t)C);
+        vt_add_scaled(out + to, in + from, branch_scale(chunk, piece.unit, which), branch + to,
+                      (size_t)piece.rows * (size_t)C);
+        at += piece.rows;
+    }
+}
+
+void vt_span_residual_backward(void *dbranch, vt_elem type, const vt_real *dx,
+                               const vt_layer_scale *scaled, const vt_chunk *chunk,
+                               const vt_span *s, int which, int C)
+{
+    for (int at = 0; at < s->rows;) {
+        const unit_part piece = part_at(chunk, s, at);
+        const size_t row = (size_t)at * (size_t)C;
+        const vt_real scale = branch_scale(chunk, piece.unit, which);
+        void *to = vt_at(dbranch, type, row);
+        if (scaled->gamma)
+            vt_channel_scale_backward(to, type, scaled->dgamma, scale, dx + row,
+                                      scaled->branch + row, scaled->gamma, piece.rows, C);
+        else
+            vt_scale(to, type, scale, dx + row, (size_t)piece.rows * (size_t)C);
         at += piece.rows;
     }
 }

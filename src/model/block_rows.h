@@ -11,8 +11,6 @@ vt_dropout vt_chunk_dropout(const vt_chunk *chunk, double p, int unit, int site)
 
 // Which image a unit is, or is a window of.
 int vt_chunk_image(const vt_chunk *chunk, int unit);
-// Stochastic depth's factor of a unit; branch 0 is attention, 1 the MLP.
-vt_real vt_chunk_branch_scale(const vt_chunk *chunk, int unit, int branch);
 bool vt_chunk_padded(const vt_chunk *chunk); // some rows of windows are no tokens
 // The chunk's rows before one of its units, where a whole unit has `each`; of padding none.
 int vt_chunk_rows_before(const vt_chunk *chunk, int unit, int each);
@@ -25,12 +23,6 @@ typedef struct vt_span {
     int row, rows;
 } vt_span;
 
-// The part of a span that lies in one unit, beginning at its row `at`.
-typedef struct vt_unit_part {
-    int unit, token, rows; // token: the first row in the unit
-} vt_unit_part;
-vt_unit_part vt_span_part(const vt_chunk *chunk, const vt_span *span, int at);
-
 // How many spans the MLP takes a chunk in, and one of them.
 int vt_mlp_spans(const vt_chunk *chunk);
 vt_span vt_mlp_span(const vt_chunk *chunk, int i);
@@ -39,9 +31,21 @@ vt_span vt_mlp_span(const vt_chunk *chunk, int i);
 void vt_span_drop(void *x, vt_elem type, const vt_chunk *chunk, const vt_span *span, double p,
                   int site, int width);
 // out = in + scale_of_image branch, for a span's rows of out and branch; in has tokens_in rows a unit
-// and begins with the chunk's first. which: the branch.
+// and begins with the chunk's first. which: branch 0 is attention, 1 the MLP.
 void vt_span_residual(vt_real *out, const vt_real *in, int tokens_in, const vt_real *branch,
                       const vt_chunk *chunk, const vt_span *span, int which, int C);
+
+// LayerScale at a branch's end.
+typedef struct vt_layer_scale {
+    const vt_real *gamma;  // (C); NULL: none
+    const vt_real *branch; // (rows,C) of the span, what was scaled
+    vt_real *dgamma;       // (C) accumulated
+} vt_layer_scale;
+// dbranch = scale_of_image gamma dx, for a span's rows; dx begins with the first of them.
+void vt_span_residual_backward(void *dbranch, vt_elem type, const vt_real *dx,
+                               const vt_layer_scale *scaled, const vt_chunk *chunk,
+                               const vt_span *span, int which, int C);
+
 // The rows that ask, packed together: all of them, or the first R of each unit's T.
 const void *vt_chunk_asking(void *to, const void *rows, const vt_block_shape *shape,
                             const vt_chunk *chunk);

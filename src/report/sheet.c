@@ -47,7 +47,7 @@ void vt_sheet_free(vt_sheet *s)
     vt_image_free(&s->image);
 }
 
-void vt_overlay_free(vt_overlay *o)
+void vt_map_overlay_free(vt_map_overlay *o)
 {
     vt_image_free(&o->values);
     vt_image_free(&o->grown);
@@ -71,8 +71,8 @@ static vt_status scale_values(vt_image *values, const vt_real *map, int grid_h, 
     return VT_OK;
 }
 
-vt_status vt_overlay_draw(vt_overlay *o, vt_image *to, const vt_image *picture, const vt_real *map,
-                          int grid_h, int grid_w)
+vt_status vt_map_overlay_draw(vt_map_overlay *o, vt_image *to, const vt_image *picture,
+                              const vt_real *map, int grid_h, int grid_w)
 {
     const int width = picture->width, height = picture->height;
     const double whole[4] = {0, 0, grid_w, grid_h};

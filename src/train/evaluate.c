@@ -5,6 +5,8 @@
 #include "vitrain/label/label.h"
 #include "vitrain/ops/ops.h"
 
+#include <assert.h>
+
 enum { TOP = 5 };
 
 vt_status vt_evaluator_place(vt_evaluator *e, vt_arena *arena, vt_model *model, int max_batch,
@@ -43,6 +45,15 @@ void vt_evaluator_logits(vt_evaluator *e, const vt_real *weights, const vt_real 
         vt_model_join_heads(e->logits, e->logits_dist, B, e->model->config.num_classes);
 }
 
+static void keep(vt_predictions *p, const vt_batch *batch, int i, int32_t predicted, vt_real loss)
+{
+    assert(p->n < p->capacity);
+    p->sample[p->n] = batch->indices[i];
+    p->label[p->n] = batch->labels[i];
+    p->predicted[p->n] = predicted;
+    p->loss[p->n++] = loss;
+}
+
 static void count(vt_evaluator *e, const vt_batch *batch, vt_eval_result *sum)
 {
     const int K = e->model->config.num_classes, k = K < TOP ? K : TOP;
@@ -52,6 +63,7 @@ static void count(vt_evaluator *e, const vt_batch *batch, vt_eval_result *sum)
         int32_t best[TOP] = {0};
         vt_top_k(best, k, e->logits + (size_t)i * (size_t)K, K);
         sum->acc1 += best[0] == batch->labels[i];
+        if (e->keep) keep(e->keep, batch, i, best[0], e->losses[i]);
         for (int j = 0; j < k; j++) sum->acc5 += best[j] == batch->labels[i];
         sum->loss += (double)e->losses[i];
     }
@@ -64,6 +76,7 @@ vt_status vt_evaluate(vt_evaluator *e, const vt_real *weights, vt_loader *loader
     vt_eval_result sum = {0};
     double start = vt_now_s();
     vt_loader_start(loader, 0, 0);
+    if (e->keep) e->keep->n = 0;
     for (;;) {
         const vt_batch *batch;
         VT_TRY(vt_loader_next(loader, &batch));

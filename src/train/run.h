@@ -15,14 +15,17 @@ typedef struct vt_run {
     const vt_optim_ops *optim;
     vt_step step;
     vt_evaluator evaluator;
+    vt_teacher *teacher; // NULL: none
     vt_state state;
-    double *partials; // the optimizer's scratch
+    vt_predictions predictions; // of the weights, by the last evaluation
+    double *partials;           // the optimizer's scratch
     vt_arena arena;
     vt_memory_plan memory;
     int64_t batches;   // micro-batches of an epoch, a multiple of train.accumulate
     char *config_text; // the resolved configuration, once num_classes is known
     char *input_text;  // vt_config_input_text
-    char *log, *steps, *last, *best, *final, *final_ema, *config_path, *picture; // paths
+    char *log, *steps, *shares, *said, *last, *best, *final, *final_ema, *config_path,
+        *picture; // paths
 } vt_run;
 
 // Opens everything, sets the threads, reports the memory, takes it. The weights are not set yet.
@@ -38,5 +41,9 @@ vt_status vt_run_take(vt_run *run);
 // The first of `count` images as the network sees them, at most 64, eight a row, as one PNG at
 // run->picture.
 vt_status vt_run_picture(const vt_run *run, const vt_real *images, int count);
+
+// Appends what run->step.fluctuation has counted in the epoch at hand to run->shares: of the micro-batches
+// from `from_batch` on, since a resumed run has not seen those before. Nothing counted: no line.
+vt_status vt_run_log_shares(const vt_run *run, int64_t from_batch);
 
 #endif

@@ -229,6 +229,7 @@ static vt_status train_epoch(loop *l)
     l->epoch_start_s = vt_now_s();
     l->epoch_first = p->batch;
     l->bad_before = p->bad;
+    if (run->step.fluctuation.layers) vt_fluctuation_clear(&run->step.fluctuation);
     vt_loader_start(run->train_loader, (uint32_t)p->epoch, p->batch);
     while (p->batch < run->batches) {
         VT_TRY(optimizer_step(l));
@@ -246,8 +247,10 @@ static vt_status evaluate(loop *l)
     const double start = vt_now_s();
     r->eval = r->ema = (vt_eval_result){0};
     if (!run->val) return VT_OK;
+    run->evaluator.keep = &run->predictions;
     VT_TRY(vt_evaluate(&run->evaluator, run->state.weights, run->val_loader,
                        l->options->interrupted, &r->eval));
+    run->evaluator.keep = NULL;
     if (run->state.ema)
         VT_TRY(vt_evaluate(&run->evaluator, run->state.ema, run->val_loader,
                            l->options->interrupted, &r->ema));
@@ -260,6 +263,7 @@ static vt_status save_weights(const vt_run *run)
 {
     const vt_state *s = &run->state;
     VT_TRY(vt_weights_save(run->final, run->model, s->weights, run->input_text));
+    if (run->val) VT_TRY(vt_predictions_write(run->said, &run->predictions));
     if (!s->ema) return VT_OK;
     return vt_weights_save(run->final_ema, run->model, s->ema, run->input_text);
 }
@@ -276,6 +280,7 @@ static vt_status end_epoch(loop *l)
     if (vt_params_first_bad(&run->model->params, run->state.weights))
         return stop_not_finite(l, "training loss to come", NAN);
     VT_TRY(log_epoch(l, seconds));
+    VT_TRY(vt_run_log_shares(run, l->epoch_first));
     l->result->train_loss = p->loss_sum / (double)run->batches;
     VT_TRY(save_weights(run));
     if (eval->n && eval->acc1 > p->best_acc1) {
@@ -402,10 +407,12 @@ static vt_status prepare_folder(loop *l)
         VT_TRY(save(l));
         remove(run->best);
         remove(run->final);
+        remove(run->said);
         remove(run->final_ema);
     }
     VT_TRY(vt_file_write(run->config_path, run->config_text, strlen(run->config_text)));
     VT_TRY(vt_runlog_truncate(run->log, "epoch", (double)run->state.progress.epoch));
+    VT_TRY(vt_runlog_truncate(run->shares, "epoch", (double)run->state.progress.epoch));
     return vt_runlog_truncate(run->steps, "step", (double)run->state.progress.step + 1);
 }
 

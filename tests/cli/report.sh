@@ -30,16 +30,16 @@ well_formed() {
         END { if (!failed && (depth || NR < 10)) { print "open: " stack[depth]; exit 1 } }'
 }
 
-sections="summary curves config notes"
+sections="summary curves shares mixed confusion worst config notes"
 has_sections() { # page
-    for id in $sections; do
+    for id in ${2:-$sections}; do
         grep -q "<section id=\"$id\"" "$1" || { echo "no section $id"; return 1; }
     done
 }
 says() { grep -qE -- "$2" "$1"; } # page, pattern
 good() { # name, page
     check "$1: well-formed" well_formed "$2"
-    check "$1: every section" has_sections "$2"
+    check "$1: every section" has_sections "$2" "${3:-$sections}"
 }
 
 tiny_problem
@@ -56,7 +56,8 @@ check "--json" test "$out" = "{\"report\": \"$dir/again.html\"}"
 train --set output="$dir/plain" --set data.val=null --set mix.prob=0 --set train.epochs=1 --set label.rule=area
 good "no validation data, no mixing, one epoch" "$dir/plain/report.html"
 run "$vitrain" report "$dir/run" "$dir/plain" --output "$dir/both.html"
-good "two runs" "$dir/both.html"
+several="summary curves shares config notes"
+good "two runs" "$dir/both.html" "$several"
 check "two runs: where they differ" says "$dir/both.html" "mono\">label.rule</th><td class=\"mono\">tl-align</td><td class=\"mono\">area"
 
 cp -r "$dir/run" "$dir/damaged"
@@ -67,6 +68,89 @@ check "a damaged log is reported nonetheless" test $status = 0
 good "a damaged log" "$dir/damaged/report.html"
 check "and named" says "$dir/damaged/report.html" "log.jsonl: 1 damaged line left out, the first is line 2"
 check "so is a damaged configuration" says "$dir/damaged/report.html" "config.json is missing or damaged"
+
+# ---- mixed pictures ----
+check "three mixed pictures; the last layer's share is the label" awk '
+    BEGIN { RS = "<article" }
+    NR > 1 {
+        match($0, /by TL-Align<\/th><td class="num">[0-9.]*/)
+        label = substr($0, RSTART, RLENGTH); sub(/.*>/, "", label)
+        n = split($0, layer, "<b>")
+        if (layer[n] + 0 != label + 0 || n != 3) bad = 1
+    }
+    END { exit bad || NR != 4 }' "$dir/run/report.html"
+
+# ---- confusions ----
+check "the matrix adds up to the validation images" awk 'BEGIN { RS = "<td" } / style="--v/ { sub(/^[^>]*>/, ""); s += $0 } END { exit s != 18 }' \
+    "$dir/run/report.html"
+check "the page of a run without validation data says why" says "$dir/plain/report.html" "Not shown: the run has no validation data"
+cp -r "$dir/run" "$dir/moved"
+sed -i "s#$dir/val\"#$dir/gone\"#; s#$dir/train\"#$dir/gone\"#" "$dir/moved/config.json"
+run "$vitrain" report "$dir/moved"
+good "data that is gone" "$dir/moved/report.html"
+check "confusions are shown without the data" says "$dir/moved/report.html" "Rows: what the images are"
+check "its pictures are not, and it says why" says "$dir/moved/report.html" "images are not at hand: .*gone"
+cp -r "$dir/run" "$dir/older"
+rm "$dir/older/predictions.safetensors"
+run "$vitrain" report "$dir/older" --no-eval
+check "--no-eval makes no predictions" says "$dir/older/report.html" "Not shown: the run has left no predictions"
+run "$vitrain" report "$dir/older" --quiet
+sections_of() { sed -n '/<section id="confusion"/,/<section id="config"/p' "$1"; }
+check "else it makes the ones that training left" cmp <(sections_of "$dir/run/report.html") <(sections_of "$dir/older/report.html")
+cp -r "$dir/run" "$dir/cut"
+head -c 60 "$dir/run/predictions.safetensors" >"$dir/cut/predictions.safetensors"
+run "$vitrain" report "$dir/cut"
+check "damaged predictions are named" says "$dir/cut/report.html" "Not shown: .*cut/predictions.safetensors"
+
+# Class names from an enemy.
+evil='<script>alert(1)<&#x2F;script>"'"'"
+for part in train val; do cp -r "$dir/$part" "$dir/evil-$part"; mv "$dir/evil-$part/class1" "$dir/evil-$part/$evil"; done
+train --set output="$dir/evil" --set data.train="$dir/evil-train" --set data.val="$dir/evil-val" --set train.epochs=1
+good "hostile class names" "$dir/evil/report.html"
+check "are shown as they are" says "$dir/evil/report.html" "&lt;script&gt;alert\\(1\\)&lt;&amp;#x2F;script&gt;&quot;&#39;"
+
+# ---- label shares ----
+shares=$dir/run/shares.jsonl
+check "a line an epoch of how far labels moved" test "$(wc -l <"$shares")" = 3
+check "of every layer, adding up" awk 'BEGIN { RS = "\"counts\": " } NR > 1 { sub(/\].*/, ""); sub(/^\[/, ""); k = split($0, c, ", ");
+    if (k != 101) bad = 1; layers++ } END { exit bad || layers != 6 }' "$shares"
+check "no mixing, no shares" test ! -e "$dir/plain/shares.jsonl"
+check "and the page says why" says "$dir/plain/report.html" "nothing to show: its labels do not move"
+check "the page shows them" says "$dir/run/report.html" 'id="chart-shares-layers"'
+cp "$shares" "$dir/unbroken"
+train --set train.epochs=4
+check "a run that goes on continues them" test "$(cut -d, -f1 "$shares" | tr -d '\n')" = '{"epoch": 0{"epoch": 1{"epoch": 2{"epoch": 3'
+check "and keeps what was there" cmp -n "$(wc -c <"$dir/unbroken")" "$dir/unbroken" "$shares"
+# As if it had been killed after the line was written and before the checkpoint.
+cp -r "$dir/run" "$dir/killed"
+echo '{"epoch": 4, "layers": []}' >>"$dir/killed/shares.jsonl"
+train --set train.epochs=5 --set output="$dir/killed"
+check "no line is there twice" test "$(cut -d, -f1 "$dir/killed/shares.jsonl" | sort | uniq -d | wc -l)" = 0 \
+    -a "$(wc -l <"$dir/killed/shares.jsonl")" = 5
+
+# ---- an experiment ----
+cat >"$dir/e.json" <<END
+{"title": "a < b", "base": "tiny.json", "set": {"train.epochs": 2}, "seeds": 2, "output": "$dir/e",
+ "arms": {"area": {"set": {"label.rule": "area"}}, "<i>TL": {"set": {"label.rule": "tl-align"}}}}
+END
+if "$vitrain" experiment "$dir/e.json" --quiet >"$dir/.out" 2>"$dir/.err"; then
+    run "$vitrain" report "$dir/e"
+    check "an experiment: report" test $status = 0 -a "$out" = "$dir/e/report.html"
+    of_experiment="experiment curves config notes"
+    good "an experiment" "$dir/e/report.html" "$of_experiment"
+    check "its title, arms and curves are there" awk '/<h1>a &lt; b</ { t = 1 } /&lt;i&gt;TL/ { a = 1 }
+        /id="chart-accuracy"/ { c = 1 } /4 of 4 runs are finished/ { f = 1 } END { exit !(t && a && c && f) }' "$dir/e/report.html"
+    check "and the band of the seeds" says "$dir/e/report.html" 'class="band s1" d="M[0-9]'
+    cp -r "$dir/e" "$dir/e2"
+    rm -rf "$dir/e2/area/seed1"
+    : >"$dir/e2/area/seed0/log.jsonl"
+    run "$vitrain" report "$dir/e2"
+    good "an experiment that lacks runs" "$dir/e2/report.html" "$of_experiment"
+    echo '{"arms": 3}' >"$dir/e2/experiment.json"
+    fails "an experiment that is none" 1 "experiment.json: expected an object with .arms" "$vitrain" report "$dir/e2"
+else
+    fail "an experiment" "$dir/.err"
+fi
 
 # ---- what cannot be ----
 fails "a run that is not there" 1 "nowhere: no such folder" "$vitrain" report "$dir/nowhere"
@@ -88,12 +172,12 @@ browse() { # page, width
 onload = () => {
   const d = document.getElementById('f').contentDocument, root = d.documentElement, wrong = [];
   if (root.scrollWidth > root.clientWidth) wrong.push('scrolls: ' + root.scrollWidth + ' of ' + root.clientWidth);
-  for (const id of '$sections'.split(' ')) {
+  for (const id of '${3:-$sections}'.split(' ')) {
     const s = d.getElementById(id);
     if (!s || s.getBoundingClientRect().height < 20) wrong.push('section ' + id);
   }
   for (const svg of d.querySelectorAll('figure svg[role=img]'))
-    if (svg.getBoundingClientRect().height < 60 || !svg.querySelector('path').getAttribute('d')) wrong.push('svg');
+    if (svg.getBoundingClientRect().height < 60 || !svg.querySelector('path:not([d=""]),circle')) wrong.push('svg');
   if (d.querySelectorAll('figure svg[role=img]').length < 3) wrong.push('charts');
   for (const img of d.images) if (!img.naturalWidth || !img.alt) wrong.push('img ' + img.alt);
   document.getElementById('out').textContent = 'RESULT ' + (wrong.join('; ') || 'fine') + ' END';
@@ -108,14 +192,15 @@ END
 }
 opens() { # name, page, width
     local said
-    said=$(browse "$2" "$3")
+    said=$(browse "$2" "$3" "${4:-$sections}")
     echo "$said" >"$dir/said"
     if [ "$said" = ">RESULT fine END<" ]; then pass "$1, $3 px"; else fail "$1, $3 px" "$dir/said"; fi
 }
 if [ -n "$browser" ]; then
     opens "a run in a browser" "$dir/run/report.html" 390
     opens "a run in a browser" "$dir/run/report.html" 1200
-    opens "two runs in a browser" "$dir/both.html" 390
+    opens "two runs in a browser" "$dir/both.html" 390 "$several"
+    opens "an experiment in a browser" "$dir/e/report.html" 390 "$of_experiment"
 else
     skip "in a browser: Chromium is not installed"
 fi

@@ -151,7 +151,7 @@ static void test_training_epoch(void **state)
     assert_int_equal(vt_loader_next(loader, &batch), VT_OK); // nothing before it is started
     assert_null(batch);
     assert_int_equal(vt_loader_batches(loader), COUNT / BATCH);
-    assert_int_equal(vt_loader_bytes(loader), BATCH * (SIDE * SIDE * sizeof(vt_real) + 4));
+    assert_int_equal(vt_loader_bytes(loader), BATCH * (SIDE * SIDE * sizeof(vt_real) + 4 + 8));
     epoch *e = read_epoch(loader, 0, 0), *next = read_epoch(loader, 1, 0);
     assert_int_equal(e->count, COUNT / BATCH * BATCH);
     bool seen[COUNT] = {0};
@@ -315,6 +315,7 @@ static void test_evaluation_leaves_out(void **state)
         for (int i = 0; i < batch->count; i++, kept++, index++) {
             while (m.bad[index]) index++;
             assert_int_equal(batch->labels[i], 100 + index);
+            assert_int_equal(batch->indices[i], index);
             // a corner that is not the marked one; widths differ, the middle does not
             assert_true(batch->images[(i + 1) * SIDE * SIDE - 1] == (vt_real)index / 255);
         }

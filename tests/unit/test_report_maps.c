@@ -122,14 +122,14 @@ static void test_overlay_and_sheet(void **state)
 {
     (void)state;
     vt_image picture = grey_picture(40, 20, 100), drawn = {0};
-    vt_overlay overlay = {0};
+    vt_map_overlay overlay = {0};
     vt_real map[8] = {0};
     map[5] = 2; // second row, second column of 2 x 4
-    assert_int_equal(vt_overlay_draw(&overlay, &drawn, &picture, map, 2, 4), VT_OK);
+    assert_int_equal(vt_map_overlay_draw(&overlay, &drawn, &picture, map, 2, 4), VT_OK);
     const unsigned char *peak = drawn.pixels + (15 * 40 + 15) * 3, *corner = drawn.pixels + 39 * 3;
     assert_true(luminance(peak) > 5 * luminance(corner));
     for (int i = 0; i < 8; i++) map[i] = NAN;
-    assert_int_equal(vt_overlay_draw(&overlay, &drawn, &picture, map, 2, 4), VT_OK);
+    assert_int_equal(vt_map_overlay_draw(&overlay, &drawn, &picture, map, 2, 4), VT_OK);
     assert_memory_equal(drawn.pixels, corner, 3); // all dark
 
     vt_sheet sheet = {0};
@@ -148,7 +148,7 @@ static void test_overlay_and_sheet(void **state)
     assert_int_equal(large.pixels[20 * 12 * 3 - 1], 7);
     vt_image *const images[] = {&picture, &drawn, &small, &large};
     for (int i = 0; i < 4; i++) vt_image_free(images[i]);
-    vt_overlay_free(&overlay);
+    vt_map_overlay_free(&overlay);
     vt_sheet_free(&sheet);
 }
 

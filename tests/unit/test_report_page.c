@@ -221,13 +221,28 @@ static void test_ridges(void **state)
     free(page_text);
 }
 
+static void test_intervals(void **state)
+{
+    (void)state;
+    const vt_interval rows[] = {{"<a>", 0.5, -0.1, 1.1}, {"b", -2, NAN, NAN}};
+    FILE *page = begin_page();
+    vt_intervals_write(page, "i", "T", "points", rows, 2);
+    fclose(page);
+    assert_int_equal(count_of("<circle class=\"dot\""), 2);
+    assert_int_equal(count_of("<path class=\"line"), 1);
+    assert_int_equal(count_of("&lt;a&gt;: +0.50 (-0.10 to +1.10)"), 2);
+    assert_int_equal(count_of("nan"), 0);
+    free(page_text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ticks),    cmocka_unit_test(test_ticks_cover),
-        cmocka_unit_test(test_escaping), cmocka_unit_test(test_picture),
-        cmocka_unit_test(test_lines),    cmocka_unit_test(test_record),
-        cmocka_unit_test(test_plot),     cmocka_unit_test(test_ridges),
+        cmocka_unit_test(test_ticks),     cmocka_unit_test(test_ticks_cover),
+        cmocka_unit_test(test_escaping),  cmocka_unit_test(test_picture),
+        cmocka_unit_test(test_lines),     cmocka_unit_test(test_record),
+        cmocka_unit_test(test_plot),      cmocka_unit_test(test_ridges),
+        cmocka_unit_test(test_intervals),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -24,10 +24,11 @@ typedef struct vt_loader_config {
 } vt_loader_config;
 
 typedef struct vt_batch {
-    int count;             // samples, at least 1
-    int64_t index;         // of the batch in the epoch
-    vt_real *images;       // (count, channels, height, width); the caller may write into it
-    const int32_t *labels; // (count)
+    int count;              // samples, at least 1
+    int64_t index;          // of the batch in the epoch
+    vt_real *images;        // (count, channels, height, width); the caller may write into it
+    const int32_t *labels;  // (count)
+    const int64_t *indices; // (count) which samples of the source they are
 } vt_batch;
 
 typedef struct vt_loader vt_loader;

@@ -28,6 +28,8 @@ typedef struct vt_label_ops {
     // share: (B) out, of the class head's target; share_dist: (B) out, of the distillation head's,
     // or NULL.
     void (*finish)(vt_label *label, vt_real *share, vt_real *share_dist);
+    // The share that a token carries at this point of the forward pass; NULL if the rule carries none.
+    vt_real (*token_share)(const vt_label *label, int sample, int token);
 } vt_label_ops;
 
 struct vt_label {

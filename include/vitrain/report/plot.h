@@ -46,6 +46,16 @@ typedef struct vt_plot {
 // Nothing to draw: says so.
 void vt_plot_write(FILE *page, const vt_plot *plot);
 
+// A number with an interval around it; an end that is not finite is not drawn.
+typedef struct vt_interval {
+    const char *label;
+    double middle, low, high;
+} vt_interval;
+
+// Intervals one below the other, beside a line at zero. rows: (n).
+void vt_intervals_write(FILE *page, const char *id, const char *title, const char *x_label,
+                        const vt_interval *rows, int n);
+
 // One row of a ridge chart.
 typedef struct vt_ridge {
     char label[32], tip[160];

@@ -5,6 +5,7 @@
 #define VITRAIN_TRAIN_CONFIG_H
 
 #include "vitrain/data/loader.h"
+#include "vitrain/data/source.h"
 #include "vitrain/io/json.h"
 #include "vitrain/mix/mix.h"
 #include "vitrain/model/model.h"
@@ -68,6 +69,8 @@ typedef struct vt_config {
     double smoothing; // mix.smoothing
     char *label_rule; // label.rule
     vt_loss_config loss;
+    char *distill_teacher; // its weights, absolute; NULL: none
+    char *distill_model;   // a preset's name; NULL: the file says what it is
     vt_optim_config optim;
     vt_schedule_config schedule;
     vt_train_config train;
@@ -112,6 +115,10 @@ static inline vt_elem vt_precision_type(vt_precision precision)
 {
     return precision == VT_PRECISION_BF16 ? VT_BFLOAT : VT_REAL;
 }
+
+// The names of the labels: those of data.class_map, else of data.train where that is at hand, else
+// of data.val. VT_ERR_CONFIG if there is none.
+vt_status vt_labels_read(vt_classes *classes, const vt_data_config *data);
 
 // The keys of `data` that say how a decoded picture becomes the network's input (interpolation,
 // crop_pct, mean, std) as JSON; malloc'd, NULL when out of memory.

@@ -3,10 +3,11 @@
 #ifndef VITRAIN_TRAIN_STEP_H
 #define VITRAIN_TRAIN_STEP_H
 
-#include "vitrain/label/label.h"
+#include "vitrain/label/fluctuation.h"
 #include "vitrain/mix/mix.h"
 #include "vitrain/model/model.h"
 #include "vitrain/train/loss.h"
+#include "vitrain/train/teacher.h"
 
 typedef enum vt_phase {
     VT_PHASE_MIX,
@@ -27,6 +28,8 @@ typedef struct vt_step {
     const vt_mix_config *mix; // NULL: no mixing
     double smoothing;
     vt_loss_config loss;
+    vt_teacher
+        *teacher; // loss.distill's, borrowed; NULL where that is none. Set after vt_step_init
     int max_batch;
     vt_label label;
     vt_token_layout layout;
@@ -41,8 +44,9 @@ typedef struct vt_step {
     vt_real *losses; // (B) of the batch done last, both heads' mean where there are two
     // Seconds, added up over calls. What the label rule does inside the forward pass counts as label.
     double phase_s[VT_PHASES];
-    vt_attn_hook rule;       // the rule's own hook
-    vt_thread_clock *rule_s; // (threads) seconds in it
+    vt_attn_hook rule;          // the rule's own hook
+    vt_fluctuation fluctuation; // of the batches since it was cleared; layers NULL: not counted
+    vt_thread_clock *rule_s;    // (threads) seconds in it
 } vt_step;
 
 // rule: label.rule; loss NULL: cross-entropy. The model must outlive the step. VT_ERR_CONFIG for an
@@ -69,7 +73,8 @@ double vt_step_run(vt_step *step, const vt_real *weights, vt_real *grads, vt_rea
                    const int32_t *labels, int B, vt_step_key key);
 
 // Forward, label, loss and backward of images that step->plan describes. extra: more attention
-// hooks. Distilled models: the loss is the mean of both heads' losses, each against its
+// hooks. Distilled models: the loss is (1 - alpha) times the class head's and alpha times what the
+// distillation head learns of the teacher; without one the mean of both heads' losses, each against its
 // own target.
 double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, const vt_real *images,
                        const int32_t *labels, int B, const vt_attn_hook *extra, int n_extra,
