@@ -35,7 +35,7 @@ static void residual_backward(const work *w, void *dbranch, const vt_real *dx, c
     vt_layer_scale scale = {0};
     if (shape->layer_scale > 0)
         scale = (vt_layer_scale){
-            .gamma = w->weights + (which ? w->param->gamma2 : w->param->gamma1),
+            .gamma = w->weights + w->param->gamma[which],
             .branch = w->saved->branch[which] + (size_t)s->row * (size_t)shape->C,
             .dgamma = sums + (4 + which) * shape->C,
         };
@@ -201,7 +201,7 @@ static void forward_attention(const work *w, bool heard)
     linear(w, scratch->branch, VT_REAL, y, VT_BLOCK_PROJ, few.rows);
     if (padded) vt_chunk_collect(scratch->branch, s, w->chunk);
     vt_span_drop(scratch->branch, VT_REAL, w->chunk, &out, s->drop, VT_SITE_PROJ, s->C);
-    layer_scale(w, saved->branch[0], p->gamma1, &out);
+    layer_scale(w, saved->branch[0], p->gamma[0], &out);
     vt_span_residual(saved->mid, saved->x, s->T, scratch->branch, w->chunk, &out, 0, s->C);
 }
 
@@ -226,7 +226,7 @@ static void forward_mlp(const work *w, vt_real *out, const vt_span *rows)
     if (!out && !saved->branch[1]) return;
     linear(w, scratch->branch, VT_REAL, scratch->act, VT_BLOCK_FC2, rows->rows);
     vt_span_drop(scratch->branch, VT_REAL, w->chunk, rows, s->drop, VT_SITE_FC2, s->C);
-    layer_scale(w, saved->branch[1], p->gamma2, rows);
+    layer_scale(w, saved->branch[1], p->gamma[1], rows);
     if (!out) return;
     vt_span_residual(out + first * C, saved->mid, w->chunk->R, scratch->branch, w->chunk, rows, 1,
                      s->C);
