@@ -60,11 +60,11 @@ vt_status vt_block_declare(vt_params *params, vt_block_param *p, const vt_block_
                              "%s.attn.relative_position_bias_table", prefix));
     VT_TRY(declare_linear(params, &p->qkv, qkv_bias, s->C, 3 * s->C, prefix, "attn.qkv"));
     VT_TRY(declare_linear(params, &p->proj, true, s->C, s->C, prefix, "attn.proj"));
-    VT_TRY(declare_gamma(params, &p->gamma1, s, prefix, "ls1"));
+    VT_TRY(declare_gamma(params, &p->gamma[0], s, prefix, "ls1"));
     VT_TRY(declare_norm(params, &p->norm2_w, &p->norm2_b, s->C, prefix, "norm2"));
     VT_TRY(declare_linear(params, &p->fc1, true, s->C, s->F, prefix, "mlp.fc1"));
     VT_TRY(declare_linear(params, &p->fc2, true, s->F, s->C, prefix, "mlp.fc2"));
-    return declare_gamma(params, &p->gamma2, s, prefix, "ls2");
+    return declare_gamma(params, &p->gamma[1], s, prefix, "ls2");
 }
 
 vt_linear_param vt_block_linear_at(const vt_block_param *p, vt_block_linear which)
@@ -164,9 +164,9 @@ int vt_block_gradient_tasks(int threads)
 static void other_gradients(vt_real *slab, const vt_block_param *p, const vt_block_shape *s,
                             const vt_block_grads *g, int chunks)
 {
-    const size_t to[VT_BLOCK_SUMS] = {p->norm1_w, p->norm1_b, p->norm2_w,
-                                      p->norm2_b, p->gamma1,  p->gamma2};
-    const size_t C = (size_t)s->C, sums = s->layer_scale > 0 ? VT_BLOCK_SUMS : 4;
+    const size_t to[VT_BLOCK_SUMS] = {p->norm1_w, p->norm1_b,  p->norm2_w,
+                                      p->norm2_b, p->gamma[0], p->gamma[1]};
+    const size_t C = (size_t)s->C, sums = s->layer_scale > 0 ? VT_BLOCK_SUMS : VT_SUM_GAMMA;
     for (size_t chunk = 0; chunk < (size_t)chunks; chunk++)
         for (size_t k = 0; k < sums; k++)
             vt_add(slab + to[k], g->sums + (chunk * VT_BLOCK_SUMS + k) * C, C);

@@ -31,6 +31,7 @@ CHOICES(compats, "exact", "deit")
 CHOICES(recomputes, "none", "gelu", "block")
 CHOICES(losses, "cross-entropy", "bce")
 CHOICES(bce_targets, "soft", "binary")
+CHOICES(distill_types, "none", "soft", "hard")
 CHOICES(resumes, "auto", "never")
 
 static const char *precisions(int i)
@@ -50,6 +51,11 @@ static const char *models(int i)
     int families = 0;
     while (vt_families[families]) families++;
     return i < families ? vt_families[i]->family : vt_model_presets[i - families].name;
+}
+
+static const char *presets(int i)
+{
+    return vt_model_presets[i].name;
 }
 
 static const char *formats(int i)
@@ -84,7 +90,8 @@ const vt_augment_preset vt_augment_presets[] = {
 };
 
 const char *const vt_config_sections[] = {
-    "", "model", "data", "data.augment", "mix", "label", "optim", "schedule", "train", NULL,
+    "",      "model",    "data",  "data.augment", "mix", "label",
+    "optim", "schedule", "train", "distill",      NULL,
 };
 
 #define AT(member) offsetof(vt_config, member)
@@ -303,6 +310,17 @@ const vt_config_key vt_config_keys[] = {
      "steps between lines of steps.jsonl"},
     {"train.resume", PATH(train.resume), 0, resumes, "\"auto\"",
      "go on from the run's last.safetensors if there is one, start anew, or a file"},
+
+    {"distill.type", ENUM(loss.distill), SETTLED, distill_types, "\"none\"",
+     "what a distilled model's second head learns: the labels; a teacher's probabilities; its best class"},
+    {"distill.teacher", PATH(distill_teacher), RESULT | NULL_OK, NULL, "null",
+     "the teacher's weights: of any model here, for the same images and classes"},
+    {"distill.model", TEXT(distill_model), RESULT | NULL_OK, presets, "null",
+     "a preset that the teacher is; null: what its file says"},
+    {"distill.alpha", REAL(loss.alpha, 0, 1), SETTLED, NULL, "0.5",
+     "the second head's share of the loss"},
+    {"distill.tau", REAL(loss.tau, 0, ANY), SETTLED | ABOVE, NULL, "1",
+     "soft: temperature"},
 
     {"output", PATH(output), NULL_OK | CWD, NULL, "null",
      "the run's folder; null: runs/NAME after the configuration's file"},

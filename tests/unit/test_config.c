@@ -291,6 +291,13 @@ static void test_refused(void **state)
         {"model.init_values=0", VT_ERR_CONFIG, "model.init_values: expected a number > 0 or null"},
         {"model.no_embed_class=1", VT_ERR_CONFIG, "model.no_embed_class: expected true or false"},
         {"model.drop_path_rule=cosine", VT_ERR_CONFIG, "\"linear\" or \"constant\""},
+        {"distill.type=hard", VT_ERR_CONFIG, "distill.teacher: expected a path"},
+        {"distill={\"type\":\"soft\",\"teacher\":\"t\"}", VT_ERR_CONFIG,
+         "model.distilled: expected true"},
+        {"distill.type=softest", VT_ERR_CONFIG, "\"none\", \"soft\" or \"hard\""},
+        {"distill.model=resnet50", VT_ERR_CONFIG, "distill.model: expected"},
+        {"distill.alpha=1.1", VT_ERR_CONFIG, "distill.alpha: expected a number from 0 to 1"},
+        {"distill.tau=0", VT_ERR_CONFIG, "distill.tau: expected a number > 0"},
         {"train.loss=mse", VT_ERR_CONFIG, "train.loss: expected \"cross-entropy\" or \"bce\""},
         {"train={\"loss\":\"bce\",\"bce_target\":\"binary\"}", VT_ERR_CONFIG,
          "mix.smoothing: expected 0 with train.bce_target \"binary\""},
@@ -462,6 +469,7 @@ static void test_difference(void **state)
         {"train.ema_decay=0.9", "train.ema_decay"},
         {"train.freeze=[\"head.*\"]", "train.freeze"},
         {"train.loss=bce", "train.loss"},
+        {"distill.tau=2", "distill.tau"},
     };
     static const char *const free_to_change[] = {
         "train.epochs=400",  "train.threads=1",    "data.workers=0",     "output=x",
