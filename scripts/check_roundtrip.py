@@ -3,7 +3,7 @@
 
     python3 scripts/check_roundtrip.py runs/NAME/model.safetensors [--program build/release/vitrain]
 
-The weights of a run (a plain, pooled or distilled ViT, or a Swin; its shape is in the file) are
+The weights of a run (a plain, pooled or distilled ViT, a DeiT III, or a Swin; its shape is in the file) are
 rewritten by `vitrain convert`, read into PyTorch, and computed there with the model of
 golden_models.py or golden_swin.py; then torch.save writes them and vitrain computes with that file.
 Both answers of vitrain must be within
@@ -45,6 +45,7 @@ def shape_of(metadata):
     size = told["image_size"]
     height, width = size if isinstance(size, list) else (size, size)
     blocks = ("depths", "window_size") if "depths" in told else ("depth",)
+    blocks += tuple(key for key in ("init_values", "no_embed_class") if key in told)
     return dict(image_height=height, image_width=width, avg=told["pool"] == "avg", **{
         key: told[key] for key in ("patch_size", "in_chans", "embed_dim", "num_heads", "num_classes",
                                    "distilled", *blocks)})

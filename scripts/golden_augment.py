@@ -111,9 +111,11 @@ ARGUMENTS = {
     "ShearY": MOVES,
     "TranslateX": MOVES,
     "TranslateY": MOVES,
-    "GaussianBlur": ([0.0, 0.1, 2.0, 1.0, 0.5, 1.4142, 3.7, 25.0], (0.1, 2.0)),
 }
-OTHERS = {"Hue": ([0.0, 0.1, -0.1, 0.5, -0.5, 1 / 3], (-0.5, 0.5))}  # not RandAugment's
+OTHERS = {  # not RandAugment's
+    "GaussianBlur": ([0.0, 0.1, 2.0, 1.0, 0.5, 1.4142, 3.7, 25.0], (0.1, 2.0)),
+    "Hue": ([0.0, 0.1, -0.1, 0.5, -0.5, 1 / 3], (-0.5, 0.5)),
+}
 WARPS = ("Rotate", "ShearX", "ShearY", "TranslateX", "TranslateY")
 SIZES = [(1, 1), (2, 5), (3, 3), (17, 1), (37, 23), (64, 64), (96, 128), (224, 224)]
 

@@ -45,6 +45,15 @@ def main():
     binary = target.gt(0.0).double()
     with_gradient(out, "bce.binary", logits, lambda z: bce(z, binary, reduction="none").mean(1))
     with_gradient(out, "cross-entropy", logits, lambda z: -(target * z.log_softmax(1)).sum(1))
+    teacher = rounded(3 * torch.randn(B, K, generator=rng, dtype=torch.float64))
+    out["teacher"] = single(teacher)
+    for tau in (1.0, 3.0):
+        def soft(z, tau=tau):
+            return F.kl_div((z / tau).log_softmax(1), (teacher / tau).log_softmax(1),
+                            reduction="none", log_target=True).sum(1) * tau * tau / K
+        with_gradient(out, f"distill.soft.{tau:.0f}", logits, soft)
+    with_gradient(out, "distill.hard", logits,
+                  lambda z: F.cross_entropy(z, teacher.argmax(1), reduction="none"))
     write_safetensors(folder / "losses.safetensors", out, {})
 
 

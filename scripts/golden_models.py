@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes tests/golden/{vit,distilled,avg,training}.safetensors, the numbers that test_golden.c and
+"""Writes tests/golden/{vit,distilled,avg,deit3,training}.safetensors, the numbers that test_golden.c and
 test_training.c hold the C code to. Run by hand (Debian: python3-torch); never at build or test time.
 
     python3 scripts/golden_models.py [FOLDER]
@@ -34,6 +34,9 @@ CONFIGS = {  # heads of width 8, 5 and 6: not all multiples of a vector
                       distilled=1),
     "avg": dict(image_height=16, image_width=12, patch_size=4, in_chans=1, embed_dim=18, depth=2,
                 num_heads=3, mlp_ratio=3, num_classes=4, qkv_bias=0, avg=1, distilled=0),
+    "deit3": dict(image_height=12, image_width=16, patch_size=4, in_chans=3, embed_dim=16, depth=2,
+                  num_heads=2, mlp_ratio=2, num_classes=5, qkv_bias=1, avg=0, distilled=0,
+                  init_values=1, no_embed_class=1),
 }
 
 
@@ -88,7 +91,8 @@ def make_weights(c, rng):
     normal("cls_token", (1, 1, C), 0.5)
     if c["distilled"]:
         normal("dist_token", (1, 1, C), 0.5)
-    normal("pos_embed", (1, prefix + grid(c)[0] * grid(c)[1], C), 0.5)
+    placed = 0 if c.get("no_embed_class") else prefix
+    normal("pos_embed", (1, placed + grid(c)[0] * grid(c)[1], C), 0.5)
     normal("patch_embed.proj.weight", (C, c["in_chans"], P, P), (c["in_chans"] * P * P) ** -0.5)
     normal("patch_embed.proj.bias", (C,), 0.1)
     for i in range(c["depth"]):
@@ -99,6 +103,9 @@ def make_weights(c, rng):
         norm(block + "norm2")
         linear(block + "mlp.fc1", hidden, C)
         linear(block + "mlp.fc2", C, hidden)
+        if c.get("init_values"):
+            normal(block + "ls1.gamma", (C,), 0.5, 0.5)
+            normal(block + "ls2.gamma", (C,), 0.5, 0.5)
     norm("fc_norm" if c["avg"] else "norm")
     linear("head", K, C)
     if c["distilled"]:
@@ -120,7 +127,10 @@ def forward(c, w, images):
                  stride=c["patch_size"]).flatten(2).transpose(1, 2)
     B = len(x)
     prefix = [w[name].expand(B, 1, C) for name in ("cls_token", "dist_token") if name in w]
-    x = torch.cat(prefix + [x], 1) + w["pos_embed"]
+    if c.get("no_embed_class"):
+        x = torch.cat(prefix + [x + w["pos_embed"]], 1)
+    else:
+        x = torch.cat(prefix + [x], 1) + w["pos_embed"]
     inputs, maps = [], []
     for i in range(c["depth"]):
         block = f"blocks.{i}."
@@ -128,9 +138,10 @@ def forward(c, w, images):
         qkv = linear(norm(x, block + "norm1"), block + "attn.qkv")
         q, k, v = qkv.reshape(B, -1, 3, H, C // H).permute(2, 0, 3, 1, 4)
         maps.append((q @ k.transpose(-2, -1) * (C // H) ** -0.5).softmax(-1))
-        x = x + linear((maps[-1] @ v).transpose(1, 2).reshape(B, -1, C), block + "attn.proj")
+        branch = linear((maps[-1] @ v).transpose(1, 2).reshape(B, -1, C), block + "attn.proj")
+        x = x + w.get(block + "ls1.gamma", 1) * branch
         hidden = F.gelu(linear(norm(x, block + "norm2"), block + "mlp.fc1"))
-        x = x + linear(hidden, block + "mlp.fc2")
+        x = x + w.get(block + "ls2.gamma", 1) * linear(hidden, block + "mlp.fc2")
     if c["avg"]:
         return [linear(norm(x[:, 1:].mean(1), "fc_norm"), "head")], inputs, maps
     x = norm(x, "norm")

@@ -6,15 +6,10 @@
 #include "vitrain/io/file.h"
 
 #include <assert.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <zlib.h>
 
 enum { NAME_BYTES = 2048 }; // of a sample in messages
@@ -50,26 +45,12 @@ static record record_at(const pack *p, int64_t index)
 
 static vt_status map_file(pack *p, const char *path)
 {
-    struct stat info;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    VT_REQUIRE(fd >= 0, VT_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
-    vt_status status = VT_OK;
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        status = vt_fail(VT_ERR_IO, "%s: not a regular file", path);
-    } else if (info.st_size < VT_PACK_HEADER_BYTES) {
-        status = vt_fail(VT_ERR_FORMAT, "%s: truncated: a pack has %d bytes at least, this %lld",
-                         path, VT_PACK_HEADER_BYTES, (long long)info.st_size);
-    } else {
-        void *map = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (map == MAP_FAILED) {
-            status = vt_fail(VT_ERR_IO, "%s: cannot map: %s", path, strerror(errno));
-        } else {
-            p->map = map;
-            p->bytes = (size_t)info.st_size;
-        }
-    }
-    close(fd);
-    return status;
+    vt_status status = vt_file_map(&p->map, &p->bytes, path);
+    if (status != VT_OK) return vt_fail_within(status, path);
+    VT_REQUIRE(p->bytes >= VT_PACK_HEADER_BYTES, VT_ERR_FORMAT,
+               "%s: truncated: a pack has %d bytes at least, this %zu", path, VT_PACK_HEADER_BYTES,
+               p->bytes);
+    return VT_OK;
 }
 
 // Whether `bytes` bytes at `offset` lie before `end`.
@@ -205,7 +186,7 @@ static vt_status packed_open(vt_source *source, const char *path, const vt_class
 static void packed_close(vt_source *source)
 {
     pack *p = source->state;
-    if (p && p->map) munmap(p->map, p->bytes);
+    if (p) vt_file_unmap(p->map, p->bytes);
     free(p);
 }
 

@@ -61,6 +61,29 @@ static vt_status pass(void *self, size_t index, const void **data)
     return VT_OK;
 }
 
+static vt_status passage_init(passage *p, const vt_st_file *file, size_t first, size_t n,
+                              const vt_dtype *wish)
+{
+    size_t most = 0;
+    for (size_t i = first; i < first + n; i++)
+        if (vt_st_at(file, i)->count > most) most = vt_st_at(file, i)->count;
+    *p = (passage){file, first, wish, malloc(most * sizeof(vt_real) + 1)};
+    VT_REQUIRE(p->buffer, VT_ERR_MEMORY, "%s: out of memory", vt_st_path(file));
+    return VT_OK;
+}
+
+// Whether all numbers will pass, before the first of several files is written.
+static vt_status check_numbers(const vt_st_file *file, const vt_dtype *wish)
+{
+    passage p;
+    const void *data;
+    const size_t n = vt_st_count(file);
+    vt_status status = passage_init(&p, file, 0, n, wish);
+    for (size_t i = 0; i < n && status == VT_OK; i++) status = pass(&p, i, &data);
+    free(p.buffer);
+    return status;
+}
+
 // ---- files ----
 
 static vt_status write_entries(const char *path, const passage *from, const vt_st_entry *entries,
@@ -81,17 +104,16 @@ static vt_status write_entries(const char *path, const passage *from, const vt_s
 static vt_status write_range(const char *path, const vt_st_file *file, size_t first, size_t n,
                              const vt_dtype *wish)
 {
+    passage from;
+    VT_TRY(passage_init(&from, file, first, n, wish));
     vt_st_entry *entries = calloc(n + 1, sizeof *entries);
-    size_t most = 0;
     for (size_t i = 0; i < n && entries; i++) {
         const vt_st_tensor *t = vt_st_at(file, first + i);
         entries[i] = (vt_st_entry){.name = t->name, .dtype = type_of(t, wish), .ndim = t->ndim};
         memcpy(entries[i].shape, t->shape, sizeof t->shape);
-        if (t->count > most) most = t->count;
     }
-    passage from = {file, first, wish, malloc(most * sizeof(vt_real) + 1)};
-    vt_status status = entries && from.buffer ? write_entries(path, &from, entries, n)
-                                              : vt_fail(VT_ERR_MEMORY, "%s: out of memory", path);
+    vt_status status = entries ? write_entries(path, &from, entries, n)
+                               : vt_fail(VT_ERR_MEMORY, "%s: out of memory", path);
     free(entries);
     free(from.buffer);
     return status;
@@ -144,6 +166,7 @@ static vt_status write_index(const char *path, const vt_json *index)
 static vt_status write_shards(const char *path, const vt_st_file *file, const vt_dtype *wish,
                               size_t most, int total)
 {
+    VT_TRY(check_numbers(file, wish));
     vt_json *index = vt_json_new_object();
     double bytes = 0;
     for (size_t i = 0; i < vt_st_count(file); i++)

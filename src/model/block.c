@@ -4,156 +4,9 @@
 // an image or window at a time. The backward pass of a chunk leaves the inputs and the output gradients of the
 // linear layers behind as panels; their weight gradients are then products over the whole batch, with
 // their output rows shared out to the threads, summed in the order of chunks.
-#include "block.h"
-
-#include "vitrain/base/rng.h"
+#include "block_rows.h"
 
 #include <string.h>
-
-// Dropout's sites in a block; site 0 of the model is the one after the position embedding.
-enum { SITE_ATTN, SITE_PROJ, SITE_ACT, SITE_FC2, SITES };
-
-// Rows that the MLP takes at a time: as many as a product likes to have.
-enum { MLP_ROWS = 208, ROW_MULTIPLE = 8 };
-
-// ---- a chunk's rows ----
-
-static vt_dropout dropout_at(const vt_chunk *chunk, double p, int unit, int site)
-{
-    return (vt_dropout){.p = p,
-                        .seed = chunk->pass->seed,
-                        .stream = (uint32_t)(VT_STREAM_DROPOUT + 1 + chunk->layer * SITES + site),
-                        .step = chunk->pass->step,
-                        .sample = (uint32_t)(chunk->first + unit)};
-}
-
-// Which image a unit is, or is a window of.
-static int image_of(const vt_chunk *chunk, int unit)
-{
-    const vt_windows *w = chunk->chunks->windows;
-    return (chunk->first + unit) / (w ? w->count : 1);
-}
-
-// Branch 0 is attention, 1 the MLP.
-static vt_real branch_scale(const vt_chunk *chunk, int unit, int branch)
-{
-    if (!chunk->pass->stochastic) return 1;
-    return vt_drop_path_scale(chunk->drop_path, chunk->pass->seed, chunk->pass->step,
-                              (uint32_t)image_of(chunk, unit),
-                              (uint32_t)(2 * chunk->layer + branch));
-}
-
-static bool is_padded(const vt_chunk *chunk)
-{
-    return chunk->chunks->windows && chunk->chunks->windows->padded;
-}
-
-// The chunk's rows before one of its units, where a whole unit has `each`; of padding none.
-static int rows_before(const vt_chunk *chunk, int unit, int each)
-{
-    return (int)(vt_rows_before(chunk->chunks, chunk->first + unit, each) -
-                 vt_rows_before(chunk->chunks, chunk->first, each));
-}
-
-// Tokens that enter the block, rows that leave it.
-static int tokens_of(const vt_chunk *chunk, const vt_block_shape *s)
-{
-    return rows_before(chunk, chunk->count, s->T);
-}
-
-static int rows_of(const vt_chunk *chunk)
-{
-    return rows_before(chunk, chunk->count, chunk->R);
-}
-
-// Some of a chunk's rows, `row` .. `row + rows - 1`.
-typedef struct span {
-    int row, rows;
-} span;
-
-// The part of a span that lies in one unit, beginning at its row `at`: (unit, first row in it, rows).
-typedef struct unit_part {
-    int unit, token, rows;
-} unit_part;
-
-static unit_part part_at(const vt_chunk *chunk, const span *s, int at)
-{
-    const int row = s->row + at;
-    int unit = row / chunk->R; // or a later one, where some have padding
-    while (rows_before(chunk, unit + 1, chunk->R) <= row) unit++;
-    const int token = row - rows_before(chunk, unit, chunk->R);
-    const int left = s->rows - at, rest = rows_before(chunk, unit + 1, chunk->R) - row;
-    return (unit_part){unit, token, left < rest ? left : rest};
-}
-
-// Dropout of a span's rows, `width` numbers each, in place. x: the span's first row.
-static void drop(void *x, vt_elem type, const vt_chunk *chunk, const span *s, double p, int site,
-                 int width)
-{
-    if (!chunk->pass->stochastic || p <= 0) return;
-    for (int at = 0; at < s->rows;) {
-        const unit_part piece = part_at(chunk, s, at);
-        const vt_dropout d = dropout_at(chunk, p, piece.unit, site);
-        void *rows = vt_at(x, type, (size_t)at * (size_t)width);
-        vt_dropout_apply(rows, rows, type, &d, (size_t)piece.token * (size_t)width,
-                         (size_t)piece.rows * (size_t)width);
-        at += piece.rows;
-    }
-}
-
-// out = in + scale_of_image branch, for a span's rows of out and branch; in has tokens_in rows a unit
-// and begins with the chunk's first.
-static void residual(vt_real *out, const vt_real *in, int tokens_in, const vt_real *branch,
-                     const vt_chunk *chunk, const span *s, int which, int C)
-{
-    for (int at = 0; at < s->rows;) {
-        const unit_part piece = part_at(chunk, s, at);
-        const size_t to = (size_t)at * (size_t)C,
-                     from = (size_t)(rows_before(chunk, piece.unit, tokens_in) + piece.token) *
-                            (size_t)C;
-        vt_add_scaled(out + to, in + from, branch_scale(chunk, piece.unit, which), branch + to,
-                      (size_t)piece.rows * (size_t)C);
-        at += piece.rows;
-    }
-}
-
-// dbranch = scale_of_image dx, for a span's rows.
-static void residual_backward(void *dbranch, vt_elem type, const vt_real *dx, const vt_chunk *chunk,
-                              const span *s, int which, int C)
-{
-    for (int at = 0; at < s->rows;) {
-        const unit_part piece = part_at(chunk, s, at);
-        const size_t row = (size_t)at * (size_t)C;
-        vt_scale(vt_at(dbranch, type, row), type, branch_scale(chunk, piece.unit, which), dx + row,
-                 (size_t)piece.rows * (size_t)C);
-        at += piece.rows;
-    }
-}
-
-// How many spans the MLP takes a chunk in, and one of them.
-static int mlp_spans(const vt_chunk *chunk)
-{
-    return (rows_of(chunk) + MLP_ROWS - 1) / MLP_ROWS;
-}
-
-static span mlp_span(const vt_chunk *chunk, int i)
-{
-    const int rows = rows_of(chunk), spans = mlp_spans(chunk);
-    const int first = vt_share(rows, ROW_MULTIPLE, i, spans);
-    return (span){first, vt_share(rows, ROW_MULTIPLE, i + 1, spans) - first};
-}
-
-// The rows that ask, packed together: all of them, or the first R of each unit's T.
-static const void *asking_rows(void *to, const void *rows, const vt_block_shape *s,
-                               const vt_chunk *chunk)
-{
-    if (chunk->R == s->T) return rows;
-    const size_t C = (size_t)s->C, R = (size_t)chunk->R, T = (size_t)s->T;
-    for (size_t i = 0; i < (size_t)chunk->count; i++)
-        memcpy(vt_at(to, s->type, i * R * C), vt_at(rows, s->type, i * T * C),
-               R * C * vt_elem_size(s->type));
-    return to;
-}
 
 // Everything that a pass of one chunk needs.
 typedef struct work {
@@ -165,6 +18,29 @@ typedef struct work {
     const vt_block_scratch *scratch;
     const vt_chunk *chunk;
 } work;
+
+// A span's rows of a branch, in scratch, times gamma. kept: the chunk's, or NULL.
+static void layer_scale(const work *w, vt_real *kept, size_t gamma, const vt_span *s)
+{
+    const size_t first = (size_t)s->row * (size_t)w->shape->C;
+    if (w->shape->layer_scale > 0)
+        vt_channel_scale_forward(w->scratch->branch, kept ? kept + first : NULL, w->weights + gamma,
+                                 s->rows, w->shape->C);
+}
+
+static void residual_backward(const work *w, void *dbranch, const vt_real *dx, const vt_span *s,
+                              int which, vt_real *sums)
+{
+    const vt_block_shape *shape = w->shape;
+    vt_layer_scale scale = {0};
+    if (shape->layer_scale > 0)
+        scale = (vt_layer_scale){
+            .gamma = w->weights + (which ? w->param->gamma2 : w->param->gamma1),
+            .branch = w->saved->branch[which] + (size_t)s->row * (size_t)shape->C,
+            .dgamma = sums + (4 + which) * shape->C,
+        };
+    vt_span_residual_backward(dbranch, shape->type, dx, &scale, w->chunk, s, which, shape->C);
+}
 
 // y = x Wt + b, y of any type.
 static void linear(const work *w, void *y, vt_elem type, const void *x, vt_block_linear which,
@@ -188,7 +64,7 @@ static void linear_input(const work *w, void *dx, vt_elem type, const void *dy,
 
 // Leaves a span's rows x: (rows,n) as panels, of the chunk's `k` rows.
 static void leave(const work *w, char *place, const void *x, vt_elem type, int n, bool left, int k,
-                  const span *s)
+                  const vt_span *s)
 {
     if (!place) return;
     const vt_chunk *c = w->chunk;
@@ -197,49 +73,16 @@ static void leave(const work *w, char *place, const void *x, vt_elem type, int n
 }
 
 // All rows where a unit has `each`, padding too.
-static span whole(const work *w, int each)
+static vt_span whole(const work *w, int each)
 {
-    return (span){0, w->chunk->count * each};
-}
-
-// The chunk's tokens put where windows have them, and zeros for padding.
-static void spread_windows(const work *w, void *to, const void *from)
-{
-    const vt_windows *windows = w->chunk->chunks->windows;
-    const size_t row = (size_t)w->shape->C * vt_elem_size(w->shape->type);
-    const int T = w->shape->T, rows = w->chunk->count * T;
-    const int32_t *tokens = windows->tokens;
-    for (int i = 0; i < rows; i++, to = (char *)to + row) {
-        const int window = (w->chunk->first + i / T) % windows->count;
-        const bool real = tokens[window * T + i % T] >= 0;
-        if (real)
-            memcpy(to, from, row);
-        else
-            memset(to, 0, row);
-        if (real) from = (const char *)from + row;
-    }
-}
-
-// The way back, in place.
-static void collect_tokens(const work *w, vt_real *x)
-{
-    const vt_windows *windows = w->chunk->chunks->windows;
-    const size_t C = (size_t)w->shape->C;
-    const int T = w->shape->T, rows = w->chunk->count * T;
-    size_t to = 0;
-    for (int i = 0; i < rows; i++) {
-        const int window = (w->chunk->first + i / T) % windows->count;
-        if (windows->tokens[window * T + i % T] < 0) continue;
-        memmove(x + to, x + (size_t)i * C, C * sizeof *x);
-        to += C;
-    }
+    return (vt_span){0, w->chunk->count * each};
 }
 
 // Norm1's output for kv, and for q the rows of it that ask.
 static void leave_normed1(const work *w, const void *normed, const void *asking)
 {
     const vt_block_shape *s = w->shape;
-    const span all = whole(w, s->T), few = whole(w, w->chunk->R);
+    const vt_span all = whole(w, s->T), few = whole(w, w->chunk->R);
     leave(w, w->saved->inputs.normed1, normed, s->type, s->C, false, all.rows, &all);
     if (w->chunk->R < s->T)
         leave(w, w->saved->inputs.asking, asking, s->type, s->C, false, few.rows, &few);
@@ -276,7 +119,7 @@ static vt_attention attention_of(const work *w, vt_dropout *d, int unit)
     const vt_windows *windows = w->chunk->chunks->windows;
     if (windows) at.mask = vt_windows_mask(windows, (w->chunk->first + unit) % windows->count);
     if (w->chunk->pass->stochastic && s->attn_drop > 0) {
-        *d = dropout_at(w->chunk, s->attn_drop, unit, SITE_ATTN);
+        *d = vt_chunk_dropout(w->chunk, s->attn_drop, unit, VT_SITE_ATTN);
         at.drop = d;
     }
     return at;
@@ -313,16 +156,17 @@ static void attend(const work *w, void *y, bool heard)
         vt_dropout d;
         vt_attention at = attention_of(w, &d, i);
         const unit_view v = unit_at(w, w->saved->q, w->saved->kv, i);
-        listener l = {chunk->pass,
-                      {.layer = chunk->layer,
-                       .sample = image_of(chunk, i),
-                       .window = window,
-                       .tokens = windows ? windows->tokens + (size_t)window * (size_t)s->T : NULL,
-                       .H = s->H,
-                       .R = chunk->R,
-                       .T = s->T,
-                       .ld = vt_map_ld(s->T),
-                       .x = w->saved->x + (size_t)rows_before(chunk, i, s->T) * (size_t)s->C}};
+        listener l = {
+            chunk->pass,
+            {.layer = chunk->layer,
+             .sample = vt_chunk_image(chunk, i),
+             .window = window,
+             .tokens = windows ? windows->tokens + (size_t)window * (size_t)s->T : NULL,
+             .H = s->H,
+             .R = chunk->R,
+             .T = s->T,
+             .ld = vt_map_ld(s->T),
+             .x = w->saved->x + (size_t)vt_chunk_rows_before(chunk, i, s->T) * (size_t)s->C}};
         if (heard && chunk->pass->n_hooks > 0) {
             at.on_map = on_map;
             at.self = &l;
@@ -340,28 +184,29 @@ static void forward_attention(const work *w, bool heard)
     const vt_block_saved *saved = w->saved;
     const vt_block_param *p = w->param;
     const vt_block_scratch *scratch = w->scratch;
-    const span few = whole(w, w->chunk->R), out = {0, rows_of(w->chunk)};
-    const bool padded = is_padded(w->chunk);
+    const vt_span few = whole(w, w->chunk->R), out = {0, vt_chunk_rows(w->chunk)};
+    const bool padded = vt_chunk_padded(w->chunk);
     void *normed = padded ? scratch->asking : scratch->normed;
     vt_layernorm_forward(normed, s->type, saved->mean1, saved->rstd1, saved->x,
                          w->weights + p->norm1_w, w->weights + p->norm1_b, s->norm_eps,
-                         tokens_of(w->chunk, s), s->C);
-    if (padded) spread_windows(w, scratch->normed, normed);
+                         vt_chunk_tokens(w->chunk, s), s->C);
+    if (padded) vt_chunk_spread(scratch->normed, normed, s, w->chunk);
     linear(w, saved->kv, s->type, scratch->normed, VT_BLOCK_KV, w->chunk->count * s->T);
-    const void *asking = asking_rows(scratch->asking, scratch->normed, s, w->chunk);
+    const void *asking = vt_chunk_asking(scratch->asking, scratch->normed, s, w->chunk);
     linear(w, saved->q, s->type, asking, VT_BLOCK_Q, few.rows);
     leave_normed1(w, scratch->normed, asking);
     void *y = scratch->asking;
     attend(w, y, heard);
     leave(w, saved->inputs.y, y, s->type, s->C, false, few.rows, &few);
     linear(w, scratch->branch, VT_REAL, y, VT_BLOCK_PROJ, few.rows);
-    if (padded) collect_tokens(w, scratch->branch);
-    drop(scratch->branch, VT_REAL, w->chunk, &out, s->drop, SITE_PROJ, s->C);
-    residual(saved->mid, saved->x, s->T, scratch->branch, w->chunk, &out, 0, s->C);
+    if (padded) vt_chunk_collect(scratch->branch, s, w->chunk);
+    vt_span_drop(scratch->branch, VT_REAL, w->chunk, &out, s->drop, VT_SITE_PROJ, s->C);
+    layer_scale(w, saved->branch[0], p->gamma1, &out);
+    vt_span_residual(saved->mid, saved->x, s->T, scratch->branch, w->chunk, &out, 0, s->C);
 }
 
 // out: the chunk's, or NULL.
-static void forward_mlp(const work *w, vt_real *out, const span *rows)
+static void forward_mlp(const work *w, vt_real *out, const vt_span *rows)
 {
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
@@ -372,15 +217,19 @@ static void forward_mlp(const work *w, vt_real *out, const span *rows)
     vt_layernorm_forward(scratch->normed, s->type, saved->mean2 + first, saved->rstd2 + first,
                          saved->mid + first * C, w->weights + p->norm2_w, w->weights + p->norm2_b,
                          s->norm_eps, rows->rows, s->C);
-    leave(w, saved->inputs.normed2, scratch->normed, s->type, s->C, false, rows_of(w->chunk), rows);
+    leave(w, saved->inputs.normed2, scratch->normed, s->type, s->C, false, vt_chunk_rows(w->chunk),
+          rows);
     linear(w, hidden, s->type, scratch->normed, VT_BLOCK_FC1, rows->rows);
     vt_gelu_forward(scratch->act, hidden, s->type, (size_t)rows->rows * F);
-    drop(scratch->act, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
-    leave(w, saved->inputs.act, scratch->act, s->type, s->F, false, rows_of(w->chunk), rows);
-    if (!out) return;
+    vt_span_drop(scratch->act, s->type, w->chunk, rows, s->drop, VT_SITE_ACT, s->F);
+    leave(w, saved->inputs.act, scratch->act, s->type, s->F, false, vt_chunk_rows(w->chunk), rows);
+    if (!out && !saved->branch[1]) return;
     linear(w, scratch->branch, VT_REAL, scratch->act, VT_BLOCK_FC2, rows->rows);
-    drop(scratch->branch, VT_REAL, w->chunk, rows, s->drop, SITE_FC2, s->C);
-    residual(out + first * C, saved->mid, w->chunk->R, scratch->branch, w->chunk, rows, 1, s->C);
+    vt_span_drop(scratch->branch, VT_REAL, w->chunk, rows, s->drop, VT_SITE_FC2, s->C);
+    layer_scale(w, saved->branch[1], p->gamma2, rows);
+    if (!out) return;
+    vt_span_residual(out + first * C, saved->mid, w->chunk->R, scratch->branch, w->chunk, rows, 1,
+                     s->C);
 }
 
 void vt_block_forward(vt_real *out, const vt_block_saved *saved, const vt_block_packed *packed,
@@ -389,8 +238,8 @@ void vt_block_forward(vt_real *out, const vt_block_saved *saved, const vt_block_
 {
     const work w = {saved, packed, p, s, weights, scratch, chunk};
     forward_attention(&w, out != NULL);
-    for (int i = 0; i < mlp_spans(chunk); i++) {
-        const span rows = mlp_span(chunk, i);
+    for (int i = 0; i < vt_mlp_spans(chunk); i++) {
+        const vt_span rows = vt_mlp_span(chunk, i);
         forward_mlp(&w, out, &rows);
     }
 }
@@ -398,42 +247,43 @@ void vt_block_forward(vt_real *out, const vt_block_saved *saved, const vt_block_
 // ---- backward ----
 
 // Norm2's and GELU's outputs again; GELU's is at hand.
-static void leave_mlp_inputs(const work *w, const span *rows)
+static void leave_mlp_inputs(const work *w, const vt_span *rows)
 {
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
     const size_t first = (size_t)rows->row;
     void *normed = w->scratch->asking;
-    drop(w->scratch->act, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
-    leave(w, saved->inputs.act, w->scratch->act, s->type, s->F, false, rows_of(w->chunk), rows);
+    vt_span_drop(w->scratch->act, s->type, w->chunk, rows, s->drop, VT_SITE_ACT, s->F);
+    leave(w, saved->inputs.act, w->scratch->act, s->type, s->F, false, vt_chunk_rows(w->chunk),
+          rows);
     vt_layernorm_again(normed, s->type, saved->mid + first * (size_t)s->C,
                        w->weights + w->param->norm2_w, w->weights + w->param->norm2_b,
                        saved->mean2 + first, saved->rstd2 + first, rows->rows, s->C);
-    leave(w, saved->inputs.normed2, normed, s->type, s->C, false, rows_of(w->chunk), rows);
+    leave(w, saved->inputs.normed2, normed, s->type, s->C, false, vt_chunk_rows(w->chunk), rows);
 }
 
-static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, vt_real *norms,
-                         bool again, const span *rows)
+static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, vt_real *sums,
+                         bool again, const vt_span *rows)
 {
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
     const vt_block_scratch *scratch = w->scratch;
-    const int C = s->C, k = rows_of(w->chunk);
+    const int C = s->C, k = vt_chunk_rows(w->chunk);
     const size_t first = (size_t)rows->row;
     const void *hidden = vt_at(saved->hidden, s->type, first * (size_t)s->F);
     vt_real *dx = dout + first * (size_t)C;
     void *dfc2 = scratch->normed, *dhidden = scratch->dact;
-    residual_backward(dfc2, s->type, dx, w->chunk, rows, 1, C);
-    drop(dfc2, s->type, w->chunk, rows, s->drop, SITE_FC2, C);
+    residual_backward(w, dfc2, dx, rows, 1, sums);
+    vt_span_drop(dfc2, s->type, w->chunk, rows, s->drop, VT_SITE_FC2, C);
     leave(w, g->dy[VT_BLOCK_FC2], dfc2, s->type, C, true, k, rows);
     linear_input(w, dhidden, s->type, dfc2, VT_BLOCK_FC2, VT_SET, rows->rows);
-    drop(dhidden, s->type, w->chunk, rows, s->drop, SITE_ACT, s->F);
+    vt_span_drop(dhidden, s->type, w->chunk, rows, s->drop, VT_SITE_ACT, s->F);
     vt_gelu_backward(dhidden, again ? scratch->act : NULL, dhidden, hidden, s->type,
                      (size_t)rows->rows * (size_t)s->F);
     if (again) leave_mlp_inputs(w, rows);
     leave(w, g->dy[VT_BLOCK_FC1], dhidden, s->type, s->F, true, k, rows);
     linear_input(w, scratch->branch, VT_REAL, dhidden, VT_BLOCK_FC1, VT_SET, rows->rows);
-    vt_layernorm_backward(dx, norms + 2 * C, norms + 3 * C, scratch->branch,
+    vt_layernorm_backward(dx, sums + 2 * C, sums + 3 * C, scratch->branch,
                           saved->mid + first * (size_t)C, w->weights + w->param->norm2_w,
                           saved->mean2 + first, saved->rstd2 + first, true, rows->rows, C);
 }
@@ -488,20 +338,21 @@ static void attend_backward(const work *w, void *dq, void *dkv, const void *dy,
 }
 
 static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const vt_block_grads *g,
-                               vt_real *norms, bool again)
+                               vt_real *sums, bool again)
 {
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
     const vt_block_scratch *scratch = w->scratch;
     const vt_block_param *p = w->param;
-    const int C = s->C, M = tokens_of(w->chunk, s);
-    const bool padded = is_padded(w->chunk);
-    const span few = whole(w, w->chunk->R), all = whole(w, s->T), out = {0, rows_of(w->chunk)};
+    const int C = s->C, M = vt_chunk_tokens(w->chunk, s);
+    const bool padded = vt_chunk_padded(w->chunk);
+    const vt_span few = whole(w, w->chunk->R), all = whole(w, s->T),
+                  out = {0, vt_chunk_rows(w->chunk)};
     void *dproj = scratch->normed, *dy = scratch->asking, *dq = scratch->act, *dkv = scratch->dkv;
     void *dbranch = padded ? scratch->asking : dproj;
-    residual_backward(dbranch, s->type, dout, w->chunk, &out, 0, C);
-    drop(dbranch, s->type, w->chunk, &out, s->drop, SITE_PROJ, C);
-    if (padded) spread_windows(w, dproj, dbranch);
+    residual_backward(w, dbranch, dout, &out, 0, sums);
+    vt_span_drop(dbranch, s->type, w->chunk, &out, s->drop, VT_SITE_PROJ, C);
+    if (padded) vt_chunk_spread(dproj, dbranch, s, w->chunk);
     leave(w, g->dy[VT_BLOCK_PROJ], dproj, s->type, C, true, few.rows, &few);
     linear_input(w, dy, s->type, dproj, VT_BLOCK_PROJ, VT_SET, few.rows);
     attend_backward(w, dq, dkv, dy, g);
@@ -511,14 +362,14 @@ static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const 
         void *normed = padded ? scratch->asking : scratch->normed;
         vt_layernorm_again(normed, s->type, saved->x, w->weights + p->norm1_w,
                            w->weights + p->norm1_b, saved->mean1, saved->rstd1, M, C);
-        if (padded) spread_windows(w, scratch->normed, normed);
+        if (padded) vt_chunk_spread(scratch->normed, normed, s, w->chunk);
         leave_normed1(w, scratch->normed,
-                      asking_rows(scratch->asking, scratch->normed, s, w->chunk));
+                      vt_chunk_asking(scratch->asking, scratch->normed, s, w->chunk));
     }
     norm1_output_gradient(w, scratch->branch, dq, dkv);
-    if (padded) collect_tokens(w, scratch->branch);
+    if (padded) vt_chunk_collect(scratch->branch, s, w->chunk);
     spread(dx, dout, s, w->chunk);
-    vt_layernorm_backward(dx, norms, norms + C, scratch->branch, saved->x, w->weights + p->norm1_w,
+    vt_layernorm_backward(dx, sums, sums + C, scratch->branch, saved->x, w->weights + p->norm1_w,
                           saved->mean1, saved->rstd1, true, M, C);
 }
 
@@ -528,13 +379,14 @@ void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
                        const vt_block_scratch *scratch, const vt_chunk *chunk, bool again)
 {
     const work w = {saved, packed, p, s, weights, scratch, chunk};
-    vt_real *norms = g->norms + (size_t)chunk->index * 4 * (size_t)s->C;
-    memset(norms, 0, 4 * (size_t)s->C * sizeof *norms);
-    for (int i = 0; i < mlp_spans(chunk); i++) {
-        const span rows = mlp_span(chunk, i);
-        backward_mlp(&w, dout, g, norms, again, &rows);
+    const size_t values = VT_BLOCK_SUMS * (size_t)s->C;
+    vt_real *sums = g->sums + (size_t)chunk->index * values;
+    memset(sums, 0, values * sizeof *sums);
+    for (int i = 0; i < vt_mlp_spans(chunk); i++) {
+        const vt_span rows = vt_mlp_span(chunk, i);
+        backward_mlp(&w, dout, g, sums, again, &rows);
     }
-    backward_attention(&w, dx, dout, g, norms, again);
+    backward_attention(&w, dx, dout, g, sums, again);
 }
 
 vt_block_saved vt_block_recall(const vt_block_saved *saved, const vt_block_inputs *again,

@@ -1,6 +1,7 @@
 // A pre-norm transformer block (timm's Block): x += droppath(proj(attention(norm1 x))),
-// x += droppath(fc2(gelu(fc1(norm2 x)))). The unit of work is a chunk: a few images that one thread
-// carries through the block.
+// x += droppath(fc2(gelu(fc1(norm2 x)))); with LayerScale each branch is multiplied by a learned number for
+// each channel, gamma, before droppath. The unit of work is a chunk: a few images that one thread carries
+// through the block.
 //
 // Where only the first R tokens of each image are looked at afterwards (the last block of a model whose
 // head reads the class token), only those ask in attention and go through the MLP: everything from q on
@@ -27,7 +28,8 @@ typedef struct vt_linear_param {
 
 typedef struct vt_block_param {
     size_t norm1_w, norm1_b, norm2_w, norm2_b;
-    size_t table; // of relative position biases, where there are windows
+    size_t gamma[2]; // of LayerScale
+    size_t table;    // of relative position biases, where there are windows
     vt_linear_param qkv, proj, fc1, fc2;
 } vt_block_param;
 
@@ -35,6 +37,7 @@ typedef struct vt_block_shape {
     int T, C, H, F;
     int window_h, window_w; // T = window_h window_w; 0: no windows
     vt_real norm_eps;
+    double layer_scale; // what gamma begins with; 0: there are none
     double drop, attn_drop;
     vt_elem type; // of stored activations and of the products' operands
 } vt_block_shape;
@@ -72,6 +75,7 @@ typedef struct vt_block_saved {
     vt_real *mid;           // (B,R,C) after the attention branch
     vt_real *mean2, *rstd2; // (B,R)
     void *hidden;           // (B,R,F) before GELU
+    vt_real *branch[2];     // (B,R,C) what LayerScale multiplies; NULL: not kept
     vt_block_inputs inputs;
 } vt_block_saved;
 
@@ -89,9 +93,13 @@ typedef struct vt_block_scratch {
 // Gradients of the linear layers' outputs, as the weight gradients take them: left panels of each chunk.
 typedef struct vt_block_grads {
     char *dy[VT_BLOCK_LINEARS];
-    vt_real *norms;  // (chunks,4,C) sums over a chunk, for norm1's and norm2's weight and bias
+    // (chunks,VT_BLOCK_SUMS,C) sums over a chunk, for norm1's and norm2's weight and bias, then for both
+    // gammas
+    vt_real *sums;
     vt_real *tables; // (chunks,offsets,H) likewise, for the relative position biases
 } vt_block_grads;
+
+enum { VT_SUM_GAMMA = 4, VT_BLOCK_SUMS = 6 };
 
 // How a batch is cut.
 typedef struct vt_chunks {

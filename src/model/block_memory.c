@@ -83,18 +83,20 @@ void vt_block_packed_place(vt_block_packed *packed, vt_arena *arena, const vt_bl
 }
 
 static void place_kept(vt_block_saved *saved, vt_arena *arena, const vt_block_shape *s, int units,
-                       bool maps)
+                       bool backward)
 {
     const size_t T = (size_t)s->T;
     saved->mean1 = take(arena, units, T, 1);
     saved->rstd1 = take(arena, units, T, 1);
     saved->q = take_typed(arena, s->type, units, T, s->C);
     saved->kv = take_typed(arena, s->type, units, T, 2 * s->C);
-    saved->maps = maps ? take_typed(arena, s->type, units * s->H, T, vt_map_ld(s->T)) : NULL;
+    saved->maps = backward ? take_typed(arena, s->type, units * s->H, T, vt_map_ld(s->T)) : NULL;
     saved->mid = take(arena, units, T, s->C);
     saved->mean2 = take(arena, units, T, 1);
     saved->rstd2 = take(arena, units, T, 1);
     saved->hidden = take_typed(arena, s->type, units, T, s->F);
+    for (int i = 0; i < 2; i++)
+        saved->branch[i] = backward && s->layer_scale > 0 ? take(arena, units, T, s->C) : NULL;
 }
 
 // The inputs of norms and GELU that are not kept for each block.
@@ -160,7 +162,7 @@ void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block
     for (int i = 0; i < VT_BLOCK_LINEARS; i++)
         grads->dy[i] =
             vt_chunk_panels_place(arena, s->type, chunks, vt_block_linear_at(p, i).O, true);
-    grads->norms = take(arena, chunks->count, 4, s->C);
+    grads->sums = take(arena, chunks->count, VT_BLOCK_SUMS, s->C);
     const int offsets = s->window_h > 0 ? vt_window_offsets(s->window_h, s->window_w) : 0;
     grads->tables = take(arena, chunks->count, (size_t)offsets, s->H);
 }
@@ -183,6 +185,8 @@ vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_sha
         .mean2 = saved->mean2 + row,
         .rstd2 = saved->rstd2 + row,
         .hidden = vt_at(saved->hidden, s->type, row * F),
+        .branch = {saved->branch[0] ? saved->branch[0] + row * C : NULL,
+                   saved->branch[1] ? saved->branch[1] + row * C : NULL},
         .inputs = saved->inputs};
 }
 
@@ -198,5 +202,6 @@ vt_block_saved vt_block_saved_for(const vt_block_saved *saved, vt_real *x,
     vt_block_saved passing = scratch->chunk;
     passing.x = x;
     passing.maps = NULL;
+    passing.branch[0] = passing.branch[1] = NULL;
     return passing;
 }

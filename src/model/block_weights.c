@@ -40,6 +40,16 @@ static vt_status declare_linear(vt_params *params, vt_linear_param *param, bool 
     return vt_linear_declare(params, param, VT_INIT_TRUNC_NORMAL_02, bias, I, O, prefix);
 }
 
+static vt_status declare_gamma(vt_params *params, size_t *gamma, const vt_block_shape *s,
+                               const char *block, const char *name)
+{
+    if (s->layer_scale <= 0) return VT_OK;
+    VT_TRY(vt_params_add(params, gamma, VT_INIT_CONSTANT, false, 1, (int64_t[]){s->C},
+                         "%s.%s.gamma", block, name));
+    params->rows[params->count - 1].value = s->layer_scale;
+    return VT_OK;
+}
+
 vt_status vt_block_declare(vt_params *params, vt_block_param *p, const vt_block_shape *s,
                            bool qkv_bias, const char *prefix)
 {
@@ -50,9 +60,11 @@ vt_status vt_block_declare(vt_params *params, vt_block_param *p, const vt_block_
                              "%s.attn.relative_position_bias_table", prefix));
     VT_TRY(declare_linear(params, &p->qkv, qkv_bias, s->C, 3 * s->C, prefix, "attn.qkv"));
     VT_TRY(declare_linear(params, &p->proj, true, s->C, s->C, prefix, "attn.proj"));
+    VT_TRY(declare_gamma(params, &p->gamma[0], s, prefix, "ls1"));
     VT_TRY(declare_norm(params, &p->norm2_w, &p->norm2_b, s->C, prefix, "norm2"));
     VT_TRY(declare_linear(params, &p->fc1, true, s->C, s->F, prefix, "mlp.fc1"));
-    return declare_linear(params, &p->fc2, true, s->F, s->C, prefix, "mlp.fc2");
+    VT_TRY(declare_linear(params, &p->fc2, true, s->F, s->C, prefix, "mlp.fc2"));
+    return declare_gamma(params, &p->gamma[1], s, prefix, "ls2");
 }
 
 vt_linear_param vt_block_linear_at(const vt_block_param *p, vt_block_linear which)
@@ -135,7 +147,7 @@ void vt_head_gradient(vt_real *slab, const vt_real *dlogits, const vt_real *feat
 }
 
 // Tasks: the layers' output rows, in so many parts for each thread; the largest first. Each part reads the
-// whole of its layer's inputs. Last, norms and position biases.
+// whole of its layer's inputs. Last, norms, LayerScale and position biases.
 static const struct {
     vt_block_linear linear;
     int parts;
@@ -152,10 +164,12 @@ int vt_block_gradient_tasks(int threads)
 static void other_gradients(vt_real *slab, const vt_block_param *p, const vt_block_shape *s,
                             const vt_block_grads *g, int chunks)
 {
-    const size_t to[4] = {p->norm1_w, p->norm1_b, p->norm2_w, p->norm2_b}, C = (size_t)s->C;
-    for (int chunk = 0; chunk < chunks; chunk++)
-        for (int k = 0; k < 4; k++)
-            vt_add(slab + to[k], g->norms + ((size_t)chunk * 4 + (size_t)k) * C, C);
+    const size_t to[VT_BLOCK_SUMS] = {p->norm1_w, p->norm1_b,  p->norm2_w,
+                                      p->norm2_b, p->gamma[0], p->gamma[1]};
+    const size_t C = (size_t)s->C, sums = s->layer_scale > 0 ? VT_BLOCK_SUMS : VT_SUM_GAMMA;
+    for (size_t chunk = 0; chunk < (size_t)chunks; chunk++)
+        for (size_t k = 0; k < sums; k++)
+            vt_add(slab + to[k], g->sums + (chunk * VT_BLOCK_SUMS + k) * C, C);
     if (s->window_h == 0) return;
     const size_t table = (size_t)vt_window_offsets(s->window_h, s->window_w) * (size_t)s->H;
     for (int chunk = 0; chunk < chunks; chunk++)

@@ -77,10 +77,12 @@ static bool adapt_positions(const finetune *f, const vt_param *row, const vt_st_
                             vt_real *out)
 {
     const vt_token_layout *l = &f->layout;
-    const size_t C = (size_t)row->shape[2], prefix = (size_t)l->prefix * C;
+    const int64_t others =
+        row->shape[1] - (int64_t)l->grid_h * l->grid_w; // tokens, none in DeiT III
+    const size_t C = (size_t)row->shape[2], prefix = (size_t)others * C;
     int h, w;
     if (tensor->ndim != 3 || tensor->shape[0] != 1 || tensor->shape[2] != row->shape[2] ||
-        !old_grid(f, tensor->shape[1] - l->prefix, &h, &w))
+        !old_grid(f, tensor->shape[1] - others, &h, &w))
         return false;
     vt_real *old = malloc(tensor->count * sizeof *old);
     if (!old) return false;

@@ -49,6 +49,8 @@ vt_status vt_model_config_check(const vt_model_config *c)
     VT_REQUIRE(c->mlp_ratio > 0 && c->mlp_ratio <= 64 && c->mlp_ratio * c->embed_dim >= 1,
                VT_ERR_CONFIG, "model.mlp_ratio: expected a number above 0, at most 64, got %g",
                c->mlp_ratio);
+    VT_REQUIRE(c->layer_scale >= 0 && c->layer_scale <= 1e6, VT_ERR_CONFIG,
+               "model.init_values: expected a number above 0 or none, got %g", c->layer_scale);
     VT_TRY(is_rate("drop_path", c->drop_path));
     VT_TRY(is_rate("drop", c->drop));
     VT_TRY(is_rate("attn_drop", c->attn_drop));
@@ -64,6 +66,7 @@ bool vt_model_takes_bf16(const vt_model_config *c)
 double vt_model_drop_path(const vt_model_config *c, int layer)
 {
     const int last = c->depth - 1;
+    if (c->drop_path_rule == VT_DROP_PATH_CONSTANT) return c->drop_path;
     return last > 0 ? c->drop_path * layer / last : 0;
 }
 
@@ -99,6 +102,8 @@ char *vt_model_config_text(const vt_model_config *c)
     vt_json_add_bool(root, "qkv_bias", c->qkv_bias);
     vt_json_add_string(root, "pool", c->pool == VT_POOL_AVG ? "avg" : "token");
     vt_json_add_bool(root, "distilled", c->distilled);
+    if (c->layer_scale > 0) vt_json_add_number(root, "init_values", c->layer_scale);
+    if (c->no_embed_class) vt_json_add_bool(root, "no_embed_class", true);
     char *text = vt_json_text(root, false);
     vt_json_destroy(root);
     return text;
@@ -168,6 +173,21 @@ static vt_status parse_blocks(vt_model_config *c, const vt_json *root, const cha
     return get_number(&c->window_size, root, "window_size", name);
 }
 
+// What older files do not have, because there was none of it.
+static vt_status parse_variant(vt_model_config *c, const vt_json *root, const char *name)
+{
+    const vt_json *node;
+    if (vt_json_get(root, "init_values")) {
+        VT_TRY(member(&node, root, "init_values", VT_JSON_NUMBER, name));
+        c->layer_scale = vt_json_number(node);
+    }
+    if (vt_json_get(root, "no_embed_class")) {
+        VT_TRY(member(&node, root, "no_embed_class", VT_JSON_BOOL, name));
+        c->no_embed_class = vt_json_bool(node);
+    }
+    return VT_OK;
+}
+
 static vt_status parse_members(vt_model_config *c, const vt_json *root, const char *name)
 {
     const vt_json *node;
@@ -201,7 +221,7 @@ static vt_status parse_members(vt_model_config *c, const vt_json *root, const ch
     c->qkv_bias = vt_json_bool(node);
     VT_TRY(member(&node, root, "distilled", VT_JSON_BOOL, name));
     c->distilled = vt_json_bool(node);
-    return VT_OK;
+    return parse_variant(c, root, name);
 }
 
 vt_status vt_model_config_parse(vt_model_config *config, const char *text, const char *name)

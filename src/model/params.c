@@ -105,13 +105,14 @@ const vt_param *vt_params_first_trained(const vt_params *params)
     return NULL;
 }
 
-static double draw(vt_init init, int fan_in, vt_rng *rng)
+static double draw(const vt_param *row, vt_rng *rng)
 {
     double z;
-    switch (init) {
+    switch (row->init) {
     case VT_INIT_ZEROS: return 0;
     case VT_INIT_ONES: return 1;
-    case VT_INIT_CONV: return vt_rng_range(rng, -1, 1) / sqrt((double)fan_in);
+    case VT_INIT_CONSTANT: return row->value;
+    case VT_INIT_CONV: return vt_rng_range(rng, -1, 1) / sqrt((double)row->fan_in);
     case VT_INIT_TRUNC_NORMAL_02:
         do z = 0.02 * vt_rng_normal(rng);
         while (fabs(z) > 2);
@@ -127,8 +128,7 @@ void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed)
     for (int i = 0; i < params->count; i++) {
         const vt_param *row = &params->rows[i];
         vt_rng rng = vt_rng_at(seed, VT_STREAM_INIT, 0, (uint32_t)i);
-        for (size_t k = 0; k < row->count; k++)
-            slab[row->offset + k] = (vt_real)draw(row->init, row->fan_in, &rng);
+        for (size_t k = 0; k < row->count; k++) slab[row->offset + k] = (vt_real)draw(row, &rng);
     }
 }
 

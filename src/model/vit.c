@@ -1,6 +1,8 @@
 // ViT and DeiT (Dosovitskiy et al., arXiv 2010.11929; Touvron et al., arXiv 2012.12877), equal to
 // timm 0.4.12's VisionTransformer, and for `pool: avg` to the current one's global_pool='avg':
-// patch embedding, class token (and distillation token), position embedding, blocks, norm, head.
+// patch embedding, class token (and distillation token), position embedding, blocks, norm, head. With
+// layer_scale and no_embed_class DeiT III (Touvron et al., arXiv 2204.07118), equal to the current
+// timm's init_values and no_embed_class.
 //
 // Both passes cut the batch into chunks of a few images. A thread carries a chunk through a block; then
 // the threads meet, share out what concerns all images (forward the packing of the next block's
@@ -34,6 +36,7 @@ typedef struct vit {
     vt_block_shape shape;
     vt_embed embed;
     int N, prefix, heads; // patches, tokens before them, heads
+    int unplaced;         // the first tokens, that have no position embedding
     // offsets
     size_t cls_token, dist_token, pos_embed, norm_w, norm_b;
     vt_linear_param head[MAX_HEADS];
@@ -56,6 +59,18 @@ typedef struct vit {
     vt_block_grads grads;
 } vit;
 
+// DeiT III's own files have blocks.0.gamma_1 for what timm calls blocks.0.ls1.gamma.
+static bool rename_tensor(char *out, const char *name, const vt_st_file *file)
+{
+    (void)file;
+    int block, branch, end = 0;
+    if (sscanf(name, "blocks.%d.gamma_%1d%n", &block, &branch, &end) == 2 && !name[end])
+        snprintf(out, VT_ENTRY_NAME_BYTES, "blocks.%d.ls%d.gamma", block, branch);
+    else
+        snprintf(out, VT_ENTRY_NAME_BYTES, "%s", name);
+    return true;
+}
+
 static vt_status declare(vt_model *model)
 {
     vit *v = model->state;
@@ -67,16 +82,20 @@ static vt_status declare(vt_model *model)
                                 .H = c->num_heads,
                                 .F = (int)(c->embed_dim * c->mlp_ratio),
                                 .norm_eps = (vt_real)model->ops->norm_eps,
+                                .layer_scale = c->layer_scale,
                                 .drop = c->drop,
                                 .attn_drop = c->attn_drop};
-    const int64_t C = c->embed_dim, T = v->shape.T;
+    v->unplaced = c->no_embed_class ? v->prefix : 0;
+    const int64_t C = c->embed_dim, placed = v->shape.T - v->unplaced;
     const vt_init normal = VT_INIT_TRUNC_NORMAL_02;
     vt_params *t = &model->params;
+    t->rename = rename_tensor;
     VT_TRY(vt_params_add(t, &v->cls_token, normal, false, 3, (int64_t[]){1, 1, C}, "cls_token"));
     if (c->distilled)
         VT_TRY(
             vt_params_add(t, &v->dist_token, normal, false, 3, (int64_t[]){1, 1, C}, "dist_token"));
-    VT_TRY(vt_params_add(t, &v->pos_embed, normal, false, 3, (int64_t[]){1, T, C}, "pos_embed"));
+    VT_TRY(
+        vt_params_add(t, &v->pos_embed, normal, false, 3, (int64_t[]){1, placed, C}, "pos_embed"));
     VT_TRY(vt_embed_declare(&v->embed, t, c));
     v->blocks = vt_alloc((size_t)c->depth, sizeof *v->blocks);
     v->saved = vt_alloc((size_t)c->depth, sizeof *v->saved);
@@ -221,7 +240,8 @@ static void embed(const vt_model *model, vt_real *x, const vt_real *weights, con
         vt_embed_forward(tokens + (size_t)v->prefix * C,
                          pass->images + (size_t)(chunk->first + i) * pixels, &v->embed, weights,
                          &t->embed);
-        vt_add(tokens, weights + v->pos_embed, TC);
+        const size_t unplaced = (size_t)v->unplaced * C;
+        vt_add(tokens + unplaced, weights + v->pos_embed, TC - unplaced);
         if (pass->stochastic && model->config.drop > 0) {
             vt_dropout d = pos_dropout(model, pass, chunk->first + i);
             vt_dropout_apply(tokens, tokens, VT_REAL, &d, 0, TC);
@@ -401,10 +421,12 @@ static void embed_gradients(const vt_model *model, vt_real *grads, const vt_chun
     const size_t C = (size_t)v->shape.C, TC = (size_t)T * C;
     const int first = vt_share(T, 1, slice, v->threads),
               end = vt_share(T, 1, slice + 1, v->threads);
+    const int placed = first > v->unplaced ? first : v->unplaced;
     for (int i = 0; i < chunks->B; i++) {
         const vt_real *dx = v->dx + (size_t)i * TC;
-        vt_add(grads + v->pos_embed + (size_t)first * C, dx + (size_t)first * C,
-               (size_t)(end - first) * C);
+        if (end > placed)
+            vt_add(grads + v->pos_embed + (size_t)(placed - v->unplaced) * C,
+                   dx + (size_t)placed * C, (size_t)(end - placed) * C);
         if (first == 0 && end > 0) vt_add(grads + v->cls_token, dx, C);
         if (v->prefix == 2 && first <= 1 && end > 1) vt_add(grads + v->dist_token, dx + C, C);
     }
@@ -520,7 +542,7 @@ static int products(const vt_model *model, vt_product_info *out, int B)
     const vt_linear_calls patches = {(double)B * v->N, v->N, B, 1, false, threads};
     const vt_linear_calls few_rows = {asking, m, calls, times, true, threads},
                           all_rows = {all, m, calls, times, true, threads},
-                          once = {asking, m, calls, 1, true, threads};
+                          once = {asking, m, calls, s->layer_scale > 0 ? times : 1, true, threads};
     vt_list_linear(&l, "embed", v->embed.proj.I, v->embed.proj.O, &patches);
     l.rows[1].k = c.units * v->N, l.rows[1].calls = c.count * threads; // by chunks
     vt_list_linear(&l, "q", s->C, s->C, &few_rows);
@@ -533,7 +555,8 @@ static int products(const vt_model *model, vt_product_info *out, int B)
     return l.count;
 }
 
-static const char *const keys[] = {"model.depth", "model.distilled", NULL};
+static const char *const keys[] = {"model.depth", "model.distilled", "model.init_values",
+                                   "model.no_embed_class", NULL};
 
 const vt_model_ops vt_family_vit = {
     .family = "vit",

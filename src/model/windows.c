@@ -118,23 +118,29 @@ int vt_window_offsets(int h, int w)
     return (2 * h - 1) * (2 * w - 1);
 }
 
-// The table's row for query i and key j.
-static size_t offset_of(int i, int j, int h, int w)
+// The table's row for the query at (y, x) and the first key of a row; each further key's is the one before.
+static size_t offset_of(int y, int x, int key_y, int h, int w)
 {
-    return (size_t)((i / w - j / w + h - 1) * (2 * w - 1) + i % w - j % w + w - 1);
+    return (size_t)((y - key_y + h - 1) * (2 * w - 1) + x + w - 1);
 }
 
 void vt_window_bias(vt_real *bias, const vt_real *table, int head, int H, int h, int w)
 {
-    for (int i = 0; i < h * w; i++)
-        for (int j = 0; j < h * w; j++)
-            *bias++ = table[offset_of(i, j, h, w) * (size_t)H + (size_t)head];
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++)
+            for (int key_y = 0; key_y < h; key_y++) {
+                const vt_real *row = table + offset_of(y, x, key_y, h, w) * (size_t)H + head;
+                for (int key_x = 0; key_x < w; key_x++) *bias++ = row[-key_x * H];
+            }
 }
 
 void vt_window_bias_backward(vt_real *dtable, const vt_real *dbias, int H, int h, int w)
 {
     for (int head = 0; head < H; head++)
-        for (int i = 0; i < h * w; i++)
-            for (int j = 0; j < h * w; j++)
-                dtable[offset_of(i, j, h, w) * (size_t)H + (size_t)head] += *dbias++;
+        for (int y = 0; y < h; y++)
+            for (int x = 0; x < w; x++)
+                for (int key_y = 0; key_y < h; key_y++) {
+                    vt_real *row = dtable + offset_of(y, x, key_y, h, w) * (size_t)H + head;
+                    for (int key_x = 0; key_x < w; key_x++) row[-key_x * H] += *dbias++;
+                }
 }

@@ -127,6 +127,8 @@ static void apply_preset(vt_config *config, const vt_model_preset *preset)
     model->depth = preset->depth;
     model->num_heads = preset->num_heads;
     model->distilled = preset->distilled;
+    model->layer_scale = preset->layer_scale;
+    model->no_embed_class = preset->no_embed_class;
     model->depths = preset->depths;
     model->heads = preset->heads;
     if (preset->heads.count > 0) model->num_heads = preset->heads.at[0];
@@ -255,6 +257,17 @@ static vt_status settle_output(vt_config *config, const char *path)
     return VT_OK;
 }
 
+static vt_status check_distillation(const vt_config *config)
+{
+    if (config->loss.distill == VT_DISTILL_NONE) return VT_OK;
+    VT_REQUIRE(config->distill_teacher, VT_ERR_CONFIG,
+               "distill.teacher: expected a path, for distill.type is not \"none\", got none");
+    VT_REQUIRE(!config->model.name[0] || config->model.distilled, VT_ERR_CONFIG,
+               "model.distilled: expected true, for distill.type is not \"none\": the teacher "
+               "teaches the second head; got false");
+    return VT_OK;
+}
+
 // Binary targets know only which classes are in an image.
 static vt_status check_loss(const vt_config *config)
 {
@@ -279,6 +292,7 @@ static vt_status settle(vt_config *config, const char *path)
     if (config->model.name[0]) VT_TRY(settle_model(config));
     VT_TRY(settle_data(config));
     VT_TRY(check_loss(config));
+    VT_TRY(check_distillation(config));
     return settle_output(config, path);
 }
 

@@ -17,6 +17,7 @@
     }
 
 CHOICES(pools, "token", "avg")
+CHOICES(drop_path_rules, "linear", "constant")
 CHOICES(crops, "rrc", "pad", "none", "simple")
 CHOICES(decodes, "exact", "fast")
 CHOICES(filters, "bilinear", "bicubic")
@@ -30,6 +31,7 @@ CHOICES(compats, "exact", "deit")
 CHOICES(recomputes, "none", "gelu", "block")
 CHOICES(losses, "cross-entropy", "bce")
 CHOICES(bce_targets, "soft", "binary")
+CHOICES(distill_types, "none", "soft", "hard")
 CHOICES(resumes, "auto", "never")
 
 static const char *precisions(int i)
@@ -49,6 +51,11 @@ static const char *models(int i)
     int families = 0;
     while (vt_families[families]) families++;
     return i < families ? vt_families[i]->family : vt_model_presets[i - families].name;
+}
+
+static const char *presets(int i)
+{
+    return vt_model_presets[i].name;
 }
 
 static const char *formats(int i)
@@ -83,7 +90,8 @@ const vt_augment_preset vt_augment_presets[] = {
 };
 
 const char *const vt_config_sections[] = {
-    "", "model", "data", "data.augment", "mix", "label", "optim", "schedule", "train", NULL,
+    "",      "model",    "data",  "data.augment", "mix", "label",
+    "optim", "schedule", "train", "distill",      NULL,
 };
 
 #define AT(member) offsetof(vt_config, member)
@@ -148,8 +156,14 @@ const vt_config_key vt_config_keys[] = {
      "what the head reads: the class token, or the mean over patches (swin: always)"},
     {"model.distilled", BOOL(model.distilled), SETTLED | FAMILY, NULL, "false",
      "a distillation token and a second head (DeiT; vit)"},
+    {"model.init_values", REAL(model.layer_scale, 0, ANY), SETTLED | ABOVE | NULL_OK | FAMILY, NULL,
+     "null", "LayerScale: what it begins with; null: there is none"},
+    {"model.no_embed_class", BOOL(model.no_embed_class), SETTLED | FAMILY, NULL, "false",
+     "only patches have position embeddings (DeiT III)"},
     {"model.drop_path", REAL(model.drop_path, 0, 1), SETTLED | BELOW, NULL, "0.1",
-     "stochastic depth: of the last block, rising linearly from 0"},
+     "stochastic depth: of the last block"},
+    {"model.drop_path_rule", ENUM(model.drop_path_rule), SETTLED, drop_path_rules, "\"linear\"",
+     "rising from 0 at the first block, or the same for all (DeiT III)"},
     {"model.drop", REAL(model.drop, 0, 1), SETTLED | BELOW, NULL, "0",
      "dropout of embeddings, projections and MLPs"},
     {"model.attn_drop", REAL(model.attn_drop, 0, 1), SETTLED | BELOW, NULL, "0",
@@ -296,6 +310,17 @@ const vt_config_key vt_config_keys[] = {
      "steps between lines of steps.jsonl"},
     {"train.resume", PATH(train.resume), 0, resumes, "\"auto\"",
      "go on from the run's last.safetensors if there is one, start anew, or a file"},
+
+    {"distill.type", ENUM(loss.distill), SETTLED, distill_types, "\"none\"",
+     "what a distilled model's second head learns: the labels; a teacher's probabilities; its best class"},
+    {"distill.teacher", PATH(distill_teacher), RESULT | NULL_OK, NULL, "null",
+     "the teacher's weights: of any model here, for the same images and classes"},
+    {"distill.model", TEXT(distill_model), RESULT | NULL_OK, presets, "null",
+     "a preset that the teacher is; null: what its file says"},
+    {"distill.alpha", REAL(loss.alpha, 0, 1), SETTLED, NULL, "0.5",
+     "the second head's share of the loss"},
+    {"distill.tau", REAL(loss.tau, 0, ANY), SETTLED | ABOVE, NULL, "1",
+     "soft: temperature"},
 
     {"output", PATH(output), NULL_OK | CWD, NULL, "null",
      "the run's folder; null: runs/NAME after the configuration's file"},

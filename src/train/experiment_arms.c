@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NAME = 64, DEFAULT_SEEDS = 3 };
+enum { MAX_NAME = 120, DEFAULT_SEEDS = 3 };
 static const double MOST_SEED = 9007199254740992.0; // that a double holds exactly
 
 vt_status vt_reader_out_of_memory(const vt_reader *r)

@@ -73,9 +73,11 @@ static vt_status place(vt_run *run)
     if (run->config->train.ema_decay > 0)
         run->state.ema = VT_ARENA_TAKE(arena, vt_real, params->slab_count);
     run->memory.parameters = arena->used - start;
-    run->partials = VT_ARENA_TAKE(arena, double, vt_optim_partials(params));
     const vt_train_config *t = &run->config->train;
-    VT_TRY(vt_step_place(&run->step, arena, vt_precision_type(t->precision), t->recompute));
+    const vt_elem type = vt_precision_type(t->precision);
+    if (run->teacher) VT_TRY(vt_teacher_place(run->teacher, arena, t->batch_size, type));
+    run->partials = VT_ARENA_TAKE(arena, double, vt_optim_partials(params));
+    VT_TRY(vt_step_place(&run->step, arena, type, t->recompute));
     VT_TRY(vt_evaluator_place(&run->evaluator, arena, run->model, t->batch_size, NULL));
     if (run->val) vt_predictions_place(&run->predictions, arena, run->val->count);
     run->memory.activations = arena->used - start - run->memory.parameters;
@@ -93,6 +95,8 @@ vt_status vt_run_plan(vt_run *run)
     VT_REQUIRE(run->optim, VT_ERR_CONFIG, "optim.name: no optimizer \"%s\"", c->optim.name);
     VT_TRY(vt_step_init(&run->step, run->model, &c->mix, c->smoothing, c->label_rule, &c->loss,
                         c->train.batch_size));
+    VT_TRY(vt_teacher_open(&run->teacher, c));
+    run->step.teacher = run->teacher;
     return place(run);
 }
 
@@ -104,7 +108,8 @@ vt_status vt_run_take(vt_run *run)
            mb * (double)run->memory.parameters, mb * (double)run->memory.activations,
            mb * (double)run->memory.batches);
     VT_TRY(vt_arena_reserve(&run->arena));
-    return place(run);
+    VT_TRY(place(run));
+    return run->teacher ? vt_teacher_load(run->teacher) : VT_OK;
 }
 
 vt_status vt_plan_memory(const vt_config *config, vt_memory_plan *plan)
@@ -200,6 +205,7 @@ void vt_run_close(vt_run *run)
     vt_source_close(run->train);
     vt_source_close(run->val);
     vt_model_destroy(run->model);
+    vt_teacher_close(run->teacher);
     vt_arena_release(&run->arena);
     char *const texts[] = {run->config_text, run->input_text, run->log,   run->steps,
                            run->shares,      run->said,       run->last,  run->best,

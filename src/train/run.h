@@ -15,6 +15,7 @@ typedef struct vt_run {
     const vt_optim_ops *optim;
     vt_step step;
     vt_evaluator evaluator;
+    vt_teacher *teacher; // NULL: none
     vt_state state;
     vt_predictions predictions; // of the weights, by the last evaluation
     double *partials;           // the optimizer's scratch

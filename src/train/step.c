@@ -49,28 +49,39 @@ vt_status vt_step_place(vt_step *step, vt_arena *arena, vt_elem type, vt_recompu
     return VT_OK;
 }
 
-// Loss and its gradient of one of `heads` heads. Returns the mean loss.
+// Loss and its gradient of one head, which counts `weight`. Returns the mean loss.
 static double head_loss(const vt_step *step, vt_real *losses, vt_real *dlogits,
                         const vt_real *logits, vt_real *target, const vt_real *share,
-                        const int32_t *labels, int B, int heads)
+                        const int32_t *labels, int B, double weight)
 {
     const int K = step->model->config.num_classes;
     vt_label_target(target, labels, step->plan.partner, share, step->smoothing, B, K);
-    return vt_loss_of_head(&step->loss, losses, dlogits, logits, target, 1.0 / heads, B, K);
+    return vt_loss_of_head(&step->loss, losses, dlogits, logits, target, weight, B, K);
 }
 
-static double loss_of(vt_step *step, const int32_t *labels, int B)
+static double second_loss(vt_step *step, vt_real *losses, const vt_real *images,
+                          const int32_t *labels, int B, double weight)
 {
-    if (!step->logits_dist)
-        return head_loss(step, step->losses, step->dlogits, step->logits, step->target, step->share,
-                         labels, B, 1);
-    vt_real *second = step->losses + step->max_batch;
-    double a = head_loss(step, step->losses, step->dlogits, step->logits, step->target, step->share,
-                         labels, B, 2);
-    double b = head_loss(step, second, step->dlogits_dist, step->logits_dist, step->target_dist,
-                         step->share_dist, labels, B, 2);
-    for (int i = 0; i < B; i++) step->losses[i] = (step->losses[i] + second[i]) / 2;
-    return (a + b) / 2;
+    if (!step->teacher)
+        return head_loss(step, losses, step->dlogits_dist, step->logits_dist, step->target_dist,
+                         step->share_dist, labels, B, weight);
+    return vt_loss_of_teacher(&step->loss, losses, step->dlogits_dist, step->logits_dist,
+                              vt_teacher_logits(step->teacher, images, B), step->target_dist,
+                              weight, B, step->model->config.num_classes);
+}
+
+static double loss_of(vt_step *step, const vt_real *images, const int32_t *labels, int B)
+{
+    const double share = !step->logits_dist ? 0 : step->teacher ? step->loss.alpha : 0.5;
+    const double first = head_loss(step, step->losses, step->dlogits, step->logits, step->target,
+                                   step->share, labels, B, 1 - share);
+    if (!step->logits_dist) return first;
+    vt_real *losses = step->losses + step->max_batch;
+    const double second = second_loss(step, losses, images, labels, B, share);
+    for (int i = 0; i < B; i++)
+        step->losses[i] =
+            (vt_real)((1 - share) * (double)step->losses[i] + share * (double)losses[i]);
+    return (1 - share) * first + share * second;
 }
 
 static void end_phase(vt_step *step, vt_phase phase, double *since)
@@ -136,7 +147,7 @@ double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, co
     book_rule(step);
 
     vt_label_finish(&step->label, step->share, step->share_dist);
-    double loss = loss_of(step, labels, B);
+    double loss = loss_of(step, images, labels, B);
     end_phase(step, VT_PHASE_LABEL, &since);
 
     step->model->ops->backward(step->model, weights, grads, &pass, step->dlogits,

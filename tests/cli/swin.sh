@@ -68,6 +68,8 @@ check "bench step" test $status = 0
 check "what is executed is what is nominal" \
     holds "($(number gflops) / $(number nominal_gflops) - 1) ^ 2 < 1e-6"
 
+fails "whole maps are not to be had" 1 "windows" \
+    "$vitrain" attend "$weights" "$dir/val/class1/000.png" --output "$dir/attention"
 fails "a class token" 2 "model.pool" train --set model.pool=token
 fails "a label rule that wants one" 2 "label.rule" train --set label.rule=transmix --set output="$dir/no"
 fails "a depth" 2 "model.depth: .*no such key" train --set model.depth=3

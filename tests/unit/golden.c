@@ -57,6 +57,10 @@ vt_model_config vt_golden_model(const vt_st_file *file)
         .pool = vt_golden_number(file, "avg") != 0 ? VT_POOL_AVG : VT_POOL_TOKEN,
         .distilled = vt_golden_number(file, "distilled") != 0,
     };
+    if (vt_st_metadata(file, "init_values")) { // DeiT III
+        config.layer_scale = vt_golden_number(file, "init_values");
+        config.no_embed_class = vt_golden_number(file, "no_embed_class") != 0;
+    }
     const struct {
         int *field;
         const char *key;

@@ -39,6 +39,22 @@ vt_image scene(int channels, int width, int height)
     return image;
 }
 
+vt_augment_config small_crops(int side)
+{
+    return (vt_augment_config){
+        .channels = 3,
+        .height = side,
+        .width = side,
+        .crop = VT_CROP_RRC,
+        .scale = {0.08, 1},
+        .ratio = {0.75, 4.0 / 3},
+        .flip = 0.5,
+        .crop_pct = 0.875,
+        .filter = VT_FILTER_BICUBIC,
+        .std = {1, 1, 1},
+    };
+}
+
 uint32_t picture_crc(const vt_image *image)
 {
     size_t bytes = (size_t)image->width * (size_t)image->height * (size_t)image->channels;

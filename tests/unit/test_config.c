@@ -84,6 +84,14 @@ static void test_preset(void **state)
     assert_int_equal(c.model.image_width, 64);
     assert_true(c.data.augment.mean[0] == 0.5 && c.data.augment.crop_pct == 0.9);
     vt_config_free(&c);
+    load(&c, "{\"model\": {\"name\": \"deit3_medium_patch16_224\"}}", NULL, 0);
+    assert_true(c.model.embed_dim == 512 && c.model.num_heads == 8 && c.model.no_embed_class);
+    assert_true(c.model.layer_scale == 1e-4 && c.data.augment.crop_pct == 1);
+    vt_config_free(&c);
+    load(&c, "{\"model\": {\"name\": \"deit_base_distilled_patch16_384\"}}", NULL, 0);
+    assert_true(c.model.image_width == 384 && c.model.distilled && c.data.augment.crop_pct == 1);
+    assert_true(c.model.layer_scale == 0 && !c.model.no_embed_class);
+    vt_config_free(&c);
     load(&c, "{\"model\": {\"name\": \"deit_tiny_distilled_patch16_224\"}}", NULL, 0);
     assert_true(c.model.distilled && c.data.augment.mean[0] == 0.485);
     assert_true(c.data.augment.crop_pct == 0.875);
@@ -280,6 +288,16 @@ static void test_refused(void **state)
         {"train.epochs=3e9", VT_ERR_CONFIG, "train.epochs"},
         {"train.seed=-1", VT_ERR_CONFIG, "train.seed"},
         {"train.seed=1e17", VT_ERR_CONFIG, "train.seed"},
+        {"model.init_values=0", VT_ERR_CONFIG, "model.init_values: expected a number > 0 or null"},
+        {"model.no_embed_class=1", VT_ERR_CONFIG, "model.no_embed_class: expected true or false"},
+        {"model.drop_path_rule=cosine", VT_ERR_CONFIG, "\"linear\" or \"constant\""},
+        {"distill.type=hard", VT_ERR_CONFIG, "distill.teacher: expected a path"},
+        {"distill={\"type\":\"soft\",\"teacher\":\"t\"}", VT_ERR_CONFIG,
+         "model.distilled: expected true"},
+        {"distill.type=softest", VT_ERR_CONFIG, "\"none\", \"soft\" or \"hard\""},
+        {"distill.model=resnet50", VT_ERR_CONFIG, "distill.model: expected"},
+        {"distill.alpha=1.1", VT_ERR_CONFIG, "distill.alpha: expected a number from 0 to 1"},
+        {"distill.tau=0", VT_ERR_CONFIG, "distill.tau: expected a number > 0"},
         {"train.loss=mse", VT_ERR_CONFIG, "train.loss: expected \"cross-entropy\" or \"bce\""},
         {"train={\"loss\":\"bce\",\"bce_target\":\"binary\"}", VT_ERR_CONFIG,
          "mix.smoothing: expected 0 with train.bce_target \"binary\""},
@@ -451,6 +469,7 @@ static void test_difference(void **state)
         {"train.ema_decay=0.9", "train.ema_decay"},
         {"train.freeze=[\"head.*\"]", "train.freeze"},
         {"train.loss=bce", "train.loss"},
+        {"distill.tau=2", "distill.tau"},
     };
     static const char *const free_to_change[] = {
         "train.epochs=400",  "train.threads=1",    "data.workers=0",     "output=x",
@@ -495,6 +514,11 @@ static void test_difference_of_versions(void **state)
     }
 }
 
+static void load_file(vt_config *config, const char *path)
+{
+    if (vt_config_load(config, path, NULL, 0) != VT_OK) fail_msg("%s", vt_error_message());
+}
+
 // The configurations that come with the project.
 static void test_configs(void **state)
 {
@@ -505,9 +529,7 @@ static void test_configs(void **state)
         vt_config c[2];
         snprintf(path[0], sizeof path[0], "configs/deit_%s.json", sizes[i]);
         snprintf(path[1], sizeof path[1], "configs/deit_%s_cutmix.json", sizes[i]);
-        for (int k = 0; k < 2; k++)
-            if (vt_config_load(&c[k], path[k], NULL, 0) != VT_OK)
-                fail_msg("%s", vt_error_message());
+        for (int k = 0; k < 2; k++) load_file(&c[k], path[k]);
         assert_string_equal(c[0].label_rule, "tl-align");
         assert_string_equal(c[0].data.augment.aa.policy, "rand-m9-mstd0.5-inc1");
         assert_true(c[0].data.augment.erase.probability == 0.25);
@@ -529,12 +551,21 @@ static void test_configs(void **state)
         vt_config_free(&c[0]);
         vt_config_free(&c[1]);
     }
+    vt_config third; // DeiT III's published command
+    load_file(&third, "configs/deit3_s.json");
+    assert_true(third.model.layer_scale == 1e-4 && third.model.no_embed_class);
+    assert_true(third.model.drop_path_rule == VT_DROP_PATH_CONSTANT);
+    assert_int_equal(third.train.batch_size * third.train.accumulate, 2048);
+    assert_true(third.optim.lr == 4e-3 && third.optim.lr_base_batch == 0);
+    assert_true(third.data.augment.three_augment && third.data.augment.crop_pct == 1);
+    assert_true(third.loss.kind == VT_LOSS_BCE && third.loss.target == VT_BCE_BINARY);
+    vt_config_free(&third);
     static const char *const others[] = {"configs/quickstart.json", "configs/imagenette64_vit.json",
                                          "configs/imagenette_finetune.json",
                                          "configs/cifar10_finetune.json"};
     for (int i = 0; i < COUNT(others); i++) {
         vt_config c;
-        if (vt_config_load(&c, others[i], NULL, 0) != VT_OK) fail_msg("%s", vt_error_message());
+        load_file(&c, others[i]);
         assert_true(c.mix.prob > 0);
         vt_config_free(&c);
     }

@@ -47,7 +47,29 @@ static const vt_model_config STAGES = {
     .attn_drop = 0.1,
 };
 
-static const vt_model_config *const SHAPES[] = {&SHAPE, &STAGES};
+// DeiT III's.
+static const vt_model_config SCALED = {
+    .name = "vit",
+    .family = "vit",
+    .image_height = 20,
+    .image_width = 12,
+    .patch_size = 4,
+    .in_chans = 3,
+    .embed_dim = 24,
+    .depth = 3,
+    .num_heads = 3,
+    .mlp_ratio = 4,
+    .num_classes = 5,
+    .qkv_bias = true,
+    .layer_scale = 0.2,
+    .no_embed_class = true,
+    .drop_path = 0.2,
+    .drop_path_rule = VT_DROP_PATH_CONSTANT,
+    .drop = 0.1,
+    .attn_drop = 0.1,
+};
+
+static const vt_model_config *const SHAPES[] = {&SHAPE, &STAGES, &SCALED};
 
 enum { B = 7, FAMILIES = sizeof SHAPES / sizeof *SHAPES };
 

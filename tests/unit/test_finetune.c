@@ -52,6 +52,27 @@ static vt_model *create(int height, int width, int classes)
     return model;
 }
 
+// DeiT III's shape.
+static vt_model *create_deit3(int height, int width)
+{
+    vt_model *plain = create(height, width, 3), *model;
+    vt_model_config config = plain->config;
+    vt_model_destroy(plain);
+    config.layer_scale = 0.25;
+    config.no_embed_class = true;
+    VT_ASSERT_OK(vt_model_create(&model, &config));
+    return model;
+}
+
+// LayerScale under the names of DeiT III's own files.
+static void name_as_deit3(char (*names)[VT_ENTRY_NAME_BYTES], int count)
+{
+    for (int i = 0; i < count; i++) {
+        char *ls = strstr(names[i], ".ls");
+        if (ls) sprintf(ls, ".gamma_%c", ls[3]);
+    }
+}
+
 // A file of the model's initial weights, without metadata as timm's.
 static vt_st_file *write_weights(const vt_model *model, uint64_t seed)
 {
@@ -63,6 +84,7 @@ static vt_st_file *write_weights(const vt_model *model, uint64_t seed)
     vt_st_file *file;
     vt_params_init(p, slab, seed);
     vt_params_entries(p, slab, "", entries, names);
+    name_as_deit3(names, p->count);
     VT_ASSERT_OK(vt_st_write(path, entries, (size_t)p->count, NULL, 0));
     VT_ASSERT_OK(vt_st_open(&file, path));
     free(slab);
@@ -106,6 +128,40 @@ static void fits_grid_and_head(void **state)
     vt_model_destroy(new);
 }
 
+// Every position belongs to a patch, and LayerScale is found under its older names.
+static void reads_deit3(void **state)
+{
+    (void)state;
+    vt_model *old = create_deit3(16, 16), *new = create_deit3(12, 20);
+    vt_st_file *file = write_weights(old, 1);
+    const vt_params *p = &new->params;
+    vt_real *slab = calloc(p->slab_count, sizeof *slab);
+    assert_non_null(vt_st_find(file, "blocks.0.gamma_2"));
+    VT_ASSERT_OK(vt_finetune_load(new, slab, file));
+    const char *const gammas[] = {"blocks.0.ls1.gamma", "blocks.0.ls2.gamma"};
+    for (int i = 0; i < 2; i++) {
+        const vt_param *row = &p->rows[vt_params_find(p, gammas[i])];
+        assert_int_equal(row->count, 8);
+        assert_false(row->decays);
+        for (size_t k = 0; k < row->count; k++) assert_true(slab[row->offset + k] == (vt_real)0.25);
+    }
+    vt_real positions[16 * 8], expected[15 * 8];
+    VT_ASSERT_OK(vt_st_get_real(file, "pos_embed", 3, (int64_t[]){1, 16, 8}, positions));
+    vt_grid_resize(expected, positions, 3, 5, 4, 4, 8);
+    const vt_param *row = &p->rows[vt_params_find(p, "pos_embed")];
+    assert_memory_equal(slab + row->offset, expected, sizeof expected);
+    vt_model *plain = create(16, 16, 3); // has neither
+    free(slab);
+    slab = calloc(plain->params.slab_count, sizeof *slab);
+    assert_int_equal(vt_params_load(&plain->params, slab, file, ""), VT_ERR_SHAPE);
+    assert_non_null(strstr(vt_error_message(), "blocks.0.gamma_1: the model has no such tensor"));
+    vt_st_close(file);
+    free(slab);
+    vt_model_destroy(plain);
+    vt_model_destroy(old);
+    vt_model_destroy(new);
+}
+
 // Loading as it is names every tensor that does not fit.
 static void reports_all_that_does_not_fit(void **state)
 {
@@ -135,6 +191,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(interpolates_as_torch),
         cmocka_unit_test(fits_grid_and_head),
+        cmocka_unit_test(reads_deit3),
         cmocka_unit_test(reports_all_that_does_not_fit),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);

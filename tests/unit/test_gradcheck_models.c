@@ -212,6 +212,20 @@ static void gradient_of_other_biases_is_caught(void **state)
     vt_rig_destroy(test.rig);
 }
 
+// LayerScale, and tokens without a place.
+static void deit3(void **state)
+{
+    (void)state;
+    vt_model_config config = SHAPE;
+    config.layer_scale = 1;
+    config.no_embed_class = true;
+    config.drop_path_rule = VT_DROP_PATH_CONSTANT;
+    check_model(config, "area", false, false);
+    check_model(config, "tl-align", true, true);
+    config.distilled = true;
+    check_model(config, "tl-align", true, true);
+}
+
 // The gradient under other dropout masks is not the gradient of this loss.
 static void gradient_of_other_masks_is_caught(void **state)
 {
@@ -234,6 +248,7 @@ int main(void)
         cmocka_unit_test(mixed_with_aligned_labels),
         cmocka_unit_test(average_pool_without_qkv_bias),
         cmocka_unit_test(distilled),
+        cmocka_unit_test(deit3),
         cmocka_unit_test(gradient_of_other_masks_is_caught),
         cmocka_unit_test(stages_of_windows),
         cmocka_unit_test(windows_that_fit),

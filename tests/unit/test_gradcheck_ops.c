@@ -334,11 +334,18 @@ static void check_loss(loss_case op)
     assert_memory_equal(in_place, dlogits, sizeof dlogits);
 }
 
+static void softened(vt_real *loss, vt_real *dlogits, const vt_real *logits, const vt_real *teacher,
+                     vt_real scale, int rows, int classes)
+{
+    vt_kl_divergence(loss, dlogits, logits, teacher, 3, scale, rows, classes);
+}
+
 static void loss_gradients(void **state)
 {
     (void)state;
     check_loss((loss_case){.loss = vt_cross_entropy});
     check_loss((loss_case){.loss = vt_binary_cross_entropy});
+    check_loss((loss_case){.loss = softened});
 }
 
 // ---- the check itself ----

@@ -67,10 +67,48 @@ static void heads_match(void **state)
     }
 }
 
+static void teachers_match(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        vt_loss_config config;
+    } cases[] = {
+        {"distill.hard", {.distill = VT_DISTILL_HARD, .tau = 3}},
+        {"distill.soft.1", {.distill = VT_DISTILL_SOFT, .tau = 1}},
+        {"distill.soft.3", {.kind = VT_LOSS_BCE, .distill = VT_DISTILL_SOFT, .tau = 3}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        loss_test test = begin();
+        vt_real teacher[B * K], losses[B], dlogits[B * K];
+        vt_golden_reals(test.file, "teacher", teacher, B * K);
+        const double mean = vt_loss_of_teacher(&cases[i].config, losses, dlogits, test.logits,
+                                               teacher, test.target, 0.25, B, K);
+        compare(&test, cases[i].name, losses, mean, dlogits, 0.25);
+        vt_st_close(test.file);
+    }
+}
+
+// A student that says what its teacher says has nothing to learn from it.
+static void agreement_costs_nothing(void **state)
+{
+    (void)state;
+    const vt_loss_config soft = {.distill = VT_DISTILL_SOFT, .tau = 2};
+    loss_test test = begin();
+    vt_real losses[B], dlogits[B * K];
+    const double mean =
+        vt_loss_of_teacher(&soft, losses, dlogits, test.logits, test.logits, test.target, 1, B, K);
+    assert_true(mean == 0);
+    for (int i = 0; i < B * K; i++) assert_true(dlogits[i] == 0);
+    vt_st_close(test.file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heads_match),
+        cmocka_unit_test(teachers_match),
+        cmocka_unit_test(agreement_costs_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

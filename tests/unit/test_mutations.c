@@ -5,6 +5,8 @@
 
 #include "vitrain/base/rng.h"
 
+#include "pictures.h"
+
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -62,18 +64,7 @@ static void count(tally *t, vt_status status)
         t->refused++;
 }
 
-static const vt_augment_config augment = {
-    .channels = 3,
-    .height = SIDE,
-    .width = SIDE,
-    .crop = VT_CROP_RRC,
-    .scale = {0.08, 1},
-    .ratio = {0.75, 4.0 / 3},
-    .flip = 0.5,
-    .crop_pct = 0.875,
-    .filter = VT_FILTER_BICUBIC,
-    .std = {1, 1, 1},
-};
+static vt_augment_config augment; // small_crops
 
 // data: exactly as large as its allocation.
 static void decode_all_ways(tally *t, const unsigned char *data, size_t size, vt_sampler *sampler,
@@ -146,6 +137,7 @@ static void test_mutations(void **state)
 
 int main(void)
 {
+    augment = small_crops(SIDE);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mutations),
     };

@@ -558,6 +558,10 @@ static void cross_entropy_of_nan_is_nan(void **state)
         assert_true(isnan(loss));
         vt_binary_cross_entropy(&loss, d, z, t, 1, 1, 3);
         assert_true(isnan(loss));
+        vt_kl_divergence(&loss, d, z, t, 2, 1, 1, 3);
+        assert_true(isnan(loss));
+        vt_kl_divergence(&loss, d, t, z, 2, 1, 1, 3); // of the teacher
+        assert_true(isnan(loss));
     }
 }
 

@@ -8,6 +8,7 @@
 #include "vitrain/data/loader.h"
 
 #include "folder.h"
+#include "pictures.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -24,18 +25,7 @@
 
 enum { SIDE = 32, COUNT = 3 * SIDE * SIDE, MAX_PIXELS = 178956970, SEED = 17 };
 
-static const vt_augment_config augment = {
-    .channels = 3,
-    .height = SIDE,
-    .width = SIDE,
-    .crop = VT_CROP_RRC,
-    .scale = {0.08, 1},
-    .ratio = {0.75, 4.0 / 3},
-    .flip = 0.5,
-    .crop_pct = 0.875,
-    .filter = VT_FILTER_BICUBIC,
-    .std = {1, 1, 1},
-};
+static vt_augment_config augment; // small_crops
 
 // A golden picture under another name.
 static vt_file_buffer golden(const char *name)
@@ -344,6 +334,7 @@ static void test_thin_pictures(void **state)
 
 int main(void)
 {
+    augment = small_crops(SIDE);
     vt_log_set_level(VT_LOG_ERROR); // no warnings of the bad samples
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_as_the_loader),

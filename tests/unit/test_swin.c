@@ -384,8 +384,11 @@ static void weights_have_had_other_names(void **state)
             VT_ASSERT_OK(status);
             for (int i = 0; i < params->count; i++) {
                 const vt_param *row = &params->rows[i];
+                const double rounding =
+                    sizeof(vt_real) == sizeof(float) ? 0 : 1e-7; // files are F32
                 assert_true(vt_largest_difference(rig->other + row->offset,
-                                                  rig->weights + row->offset, row->count) == 0);
+                                                  rig->weights + row->offset,
+                                                  row->count) <= rounding);
             }
         } else {
             assert_int_equal(status, VT_ERR_SHAPE);

@@ -96,6 +96,10 @@ static void refuses_what_is_not_finite(void **state)
         assert_non_null(strstr(vt_error_message(), "tensor b: expected finite numbers, got nan"));
         assert_false(vt_file_exists(path));
     }
+    // Nor is the shard before it written.
+    assert_int_equal(vt_weights_write(path, in, NULL, 16), VT_ERR_NUMERIC);
+    assert_false(vt_file_exists(in_folder("none-00001-of-00003.safetensors")));
+    assert_false(vt_file_exists(in_folder("none.safetensors.index.json")));
     vt_st_close(in);
 }
 
@@ -132,7 +136,7 @@ static void keeps_all_metadata(void **state)
 {
     (void)state;
     enum { MEMBERS = 100 };
-    char keys[MEMBERS][8];
+    char keys[MEMBERS][16];
     vt_st_meta metadata[MEMBERS];
     const vt_st_entry entry = {"a", VT_F32, 1, {2}, (vt_real[]){1, 2}};
     const char *path = in_folder("told.safetensors"), *made = in_folder("made.safetensors");

@@ -11,6 +11,11 @@
 
 typedef enum vt_pool { VT_POOL_TOKEN, VT_POOL_AVG } vt_pool;
 
+typedef enum vt_drop_path_rule {
+    VT_DROP_PATH_LINEAR,   // from 0 at the first block
+    VT_DROP_PATH_CONSTANT, // the same for all (DeiT III)
+} vt_drop_path_rule;
+
 enum { VT_STAGES_MAX = 8 };
 
 // A number for each stage of a model in stages.
@@ -30,9 +35,12 @@ typedef struct vt_model_config {
     double mlp_ratio;
     int num_classes;
     bool qkv_bias;
-    vt_pool pool;     // timm's global_pool
-    bool distilled;   // distillation token and second head
-    double drop_path; // of the last block; linear from 0 at the first
+    vt_pool pool;        // timm's global_pool
+    bool distilled;      // distillation token and second head
+    double layer_scale;  // timm's init_values: what LayerScale begins with; 0: there is none
+    bool no_embed_class; // only patches have position embeddings
+    double drop_path;    // of the last block
+    vt_drop_path_rule drop_path_rule;
     double drop;      // after the position embedding, projection and both MLP layers
     double attn_drop; // on the attention maps
 } vt_model_config;
@@ -45,6 +53,8 @@ typedef struct vt_model_preset {
     double mean[3], std[3], crop_pct;
     vt_stage_ints depths, heads;
     int window_size;
+    double layer_scale;
+    bool no_embed_class;
 } vt_model_preset;
 
 extern const vt_model_preset vt_model_presets[];               // ended by name NULL
@@ -58,7 +68,7 @@ vt_status vt_model_check_range(const char *key, int value, int most);
 vt_status vt_model_check_heads(int heads, int width);
 enum { VT_MODEL_MAX_WIDTH = 16384, VT_MODEL_MAX_DEPTH = 1000 };
 
-// Stochastic depth of a block: config.drop_path at the last one, falling linearly to 0 at the first.
+// Stochastic depth of a block: config.drop_path at the last one, at the others what the rule says.
 double vt_model_drop_path(const vt_model_config *config, int layer);
 
 // Whether activations can be stored as bf16, whose products take numbers in pairs: a head, the MLP and a

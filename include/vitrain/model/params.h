@@ -15,6 +15,7 @@ typedef enum vt_init {
     VT_INIT_ZEROS,
     VT_INIT_ONES,
     VT_INIT_TRUNC_NORMAL_02, // timm's trunc_normal_(std=.02): cut off at +-2, not at 2 deviations
+    VT_INIT_CONSTANT,        // vt_param.value everywhere
     VT_INIT_CONV,            // PyTorch's default for Conv2d, weight and bias: U(+-1/sqrt(fan_in))
 } vt_init;
 
@@ -30,7 +31,8 @@ typedef struct vt_param {
     size_t count;  // elements
     size_t offset; // first element in a slab; a multiple of 16 elements (64 bytes as float)
     vt_init init;
-    int fan_in; // for VT_INIT_CONV
+    int fan_in;   // for VT_INIT_CONV
+    double value; // for VT_INIT_CONSTANT
     // Weight decay applies: not to biases, 1-D tensors, tokens and position embeddings.
     bool decays;
     bool frozen; // not trained: vt_params_freeze

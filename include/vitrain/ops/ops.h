@@ -219,7 +219,7 @@ typedef struct vt_patch_grid {
 // image: (channels, height, width).
 void vt_patch_rows(vt_real *rows, const vt_real *image, const vt_patch_grid *grid);
 
-// ---- losses (cross_entropy.c, binary_cross_entropy.c) ----
+// ---- losses (cross_entropy.c, binary_cross_entropy.c, kl.c) ----
 
 // loss[i] = - sum_k target[i,k] log softmax(logits[i])[k]; dlogits = scale (softmax(logits) sum_k
 // target - target).  loss: (B) out; dlogits: (B,K) out, may alias logits, or NULL; target: (B,K).
@@ -230,6 +230,21 @@ void vt_cross_entropy(vt_real *loss, vt_real *dlogits, const vt_real *logits, co
 // (logistic(logits) - target).  Arguments as above.
 void vt_binary_cross_entropy(vt_real *loss, vt_real *dlogits, const vt_real *logits,
                              const vt_real *target, vt_real scale, int B, int K);
+
+// loss[i] = sum over k of p (log p - log q), p = softmax(teacher[i] / tau), q = softmax(logits[i] / tau);
+// dlogits = scale / tau (q - p).  teacher: (B,K) logits; the rest as above, dlogits may be logits.
+void vt_kl_divergence(vt_real *loss, vt_real *dlogits, const vt_real *logits,
+                      const vt_real *teacher, vt_real tau, vt_real scale, int B, int K);
+
+// ---- a factor for each channel (channel_scale.c) ----
+
+// x: (M,C) in place, times gamma: (C). kept: (M,C) out, x as it was, or NULL.
+void vt_channel_scale_forward(vt_real *x, vt_real *kept, const vt_real *gamma, int M, int C);
+// dx = gamma s dy, dgamma += sum over rows of s dy x.  dx: (M,C) out, of `type`, may be dy; dgamma: (C)
+// accumulated; dy: (M,C), s: what it is multiplied by; x: (M,C), as kept.
+void vt_channel_scale_backward(void *dx, vt_elem type, vt_real *dgamma, vt_real s,
+                               const vt_real *dy, const vt_real *x, const vt_real *gamma, int M,
+                               int C);
 
 // ---- small helpers ----
 

@@ -69,6 +69,8 @@ typedef struct vt_config {
     double smoothing; // mix.smoothing
     char *label_rule; // label.rule
     vt_loss_config loss;
+    char *distill_teacher; // its weights, absolute; NULL: none
+    char *distill_model;   // a preset's name; NULL: the file says what it is
     vt_optim_config optim;
     vt_schedule_config schedule;
     vt_train_config train;

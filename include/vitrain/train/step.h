@@ -7,6 +7,7 @@
 #include "vitrain/mix/mix.h"
 #include "vitrain/model/model.h"
 #include "vitrain/train/loss.h"
+#include "vitrain/train/teacher.h"
 
 typedef enum vt_phase {
     VT_PHASE_MIX,
@@ -27,6 +28,8 @@ typedef struct vt_step {
     const vt_mix_config *mix; // NULL: no mixing
     double smoothing;
     vt_loss_config loss;
+    vt_teacher
+        *teacher; // loss.distill's, borrowed; NULL where that is none. Set after vt_step_init
     int max_batch;
     vt_label label;
     vt_token_layout layout;
@@ -70,7 +73,8 @@ double vt_step_run(vt_step *step, const vt_real *weights, vt_real *grads, vt_rea
                    const int32_t *labels, int B, vt_step_key key);
 
 // Forward, label, loss and backward of images that step->plan describes. extra: more attention
-// hooks. Distilled models: the loss is the mean of both heads' losses, each against its
+// hooks. Distilled models: the loss is (1 - alpha) times the class head's and alpha times what the
+// distillation head learns of the teacher; without one the mean of both heads' losses, each against its
 // own target.
 double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, const vt_real *images,
                        const int32_t *labels, int B, const vt_attn_hook *extra, int n_extra,
