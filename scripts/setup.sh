@@ -26,56 +26,39 @@ libcmocka-dev          library_there cmocka
 dataset-fashion-mnist  test -r $fashion_mnist
 END
 }
-optional() {
-    cat <<END
-gnuplot-nox            command_there gnuplot
-END
-}
 
-missing() { # of a list
+missing() {
     local package probe list=
     while read -r package probe; do
         eval "$probe" </dev/null || list+=" $package"
-    done < <("$1")
+    done < <(needed)
     echo "${list# }"
 }
 
-needs=$(missing needed)
-wishes=$(missing optional)
-if [ -z "$needs$wishes" ]; then exit 0; fi
+needs=$(missing)
+if [ -z "$needs" ]; then exit 0; fi
 
 if ! command_there apt-get; then
-    echo "setup: this system has no apt; please install what these Debian packages hold:" >&2
-    [ -z "$needs" ] || echo "setup:   needed: $needs" >&2
-    [ -z "$wishes" ] || echo "setup:   optional: $wishes" >&2
-    if [ -z "$needs" ]; then exit 0; fi
+    echo "setup: this system has no apt; please install what these Debian packages hold: $needs" >&2
     exit 1
 fi
 
 if [ "$(id -u)" = 0 ]; then
     as_root=()
-elif command_there sudo && { [ -n "$needs" ] || sudo -n true 2>/dev/null; }; then
+elif command_there sudo; then
     as_root=(sudo)
-elif [ -z "$needs" ]; then
-    exit 0 # optional packages are not worth a password
 else
-    echo "setup: neither root nor sudo; please install: $needs $wishes" >&2
+    echo "setup: neither root nor sudo; please install: $needs" >&2
     exit 1
 fi
 apt() { ${as_root[@]+"${as_root[@]}"} env DEBIAN_FRONTEND=noninteractive apt-get -qq "$@"; }
 
-echo "setup: installing ${needs:+$needs }${wishes:+(optional: $wishes)}"
+echo "setup: installing $needs"
+apt update || echo "setup: apt-get update failed; going on with the lists that are there" >&2
+# shellcheck disable=SC2086
+apt install -y --no-install-recommends $needs
+needs=$(missing)
 if [ -n "$needs" ]; then
-    apt update || echo "setup: apt-get update failed; going on with the lists that are there" >&2
-    # shellcheck disable=SC2086
-    apt install -y --no-install-recommends $needs
-    needs=$(missing needed)
-    if [ -n "$needs" ]; then
-        echo "setup: still missing after the installation: $needs" >&2
-        exit 1
-    fi
+    echo "setup: still missing after the installation: $needs" >&2
+    exit 1
 fi
-for package in $wishes; do
-    apt install -y --no-install-recommends "$package" ||
-        echo "setup: optional package $package is not to be had; going on without it" >&2
-done

@@ -56,7 +56,7 @@ static vt_status open_attender(vt_attender *a, const vt_args *args)
     const int channels = model->config.in_chans;
     VT_REQUIRE(channels == 1 || channels == 3, VT_ERR_CONFIG,
                "model.in_chans: expected 1 or 3 to read pictures, got %d", channels);
-    VT_REQUIRE(vt_gaze_possible(a->subject.model), VT_ERR_UNSUPPORTED,
+    VT_REQUIRE(vt_model_attends_globally(a->subject.model), VT_ERR_UNSUPPORTED,
                "%s: attention in windows or stages cannot be drawn; attend needs a ViT",
                a->subject.model->config.name);
     a->folder = args->output ? args->output : "attention";

@@ -208,6 +208,7 @@ static vt_status run(const vt_args *args)
             status = args->dry_run ? plan(&e, jobs, args->json) : print_results(&e, args->json);
     } else {
         status = vt_session(&e, jobs);
+        if (status == VT_OK) vt_leave_report(e.output);
         if (status == VT_OK) status = print_results(&e, args->json);
         if (status == VT_OK) status = first_failure(&e);
     }
@@ -221,7 +222,7 @@ static void help(void)
          "baseline\nand an output folder; include/vitrain/train/experiment.h tells the whole "
          "format. "
          "--set\noverrides the base's keys. Stopped in whatever way, the same command goes on. The "
-         "results are\nin the output folder: table.md and experiment.json.");
+         "results are\nin the output folder: table.md, experiment.json and report.html.");
 }
 
 const vt_command vt_cmd_experiment = {

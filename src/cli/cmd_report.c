@@ -1,12 +1,22 @@
 // vitrain report: a page about runs.
 #include "commands.h"
 
+#include "vitrain/base/log.h"
 #include "vitrain/io/file.h"
 #include "vitrain/report/report.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+void vt_leave_report(const char *folder)
+{
+    const vt_report_options options = {.evaluate = false};
+    char *path = vt_path_join(folder, VT_REPORT_NAME);
+    if (!path || vt_report_write(path, &folder, 1, &options) != VT_OK)
+        vt_log(VT_LOG_WARN, "no report: %s", path ? vt_error_message() : "out of memory");
+    free(path);
+}
 
 static vt_status answer(const char *path, bool json)
 {

@@ -1,10 +1,6 @@
 // vitrain train: a run, or with --dry-run what it would be.
 #include "commands.h"
 
-#include "vitrain/base/log.h"
-#include "vitrain/io/file.h"
-#include "vitrain/report/report.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,17 +65,6 @@ static vt_status answer(const vt_config *config, const vt_train_result *result, 
     return VT_OK;
 }
 
-// A run is done whether or not its page can be written.
-static void report(const vt_config *config)
-{
-    const char *folder = config->output;
-    const vt_report_options options = {.evaluate = false};
-    char *path = vt_path_join(folder, VT_REPORT_NAME);
-    if (!path || vt_report_write(path, &folder, 1, &options) != VT_OK)
-        vt_log(VT_LOG_WARN, "no report: %s", path ? vt_error_message() : "out of memory");
-    free(path);
-}
-
 static vt_status run(const vt_args *args)
 {
     vt_config config = {0};
@@ -90,7 +75,7 @@ static vt_status run(const vt_args *args)
         options.interrupted = vt_catch_signals();
         status = vt_train(&config, &options, &result);
     }
-    if (status == VT_OK && !args->dry_run && !result.was_finished) report(&config);
+    if (status == VT_OK && !args->dry_run && !result.was_finished) vt_leave_report(config.output);
     if (status == VT_OK)
         status = args->dry_run ? answer_dry_run(&result, args->json)
                                : answer(&config, &result, args->json);

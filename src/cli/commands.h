@@ -46,6 +46,10 @@ vt_status vt_spawn_and_read(char **out, const char *const *arguments);
 // A duration for people: "90 s", "3.5 min", "12 h". Returns text.
 const char *vt_duration(char text[24], double seconds);
 
+// Writes a run's or an experiment's page into its folder, as far as that is done without running a model
+// over data. What is done is done whether or not there can be a page: an error becomes a warning.
+void vt_leave_report(const char *folder);
+
 // Prints a tree as one line of JSON on stdout, and destroys it. VT_ERR_MEMORY.
 vt_status vt_answer_json(vt_json *answer);
 

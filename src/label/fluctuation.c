@@ -47,7 +47,7 @@ static int bin_of(double difference)
 static void on_attention(void *self, const vt_attn_view *view)
 {
     const vt_fluctuation *f = self;
-    if (view->head < view->H - 1 || view->tokens) return;
+    if (view->head < view->H - 1) return;
     const double area = (double)f->label->plan->lambda[view->sample];
     if (!(area > 0 && area < 1)) return;
     const double difference = head_share(f->label, view->sample) - area;

@@ -56,6 +56,18 @@ void vt_model_destroy(vt_model *model)
     free(model);
 }
 
+bool vt_model_attends_globally(const vt_model *model)
+{
+    vt_token_layout layout;
+    model->ops->layout(model, &layout);
+    for (int l = 0; l < model->config.depth; l++) {
+        vt_attn_shape shape;
+        model->ops->attention(model, l, &shape);
+        if (shape.windows != 1 || shape.T != layout.tokens) return false;
+    }
+    return true;
+}
+
 void vt_model_join_heads(vt_real *logits, const vt_real *logits_dist, int B, int K)
 {
     size_t n = (size_t)B * (size_t)K;

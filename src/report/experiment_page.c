@@ -138,7 +138,8 @@ static void write_arm(FILE *page, const vt_json *arm)
 
 static void write_table(FILE *page, const vt_json *json)
 {
-    fputs("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th>arm</th><th "
+    fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
+          "aria-label=\"table\"><table><thead><tr><th>arm</th><th "
           "class=\"num\">runs</th>"
           "<th class=\"num\">top-1 %</th><th class=\"num\">top-5 %</th><th class=\"num\">test "
           "loss</th>"

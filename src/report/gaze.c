@@ -5,18 +5,6 @@
 
 #include <string.h>
 
-bool vt_gaze_possible(const vt_model *model)
-{
-    vt_token_layout layout;
-    model->ops->layout(model, &layout);
-    for (int l = 0; l < model->config.depth; l++) {
-        vt_attn_shape shape;
-        model->ops->attention(model, l, &shape);
-        if (shape.windows != 1 || shape.T != layout.tokens) return false;
-    }
-    return true;
-}
-
 void vt_gaze_place(vt_gaze *a, vt_arena *arena, const vt_model *model)
 {
     model->ops->layout(model, &a->layout);

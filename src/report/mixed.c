@@ -3,7 +3,6 @@
 
 #include "vitrain/base/threads.h"
 #include "vitrain/data/sample.h"
-#include "vitrain/report/gaze.h"
 
 #include <string.h>
 
@@ -121,7 +120,7 @@ vt_status vt_mixed_make(vt_mixed *x, const vt_material *m)
     *x = (vt_mixed){0};
     VT_REQUIRE(m->model, VT_ERR_DATA, "%s", m->no_model);
     VT_REQUIRE(m->val, VT_ERR_DATA, "%s", m->no_data);
-    VT_REQUIRE(vt_gaze_possible(m->model), VT_ERR_UNSUPPORTED,
+    VT_REQUIRE(vt_model_attends_globally(m->model), VT_ERR_UNSUPPORTED,
                "attention in windows or stages cannot be drawn");
     VT_TRY(reserve(x, m));
     VT_TRY(read_pictures(x, m));

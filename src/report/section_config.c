@@ -66,7 +66,9 @@ static vt_status write_settings(const vt_report *r, const vt_record *of, bool di
     FILE *page = r->page;
     const vt_report one = {.page = page, .runs = (vt_record *)(uintptr_t)of, .n = 1};
     table t = {.report = differing ? r : &one, .differing = differing};
-    fputs("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th>key</th>", page);
+    fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
+          "aria-label=\"table\"><table><thead><tr><th>key</th>",
+          page);
     for (int k = 0; k < t.report->n; k++) {
         fputs("<th>", page);
         vt_html_text(page, differing ? r->runs[k].name : "value");

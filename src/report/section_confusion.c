@@ -72,7 +72,8 @@ static vt_status write_pairs(const vt_report *r)
     fputs("<h3>Most confused</h3>\n", page);
     if (n == 0) fputs("<p>Nothing was confused.</p>\n", page);
     if (n > 0)
-        fputs("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th>is</th><th>taken for</th>"
+        fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
+              "aria-label=\"table\"><table><thead><tr><th>is</th><th>taken for</th>"
               "<th class=\"num\">images</th><th class=\"num\">of its "
               "class</th></tr></thead><tbody>\n",
               page);
@@ -129,7 +130,8 @@ static vt_status write_matrix(const vt_report *r)
     for (int64_t i = 0; i < said->n; i++) counts[said->label[i] * K + said->predicted[i]]++;
     fprintf(
         page,
-        "<div class=\"scroll\" tabindex=\"0\"><table class=\"matrix%s\"><caption>Rows: what the "
+        "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"table\"><table "
+        "class=\"matrix%s\"><caption>Rows: what the "
         "images "
         "are; columns: what they were taken for. The larger the share of its row, the stronger the "
         "shade.</caption><thead><tr>"

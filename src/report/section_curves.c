@@ -150,7 +150,9 @@ static void write_table(FILE *page, const vt_record *run)
     fputs("<details><summary>Numbers by epoch", page);
     fputs(": ", page);
     vt_html_text(page, run->name);
-    fputs("</summary><div class=\"scroll\" tabindex=\"0\"><table><thead><tr>", page);
+    fputs("</summary><div class=\"scroll\" tabindex=\"0\" role=\"region\" "
+          "aria-label=\"table\"><table><thead><tr>",
+          page);
     for (int i = 0; i < COLUMNS; i++) fprintf(page, "<th class=\"num\">%s</th>", columns[i][1]);
     fputs("</tr></thead><tbody>\n", page);
     for (int k = 0; k < run->log.n; k++) {

@@ -78,7 +78,8 @@ static void write_labels(const vt_report *r, const vt_mixed *x, int i)
 {
     const vt_material *m = r->material;
     const int64_t own = x->samples[i], partner = x->samples[x->plan.partner[i]];
-    fputs("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th>label</th><th class=\"num "
+    fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
+          "aria-label=\"table\"><table><thead><tr><th>label</th><th class=\"num "
           "own\">",
           r->page);
     vt_html_text(r->page, m->classes.names[m->val->labels[own]]);

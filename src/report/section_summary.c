@@ -128,7 +128,8 @@ static void write_one(const vt_report *r)
 static void write_several(const vt_report *r)
 {
     FILE *page = r->page;
-    fputs("<div class=\"scroll\" tabindex=\"0\"><table><thead><tr><th>run</th><th>label rule</th>",
+    fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
+          "aria-label=\"table\"><table><thead><tr><th>run</th><th>label rule</th>",
           page);
     for (int i = 0; i < FACTS; i++) fprintf(page, "<th class=\"num\">%s</th>", facts[i].name);
     fputs("</tr></thead><tbody>\n", page);

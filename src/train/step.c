@@ -34,7 +34,7 @@ vt_status vt_step_place(vt_step *step, vt_arena *arena, vt_elem type, vt_recompu
     vt_mix_plan_place(&step->plan, arena, step->max_batch,
                       step->layout.grid_h * step->layout.grid_w);
     vt_label_place(&step->label, arena, step->max_batch);
-    if (vt_fluctuation_possible(&step->label))
+    if (vt_fluctuation_possible(&step->label) && vt_model_attends_globally(step->model))
         vt_fluctuation_place(&step->fluctuation, arena, &step->label, c->depth);
     step->scratch = VT_ARENA_TAKE(arena, vt_real, (size_t)vt_threads() * pixels);
     step->rule_s = VT_ARENA_TAKE(arena, vt_thread_clock, (size_t)vt_threads());

@@ -128,12 +128,27 @@ train --set train.epochs=5 --set output="$dir/killed"
 check "no line is there twice" test "$(cut -d, -f1 "$dir/killed/shares.jsonl" | sort | uniq -d | wc -l)" = 0 \
     -a "$(wc -l <"$dir/killed/shares.jsonl")" = 5
 
+# ---- windows ----
+cat >"$dir/swin.json" <<END
+{"model": {"name": "swin", "image_size": 32, "patch_size": 4, "embed_dim": 8, "depths": [2, 2], "num_heads": [2, 2],
+           "window_size": 4, "mlp_ratio": 2},
+ "data": {"train": "train", "val": "val", "workers": 1, "crop_pct": 1}, "label": {"rule": "tl-align"},
+ "train": {"epochs": 1, "batch_size": 8, "accumulate": 1}, "output": "$dir/swin"}
+END
+run "$vitrain" --config "$dir/swin.json" --quiet
+check "a model with windows trains" test $status = 0 -a ! -e "$dir/swin/shares.jsonl"
+good "a model with windows" "$dir/swin/report.html"
+check "and its page says what cannot be drawn" says "$dir/swin/report.html" "Not shown: attention in windows or stages"
+fails "attend refuses it" 1 "swin: attention in windows or stages cannot be drawn" \
+    "$vitrain" attend "$dir/swin/model.safetensors" "$dir/val/class0/000.png" --output "$dir/none"
+
 # ---- an experiment ----
 cat >"$dir/e.json" <<END
 {"title": "a < b", "base": "tiny.json", "set": {"train.epochs": 2}, "seeds": 2, "output": "$dir/e",
  "arms": {"area": {"set": {"label.rule": "area"}}, "<i>TL": {"set": {"label.rule": "tl-align"}}}}
 END
 if "$vitrain" experiment "$dir/e.json" --quiet >"$dir/.out" 2>"$dir/.err"; then
+    check "an experiment leaves a page" test -s "$dir/e/report.html"
     run "$vitrain" report "$dir/e"
     check "an experiment: report" test $status = 0 -a "$out" = "$dir/e/report.html"
     of_experiment="experiment curves config notes"

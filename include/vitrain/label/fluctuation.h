@@ -29,8 +29,8 @@ typedef struct vt_fluctuation {
 // Whether a rule carries shares that can be counted.
 bool vt_fluctuation_possible(const vt_label *label);
 void vt_fluctuation_place(vt_fluctuation *f, vt_arena *arena, const vt_label *label, int depth);
-// To be called after the rule's own hook. Counts samples whose share by area is neither 0 nor 1, of models
-// with global attention; vt_label_begin must have said yes to attention.
+// To be called after the rule's own hook. Counts samples whose share by area is neither 0 nor 1. For
+// models with global attention (vt_model_attends_globally); vt_label_begin must have said yes to attention.
 vt_attn_hook vt_fluctuation_hook(vt_fluctuation *f);
 void vt_fluctuation_clear(vt_fluctuation *f);
 

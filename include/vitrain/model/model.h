@@ -220,6 +220,9 @@ struct vt_model {
 vt_status vt_model_create(vt_model **out, const vt_model_config *config);
 void vt_model_destroy(vt_model *model); // takes NULL
 
+// Whether in every layer every token of a picture attends to every other one (ViT; not Swin).
+bool vt_model_attends_globally(const vt_model *model);
+
 // The mean of both heads where there are two (inference), in place in logits.
 void vt_model_join_heads(vt_real *logits, const vt_real *logits_dist, int B, int K);
 

@@ -12,9 +12,6 @@ typedef struct vt_gaze {
     vt_real **rollout;    // (depth): (T,T); see rollout.h
 } vt_gaze;
 
-// Whether every layer's attention goes from all tokens of a picture to all. Others (Swin) cannot be drawn.
-bool vt_gaze_possible(const vt_model *model);
-
 // For one picture at a time. A forward pass with vt_recorder_hook(&gaze->recorder) fills the maps,
 // vt_gaze_finish the rest.
 void vt_gaze_place(vt_gaze *gaze, vt_arena *arena, const vt_model *model);

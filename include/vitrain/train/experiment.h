@@ -38,6 +38,7 @@
 //
 //     experiment.json             everything known so far (below)
 //     table.md                    the table
+//     report.html                 a page about it, when a session ends
 //     ARM/config.json             the arm's configuration, resolved, as of its first seed; ARM is the
 //                                 arm's name, with '-' in place of what is not fit for a file's name
 //     ARM/dry_run.json, first_batch.png          left by a dry run, for some arms
