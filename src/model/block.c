@@ -19,27 +19,29 @@ typedef struct work {
     const vt_chunk *chunk;
 } work;
 
-// A span's rows of a branch, in scratch, times gamma. kept: the chunk's, or NULL.
-static void layer_scale(const work *w, vt_real *kept, size_t gamma, const vt_span *s)
+// A span's rows of a branch, in scratch, times gamma; what they were is kept if there is room.
+static void layer_scale(const work *w, int which, const vt_span *s)
 {
     const size_t first = (size_t)s->row * (size_t)w->shape->C;
+    vt_real *kept = w->saved->branch[which];
     if (w->shape->layer_scale > 0)
-        vt_channel_scale_forward(w->scratch->branch, kept ? kept + first : NULL, w->weights + gamma,
-                                 s->rows, w->shape->C);
+        vt_channel_scale_forward(w->scratch->branch, kept ? kept + first : NULL,
+                                 w->weights + w->param->gamma[which], s->rows, w->shape->C);
 }
 
-static void residual_backward(const work *w, void *dbranch, const vt_real *dx, const vt_span *s,
-                              int which, vt_real *sums)
+// dbranch = scale_of_image gamma dx for a span's rows; dx begins with the first of them.
+static void branch_gradient(const work *w, void *dbranch, const vt_real *dx, const vt_span *s,
+                            int which, vt_real *sums)
 {
-    const vt_block_shape *shape = w->shape;
-    vt_layer_scale scale = {0};
-    if (shape->layer_scale > 0)
-        scale = (vt_layer_scale){
-            .gamma = w->weights + (which ? w->param->gamma2 : w->param->gamma1),
-            .branch = w->saved->branch[which] + (size_t)s->row * (size_t)shape->C,
-            .dgamma = sums + (4 + which) * shape->C,
-        };
-    vt_span_residual_backward(dbranch, shape->type, dx, &scale, w->chunk, s, which, shape->C);
+    const int C = w->shape->C;
+    vt_span_scale scale;
+    const bool scaled = w->shape->layer_scale > 0;
+    if (scaled)
+        scale =
+            (vt_span_scale){w->weights + w->param->gamma[which], sums + (VT_SUM_GAMMA + which) * C,
+                            w->saved->branch[which] + (size_t)s->row * (size_t)C};
+    vt_span_residual_backward(dbranch, w->shape->type, dx, scaled ? &scale : NULL, w->chunk, s,
+                              which, C);
 }
 
 // y = x Wt + b, y of any type.
@@ -201,7 +203,7 @@ static void forward_attention(const work *w, bool heard)
     linear(w, scratch->branch, VT_REAL, y, VT_BLOCK_PROJ, few.rows);
     if (padded) vt_chunk_collect(scratch->branch, s, w->chunk);
     vt_span_drop(scratch->branch, VT_REAL, w->chunk, &out, s->drop, VT_SITE_PROJ, s->C);
-    layer_scale(w, saved->branch[0], p->gamma1, &out);
+    layer_scale(w, 0, &out);
     vt_span_residual(saved->mid, saved->x, s->T, scratch->branch, w->chunk, &out, 0, s->C);
 }
 
@@ -226,7 +228,7 @@ static void forward_mlp(const work *w, vt_real *out, const vt_span *rows)
     if (!out && !saved->branch[1]) return;
     linear(w, scratch->branch, VT_REAL, scratch->act, VT_BLOCK_FC2, rows->rows);
     vt_span_drop(scratch->branch, VT_REAL, w->chunk, rows, s->drop, VT_SITE_FC2, s->C);
-    layer_scale(w, saved->branch[1], p->gamma2, rows);
+    layer_scale(w, 1, rows);
     if (!out) return;
     vt_span_residual(out + first * C, saved->mid, w->chunk->R, scratch->branch, w->chunk, rows, 1,
                      s->C);
@@ -273,7 +275,7 @@ static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, 
     const void *hidden = vt_at(saved->hidden, s->type, first * (size_t)s->F);
     vt_real *dx = dout + first * (size_t)C;
     void *dfc2 = scratch->normed, *dhidden = scratch->dact;
-    residual_backward(w, dfc2, dx, rows, 1, sums);
+    branch_gradient(w, dfc2, dx, rows, 1, sums);
     vt_span_drop(dfc2, s->type, w->chunk, rows, s->drop, VT_SITE_FC2, C);
     leave(w, g->dy[VT_BLOCK_FC2], dfc2, s->type, C, true, k, rows);
     linear_input(w, dhidden, s->type, dfc2, VT_BLOCK_FC2, VT_SET, rows->rows);
@@ -350,7 +352,7 @@ static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const 
                   out = {0, vt_chunk_rows(w->chunk)};
     void *dproj = scratch->normed, *dy = scratch->asking, *dq = scratch->act, *dkv = scratch->dkv;
     void *dbranch = padded ? scratch->asking : dproj;
-    residual_backward(w, dbranch, dout, &out, 0, sums);
+    branch_gradient(w, dbranch, dout, &out, 0, sums);
     vt_span_drop(dbranch, s->type, w->chunk, &out, s->drop, VT_SITE_PROJ, C);
     if (padded) vt_chunk_spread(dproj, dbranch, s, w->chunk);
     leave(w, g->dy[VT_BLOCK_PROJ], dproj, s->type, C, true, few.rows, &few);

@@ -99,19 +99,19 @@ void vt_span_residual(vt_real *out, const vt_real *in, int tokens_in, const vt_r
 }
 
 void vt_span_residual_backward(void *dbranch, vt_elem type, const vt_real *dx,
-                               const vt_layer_scale *scaled, const vt_chunk *chunk,
-                               const vt_span *s, int which, int C)
+                               const vt_span_scale *scale, const vt_chunk *chunk, const vt_span *s,
+                               int which, int C)
 {
     for (int at = 0; at < s->rows;) {
         const unit_part piece = part_at(chunk, s, at);
         const size_t row = (size_t)at * (size_t)C;
-        const vt_real scale = branch_scale(chunk, piece.unit, which);
+        const vt_real factor = branch_scale(chunk, piece.unit, which);
         void *to = vt_at(dbranch, type, row);
-        if (scaled->gamma)
-            vt_channel_scale_backward(to, type, scaled->dgamma, scale, dx + row,
-                                      scaled->branch + row, scaled->gamma, piece.rows, C);
+        if (scale)
+            vt_channel_scale_backward(to, type, scale->dgamma, factor, dx + row, scale->kept + row,
+                                      scale->gamma, piece.rows, C);
         else
-            vt_scale(to, type, scale, dx + row, (size_t)piece.rows * (size_t)C);
+            vt_scale(to, type, factor, dx + row, (size_t)piece.rows * (size_t)C);
         at += piece.rows;
     }
 }

@@ -34,16 +34,16 @@ void vt_span_drop(void *x, vt_elem type, const vt_chunk *chunk, const vt_span *s
 // and begins with the chunk's first. which: branch 0 is attention, 1 the MLP.
 void vt_span_residual(vt_real *out, const vt_real *in, int tokens_in, const vt_real *branch,
                       const vt_chunk *chunk, const vt_span *span, int which, int C);
-
-// LayerScale at a branch's end.
-typedef struct vt_layer_scale {
-    const vt_real *gamma;  // (C); NULL: none
-    const vt_real *branch; // (rows,C) of the span, what was scaled
-    vt_real *dgamma;       // (C) accumulated
-} vt_layer_scale;
-// dbranch = scale_of_image gamma dx, for a span's rows; dx begins with the first of them.
+// LayerScale of a span's rows: (C) factors, (C) their gradient, accumulated, and (rows,C) what the forward
+// pass multiplied.
+typedef struct vt_span_scale {
+    const vt_real *gamma;
+    vt_real *dgamma;
+    const vt_real *kept;
+} vt_span_scale;
+// dbranch = scale_of_image gamma dx, for a span's rows. scale NULL: there is no gamma.
 void vt_span_residual_backward(void *dbranch, vt_elem type, const vt_real *dx,
-                               const vt_layer_scale *scaled, const vt_chunk *chunk,
+                               const vt_span_scale *scale, const vt_chunk *chunk,
                                const vt_span *span, int which, int C);
 
 // The rows that ask, packed together: all of them, or the first R of each unit's T.
