@@ -124,6 +124,27 @@ static void place(vt_arena *arena, tensors *t)
     t->c = VT_ARENA_TAKE(arena, char, 65);
 }
 
+// Things that take turns lie over one another, and what comes after them behind the largest.
+static void test_arena_union(void **state)
+{
+    (void)state;
+    vt_arena arena = {0};
+    char *turns[3] = {0}, *after = NULL;
+    for (int bound = 0; bound < 2; bound++) {
+        VT_ARENA_TAKE(&arena, char, 64);
+        vt_arena_union shared = vt_arena_union_begin(&arena);
+        for (int i = 0; i < 3; i++, vt_arena_union_next(&shared, &arena))
+            turns[i] = VT_ARENA_TAKE(&arena, char, i == 1 ? 640 : 128);
+        vt_arena_union_end(&shared, &arena);
+        after = VT_ARENA_TAKE(&arena, char, 64);
+        assert_int_equal(arena.used, 64 + 640 + 64);
+        if (!bound) assert_int_equal(vt_arena_reserve(&arena), VT_OK);
+    }
+    for (int i = 0; i < 3; i++) assert_ptr_equal(turns[i], arena.base + 64);
+    assert_ptr_equal(after, arena.base + 64 + 640);
+    vt_arena_release(&arena);
+}
+
 static void test_arena(void **state)
 {
     (void)state;
@@ -234,13 +255,10 @@ static void test_log(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status),
-        cmocka_unit_test(test_checked_sizes),
-        cmocka_unit_test(test_byte_order),
-        cmocka_unit_test(test_arena),
-        cmocka_unit_test(test_sizes_that_overflow),
-        cmocka_unit_test(test_alloc),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_status),      cmocka_unit_test(test_checked_sizes),
+        cmocka_unit_test(test_byte_order),  cmocka_unit_test(test_arena),
+        cmocka_unit_test(test_arena_union), cmocka_unit_test(test_sizes_that_overflow),
+        cmocka_unit_test(test_alloc),       cmocka_unit_test(test_threads),
         cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,6 +6,7 @@
 #include "vitrain/base/threads.h"
 #include "vitrain/io/safetensors.h"
 #include "vitrain/label/label.h"
+#include "vitrain/model/finetune.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -402,6 +403,36 @@ static void weights_have_had_other_names(void **state)
     vt_rig_destroy(rig);
 }
 
+// Position biases of windows of another size are interpolated over their offsets, everything else is as in
+// the file.
+static void other_windows_start_from_these(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/vitrain_swin_XXXXXX";
+    close(mkstemp(path));
+    const vt_model_config small = shape_of(8, 8, 1, 3), large = shape_of(8, 8, 1, 4);
+    vt_rig *from = rig_of(&small, "area"), *to = rig_of(&large, "area");
+    for (size_t i = 0; i < from->model->params.slab_count; i++)
+        from->weights[i] = (vt_real)(float)from->weights[i];
+    write_as(from, path, false, false, false);
+    vt_st_file *file;
+    VT_ASSERT_OK(vt_st_open(&file, path));
+    VT_ASSERT_OK(vt_finetune_load(to->model, to->weights, file));
+    for (int i = 0; i < to->model->params.count; i++) {
+        const vt_param *row = &to->model->params.rows[i], *old = &from->model->params.rows[i];
+        vt_real expected[49 * 2];
+        const bool table = strstr(row->name, "_table") != NULL;
+        const vt_real *weights = from->weights + old->offset;
+        if (table) vt_grid_resize(expected, weights, 7, 7, 5, 5, 2);
+        assert_true(vt_largest_difference(to->weights + row->offset, table ? expected : weights,
+                                          row->count) == 0);
+    }
+    vt_st_close(file);
+    unlink(path);
+    vt_rig_destroy(from);
+    vt_rig_destroy(to);
+}
+
 // ---- configurations ----
 
 static void bad_shapes_are_refused(void **state)
@@ -491,6 +522,7 @@ int main(void)
         cmocka_unit_test(shares_are_dense_labels),
         cmocka_unit_test(shares_stay_within),
         cmocka_unit_test(weights_have_had_other_names),
+        cmocka_unit_test(other_windows_start_from_these),
         cmocka_unit_test(bad_shapes_are_refused),
         cmocka_unit_test(a_batch_beyond_counting_is_refused),
         cmocka_unit_test(more_stages_than_halvings),
