@@ -1,60 +1,23 @@
 // Swin's windows and merging as hooks see them, by hand; TL-Align through a whole model against labels that
-// are moved densely; names that weights have had; what a configuration may not be.
+// are moved densely.
 #include "numcheck.h"
 
-#include "rig.h"
-#include "vitrain/base/threads.h"
-#include "vitrain/io/safetensors.h"
+#include "staged.h"
 #include "vitrain/label/label.h"
-#include "vitrain/model/finetune.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { B = 3, K = 5, MAX_TOKENS = 64, MAX_LAYERS = 8 };
+enum { B = VT_STAGED_B, K = VT_STAGED_K, MAX_TOKENS = 64, MAX_LAYERS = 8 };
 
 static const vt_step_key KEY = {0};
-
-// A map of h x w patches, `depths` stages of two blocks.
-static vt_model_config shape_of(int h, int w, int stages, int window)
-{
-    vt_model_config c = {.name = "swin",
-                         .family = "swin",
-                         .image_height = 4 * h,
-                         .image_width = 4 * w,
-                         .patch_size = 4,
-                         .in_chans = 1,
-                         .embed_dim = 8,
-                         .window_size = window,
-                         .pool = VT_POOL_AVG,
-                         .mlp_ratio = 2,
-                         .num_classes = K,
-                         .qkv_bias = true};
-    c.depths.count = c.heads.count = stages;
-    for (int i = 0; i < stages; i++) c.depths.at[i] = c.heads.at[i] = 2;
-    return c;
-}
-
-static vt_rig *rig_of(const vt_model_config *c, const char *rule)
-{
-    vt_threads_set(2);
-    vt_rig *rig = vt_rig_create(c, 0.1, rule, B);
-    vt_fill_normal(rig->images, B * rig->pixels, 1, 1);
-    vt_fill_normal(rig->weights, rig->model->params.slab_count, 0.4, 2);
-    for (int i = 0; i < B; i++) rig->labels[i] = 2 * i % K;
-    return rig;
-}
 
 // ---- what hooks see ----
 
 typedef struct seen {
     int32_t tokens[MAX_LAYERS][MAX_TOKENS * 4]; // of all windows, one after the other
-    int T[MAX_LAYERS], windows[MAX_LAYERS];
-    vt_real
-        between; // in the shifted layer's last window: the most that unlike parts see of each other
+    int T[MAX_LAYERS];
+    vt_real between; // the most that tokens see of one another in the shifted layer's last window
     int32_t children[MAX_TOKENS];
     int merged, merge_layer, merges;
 } seen;
@@ -86,7 +49,7 @@ static void see_merge(void *self, const vt_merge_view *view)
 
 static void look(seen *s, const vt_model_config *c)
 {
-    vt_rig *rig = rig_of(c, "area");
+    vt_rig *rig = vt_staged_rig(c, "area");
     const vt_attn_hook hook = {s, see_attention, see_merge, true};
     *s = (seen){.between = 0};
     vt_step_compute(&rig->step, rig->weights, rig->grads, rig->images, rig->labels, B, &hook, 1,
@@ -106,7 +69,7 @@ static void windows_and_shift_by_hand(void **state)
 {
     (void)state;
     static seen s;
-    const vt_model_config c = shape_of(4, 4, 2, 2);
+    const vt_model_config c = vt_staged_shape(4, 4, 2, 2);
     look(&s, &c);
     assert_int_equal(s.T[0], 4);
     ASSERT_LIST(s.tokens[0], 0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15);
@@ -125,7 +88,7 @@ static void padding_by_hand(void **state)
 {
     (void)state;
     static seen s;
-    const vt_model_config c = shape_of(3, 4, 2, 2);
+    const vt_model_config c = vt_staged_shape(3, 4, 2, 2);
     look(&s, &c);
     ASSERT_LIST(s.tokens[0], 0, 1, 4, 5, 2, 3, 6, 7, 8, 9, -1, -1, 10, 11, -1, -1);
     ASSERT_LIST(s.tokens[1], 5, 6, 9, 10, 7, 4, 11, 8, 1, 2, -1, -1, 3, 0, -1, -1);
@@ -162,8 +125,8 @@ static void shares_by_hand(void **state)
                                            {0, 1, 2, 3},
                                            {0, 1, 2, 3}};
     static const int32_t children[16] = {0, 4, 1, 5, 2, 6, 3, 7, 8, 12, 9, 13, 10, 14, 11, 15};
-    const vt_model_config c = shape_of(4, 4, 2, 2);
-    vt_rig *rig = rig_of(&c, "tl-align");
+    const vt_model_config c = vt_staged_shape(4, 4, 2, 2);
+    vt_rig *rig = vt_staged_rig(&c, "tl-align");
     vt_real shares[B * 16], map[T * LD] = {0}, share[B];
     for (int i = 0; i < B * 16; i++) shares[i] = i % 16 != 0;
     for (int i = 0; i < T; i++) map[i * LD] = 1;
@@ -286,8 +249,8 @@ static void shares_are_dense_labels(void **state)
         {8, 4, 2, 2}, {8, 8, 2, 4}, {7, 5, 2, 3}, {5, 6, 2, 4}, {6, 7, 2, 3}};
     for (size_t n = 0; n < sizeof shapes / sizeof *shapes; n++) {
         const int *s = shapes[n];
-        const vt_model_config c = shape_of(s[0], s[1], s[2], s[3]);
-        vt_rig *rig = rig_of(&c, "tl-align");
+        const vt_model_config c = vt_staged_shape(s[0], s[1], s[2], s[3]);
+        vt_rig *rig = vt_staged_rig(&c, "tl-align");
         vt_real shares[B * MAX_TOKENS];
         for (int i = 0; i < B * rig->step.plan.N; i++) shares[i] = (vt_real)(i * 37 % 65) / 64;
         mix(rig, shares);
@@ -309,8 +272,8 @@ static void shares_are_dense_labels(void **state)
 static void shares_stay_within(void **state)
 {
     (void)state;
-    const vt_model_config c = shape_of(7, 5, 2, 3);
-    vt_rig *rig = rig_of(&c, "tl-align");
+    const vt_model_config c = vt_staged_shape(7, 5, 2, 3);
+    vt_rig *rig = vt_staged_rig(&c, "tl-align");
     const int N = rig->step.plan.N;
     vt_real shares[B * MAX_TOKENS];
     for (int trial = 0; trial < 8; trial++) {
@@ -329,187 +292,18 @@ static void shares_stay_within(void **state)
     vt_rig_destroy(rig);
 }
 
-// ---- names of weights ----
-
-// Writes the rig's weights under other names; `index`: with a buffer such as older files have.
-static void write_as(const vt_rig *rig, const char *path, bool old, bool index, bool odd)
-{
-    const vt_params *p = &rig->model->params;
-    const size_t count = (size_t)p->count;
-    vt_st_entry *entries = calloc(count + 1, sizeof *entries);
-    char(*names)[VT_ENTRY_NAME_BYTES] = calloc(count, sizeof *names);
-    static const vt_real buffer[4];
-    assert_non_null(entries);
-    assert_non_null(names);
-    vt_params_entries(p, rig->weights, "", entries, names);
-    for (size_t i = 0; old && i < count; i++) {
-        const char *rest = strstr(names[i], ".downsample.");
-        char other[VT_ENTRY_NAME_BYTES];
-        if (rest)
-            snprintf(other, sizeof other, "layers.%d%s", atoi(names[i] + 7) - 1, rest);
-        else if (!strncmp(names[i], "head.fc.", 8))
-            snprintf(other, sizeof other, "head.%s", names[i] + 8);
-        else
-            continue;
-        memcpy(names[i], other, sizeof other);
-    }
-    if (odd) strcpy(names[0], "patch_embed.projection");
-    entries[count] = (vt_st_entry){.name = "layers.0.blocks.1.attn_mask",
-                                   .dtype = VT_F32,
-                                   .ndim = 1,
-                                   .shape = {4},
-                                   .data = buffer};
-    VT_ASSERT_OK(vt_st_write(path, entries, count + (index ? 1 : 0), NULL, 0));
-    free(entries);
-    free(names);
-}
-
-static void weights_have_had_other_names(void **state)
-{
-    (void)state;
-    char path[] = "/tmp/vitrain_swin_XXXXXX";
-    close(mkstemp(path));
-    const vt_model_config c = shape_of(8, 8, 3, 4);
-    vt_rig *rig = rig_of(&c, "area");
-    const vt_params *params = &rig->model->params;
-    for (size_t i = 0; i < params->slab_count; i++) // files have floats
-        rig->weights[i] = (vt_real)(float)rig->weights[i];
-    assert_true(vt_params_find(params, "layers.1.downsample.reduction.weight") > 0);
-    assert_true(vt_params_find(params, "head.fc.weight") > 0);
-    for (int kind = 0; kind < 4; kind++) {
-        vt_st_file *file;
-        write_as(rig, path, kind % 2, kind >= 1, kind == 3);
-        VT_ASSERT_OK(vt_st_open(&file, path));
-        for (int i = 0; i < params->count; i++)
-            memset(rig->other + params->rows[i].offset, 0, params->rows[i].count * sizeof(vt_real));
-        const vt_status status = vt_params_load(params, rig->other, file, "");
-        if (kind < 3) {
-            VT_ASSERT_OK(status);
-            for (int i = 0; i < params->count; i++) {
-                const vt_param *row = &params->rows[i];
-                const double rounding =
-                    sizeof(vt_real) == sizeof(float) ? 0 : 1e-7; // files are F32
-                assert_true(vt_largest_difference(rig->other + row->offset,
-                                                  rig->weights + row->offset,
-                                                  row->count) <= rounding);
-            }
-        } else {
-            assert_int_equal(status, VT_ERR_SHAPE);
-            assert_non_null(strstr(vt_error_message(), "patch_embed.projection"));
-        }
-        vt_st_close(file);
-    }
-    unlink(path);
-    vt_rig_destroy(rig);
-}
-
-// Position biases of windows of another size are interpolated over their offsets, everything else is as in
-// the file.
-static void other_windows_start_from_these(void **state)
-{
-    (void)state;
-    char path[] = "/tmp/vitrain_swin_XXXXXX";
-    close(mkstemp(path));
-    const vt_model_config small = shape_of(8, 8, 1, 3), large = shape_of(8, 8, 1, 4);
-    vt_rig *from = rig_of(&small, "area"), *to = rig_of(&large, "area");
-    for (size_t i = 0; i < from->model->params.slab_count; i++)
-        from->weights[i] = (vt_real)(float)from->weights[i];
-    write_as(from, path, false, false, false);
-    vt_st_file *file;
-    VT_ASSERT_OK(vt_st_open(&file, path));
-    VT_ASSERT_OK(vt_finetune_load(to->model, to->weights, file));
-    for (int i = 0; i < to->model->params.count; i++) {
-        const vt_param *row = &to->model->params.rows[i], *old = &from->model->params.rows[i];
-        vt_real expected[49 * 2];
-        const bool table = strstr(row->name, "_table") != NULL;
-        const vt_real *weights = from->weights + old->offset;
-        if (table) vt_grid_resize(expected, weights, 7, 7, 5, 5, 2);
-        assert_true(vt_largest_difference(to->weights + row->offset, table ? expected : weights,
-                                          row->count) == 0);
-    }
-    vt_st_close(file);
-    unlink(path);
-    vt_rig_destroy(from);
-    vt_rig_destroy(to);
-}
-
-// ---- configurations ----
-
-static void bad_shapes_are_refused(void **state)
-{
-    (void)state;
-    for (int kind = 0; kind < 9; kind++) {
-        vt_model_config c = shape_of(8, 8, 2, 4);
-        const char *key = "num_heads";
-        if (kind == 0) c.heads.count = 1;
-        if (kind == 1) c.heads.at[1] = 3;
-        if (kind == 2) c.heads.at[0] = 0;
-        if (kind == 3) c.depths.at[1] = 0, key = "depths";
-        if (kind == 4) c.depths.at[0] = c.depths.at[1] = 600, key = "depths";
-        if (kind == 5) c.window_size = 65, key = "window_size";
-        if (kind == 6) c.pool = VT_POOL_TOKEN, key = "pool";
-        if (kind == 7) c.embed_dim = 16384, key = "embed_dim";
-        if (kind == 8) c.depths.count = c.heads.count = 0, key = "depths";
-        vt_model *model;
-        assert_int_equal(vt_model_create(&model, &c), VT_ERR_CONFIG);
-        assert_null(model);
-        assert_non_null(strstr(vt_error_message(), key));
-    }
-}
-
-// Rows are counted in int.
-static void a_batch_beyond_counting_is_refused(void **state)
-{
-    (void)state;
-    vt_model_config c = shape_of(250, 250, 1, 1);
-    vt_model *model;
-    vt_arena arena = {0};
-    VT_ASSERT_OK(vt_model_create(&model, &c));
-    vt_placement placement = {.max_batch = 65536};
-    assert_int_equal(model->ops->place(model, &arena, &placement), VT_ERR_CONFIG);
-    assert_non_null(strstr(vt_error_message(), "at most 34359"));
-    placement.max_batch = 2;
-    VT_ASSERT_OK(model->ops->place(model, &arena, &placement));
-    vt_model_destroy(model);
-}
-
 // A map that merging has brought down to one token, and further stages on it.
 static void more_stages_than_halvings(void **state)
 {
     (void)state;
-    const vt_model_config c = shape_of(2, 2, 4, 4);
-    vt_rig *rig = rig_of(&c, "tl-align");
+    const vt_model_config c = vt_staged_shape(2, 2, 4, 4);
+    vt_rig *rig = vt_staged_rig(&c, "tl-align");
     vt_real shares[B * 4];
     for (int i = 0; i < B * 4; i++) shares[i] = i % 4 < 2;
     mix(rig, shares);
     assert_true(isfinite(vt_rig_compute(rig, false, KEY)));
     VT_ASSERT_BELOW(fabs((double)rig->step.share[0] - 0.5), 0.5, "share");
     vt_rig_destroy(rig);
-}
-
-// The shape goes into a weights file and comes back.
-static void metadata_tells_the_stages(void **state)
-{
-    (void)state;
-    const vt_model_config c = shape_of(8, 6, 3, 4);
-    vt_model_config told;
-    char *text = vt_model_config_text(&c);
-    assert_non_null(text);
-    VT_ASSERT_OK(vt_model_config_parse(&told, text, "test"));
-    assert_memory_equal(&told.depths, &c.depths, sizeof c.depths);
-    assert_memory_equal(&told.heads, &c.heads, sizeof c.heads);
-    assert_true(told.window_size == 4 && told.image_width == 24 && told.pool == VT_POOL_AVG);
-    free(text);
-    static const char *const wrong[] = {"[]", "[1,2,3,4,5,6,7,8,9]", "[1.5]", "[\"a\"]", "3"};
-    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        char bad[512];
-        snprintf(
-            bad, sizeof bad,
-            "{\"patch_size\":4,\"in_chans\":1,\"embed_dim\":8,\"num_classes\":5,\"depths\":%s}",
-            wrong[i]);
-        assert_int_equal(vt_model_config_parse(&told, bad, "test"), VT_ERR_FORMAT);
-        assert_non_null(strstr(vt_error_message(), "depths"));
-    }
 }
 
 int main(void)
@@ -521,12 +315,7 @@ int main(void)
         cmocka_unit_test(shares_by_hand),
         cmocka_unit_test(shares_are_dense_labels),
         cmocka_unit_test(shares_stay_within),
-        cmocka_unit_test(weights_have_had_other_names),
-        cmocka_unit_test(other_windows_start_from_these),
-        cmocka_unit_test(bad_shapes_are_refused),
-        cmocka_unit_test(a_batch_beyond_counting_is_refused),
         cmocka_unit_test(more_stages_than_halvings),
-        cmocka_unit_test(metadata_tells_the_stages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
