@@ -2,9 +2,11 @@
 """`vitrain bench loader` beside the same pipeline on Pillow and PyTorch (Debian: python3-pil, python3-torch).
 
     scripts/bench_loader.py --config C [--vitrain PROGRAM] [--rounds N] [--seconds S] [--cpu N] [--set K=V]
+                            [--cpu-time]
 
 Both on one core, in turn, N times; prints a table in Markdown of median images per second, the range, and
-the median ratio, each round against its neighbour in time. C's data.train is an image folder; both
+the median ratio, each round against its neighbour in time. --cpu-time counts processor time on both
+sides, for machines that are not idle. C's data.train is an image folder; both
 programs go through its files in a shuffled order. The pipelines are those of timm 0.4.12: random resized
 crop (bicubic) and flip for training, with DeiT's augmentation between (RandAugment m9-mstd0.5-inc1) and
 behind (a quarter of the pictures erased with noise) or without, and resize and centre crop for evaluation,
@@ -113,17 +115,17 @@ def evaluate(path):
     return to_input(image)
 
 
-def rate(make, files, seconds):
+def rate(make, files, seconds, clock=time.monotonic):
     """Images per second, whole passes only: files differ in size."""
     for path in files[:8]:
         make(path)
-    done, start = 0, time.monotonic()
-    while time.monotonic() - start < seconds:
+    done, start = 0, clock()
+    while clock() - start < seconds:
         random.shuffle(files)
         for path in files:
             make(path)
         done += len(files)
-    return done / (time.monotonic() - start)
+    return done / (clock() - start)
 
 
 def vitrain(args, *options):
@@ -155,6 +157,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5, help="for each of Pillow's measurements")
     parser.add_argument("--cpu", type=int, help="the core; the last one")
+    parser.add_argument("--cpu-time", action="store_true", help="per second of processor time")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     args = parser.parse_args()
     cpu = max(os.sched_getaffinity(0)) if args.cpu is None else args.cpu
@@ -169,11 +172,12 @@ def main():
         ("DeiT's augmentation, data.decode=fast", ("train", "deit", "fast"), train_deit),
         ("evaluation", ("eval", "light", "exact"), evaluate),
     )
+    unit, clock = ("images_per_cpu_s", time.process_time) if args.cpu_time else ("images_per_s", time.monotonic)
     rows = {name: [] for name, _, _ in pipelines}
     for _ in range(args.rounds):
         for name, (part, augment, how), make in pipelines:
             answer = vitrain(args, "data.val=null", f"data.augment={augment}", f"data.decode={how}")
-            rows[name].append((answer[part]["images_per_s"], rate(make, files, args.seconds)))
+            rows[name].append((answer[part][unit], rate(make, files, args.seconds, clock)))
     print("| pipeline | vitrain, images/s | Pillow, images/s | ratio |\n|---|---|---|---|")
     for name, pairs in rows.items():
         ours, theirs = zip(*pairs)

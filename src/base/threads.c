@@ -21,11 +21,21 @@ int vt_thread_index(void)
     return omp_get_thread_num();
 }
 
-double vt_now_s(void)
+static double seconds(clockid_t clock)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(clock, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double vt_now_s(void)
+{
+    return seconds(CLOCK_MONOTONIC);
+}
+
+double vt_processor_s(void)
+{
+    return seconds(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 unsigned long long vt_peak_rss_bytes(void)

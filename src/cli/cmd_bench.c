@@ -264,6 +264,7 @@ static vt_json *json_loader(const vt_bench_loader_result results[PIPELINES])
         const vt_bench_loader_result *r = &results[p];
         vt_json *one = vt_json_add_object(root, pipelines[p]);
         vt_json_add_number(one, "images_per_s", r->images_per_s);
+        vt_json_add_number(one, "images_per_cpu_s", r->images_per_cpu_s);
         vt_json_add_number(one, "samples", (double)r->samples);
         vt_json_add_number(one, "bad", (double)r->bad);
         vt_json *stages = vt_json_add_object(one, "stages_ms");

@@ -260,6 +260,18 @@ static void take_rows(j_decompress_ptr jpeg, vt_image *image, const int box[4], 
     }
 }
 
+// Whether the scans that were read give every coefficient to its last bit. Of several scans only
+// progressive ones tell.
+static bool has_all_scans(const struct jpeg_decompress_struct *jpeg)
+{
+    if (!jpeg->progressive_mode || !jpeg->coef_bits) return false;
+    for (int c = 0; c < jpeg->num_components; c++) {
+        for (int k = 0; k < DCTSIZE2; k++)
+            if (jpeg->coef_bits[c][k] != 0) return false; // bits to come; below 0: all of them
+    }
+    return true;
+}
+
 // May leave by longjmp.
 static vt_status read_pixels(const vt_image_reader *reader, jpeg_reader *r, vt_image *image,
                              const int box[4], int shrink)
@@ -283,10 +295,9 @@ static vt_status read_pixels(const vt_image_reader *reader, jpeg_reader *r, vt_i
         if (box[1] > 0) jpeg_skip_scanlines(jpeg, (JDIMENSION)box[1]);
     }
     take_rows(jpeg, image, box, left, last);
-    // Without the end marker nobody knows whether a picture of several scans lacks some, and an
-    // arithmetic decoder does not notice that it has run out of data.
-    VT_REQUIRE(!r->ended || (one_scan && !r->starved), VT_ERR_FORMAT, "%s: truncated JPEG",
-               reader->name);
+    // An arithmetic decoder does not notice that it has run out of data.
+    bool whole = !r->starved && !jpeg->arith_code && (one_scan || has_all_scans(jpeg));
+    VT_REQUIRE(!r->ended || whole, VT_ERR_FORMAT, "%s: truncated JPEG", reader->name);
     return VT_OK;
 }
 

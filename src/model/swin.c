@@ -9,11 +9,12 @@
 #include "products.h"
 #include "vitrain/base/threads.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WINDOW = 64 };
+enum { MAX_WINDOW = 32 };
 
 static const char *const keys[] = {"model.depths", "model.window_size", NULL};
 
@@ -244,6 +245,10 @@ static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *pla
 {
     vt_swin *v = model->state;
     const int B = placement->max_batch;
+    const int rows = v->stage[0].windows[0].count * v->stage[0].shape.T; // no stage has more
+    VT_REQUIRE(B <= INT_MAX / rows, VT_ERR_CONFIG,
+               "train.batch_size: expected at most %d of this model's images, got %d",
+               INT_MAX / rows, B);
     VT_REQUIRE(placement->type == VT_REAL || vt_model_takes_bf16(&model->config), VT_ERR_CONFIG,
                "train.precision: bf16 takes even widths of tokens, a head, the MLP and a patch");
     if (v->threads != vt_threads()) {

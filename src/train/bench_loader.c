@@ -41,15 +41,17 @@ static vt_status measure(bench *b, vt_bench_loader_result *r)
     run_pass(b, 0, WARM_UP_S);
     b->samples = b->bad = 0;
     for (int i = 0; i < VT_STAGES; i++) b->sampler.scratch.stage_s[i] = 0;
-    const double start = vt_now_s();
+    const double start = vt_now_s(), used = vt_processor_s();
     double spent = 0;
     for (uint32_t pass = 1; spent < LEAST_S; pass++, spent = vt_now_s() - start)
         run_pass(b, pass, MOST_S - spent);
     const int64_t good = b->samples - b->bad;
     VT_REQUIRE(good > 0, VT_ERR_DATA, "%s: none of %lld samples is readable", b->source->path,
                (long long)b->samples);
-    *r = (vt_bench_loader_result){
-        .samples = b->samples, .bad = b->bad, .images_per_s = (double)good / spent};
+    *r = (vt_bench_loader_result){.samples = b->samples,
+                                  .bad = b->bad,
+                                  .images_per_s = (double)good / spent,
+                                  .images_per_cpu_s = (double)good / (vt_processor_s() - used)};
     for (int i = 0; i < VT_STAGES; i++)
         r->stage_ms[i] = 1e3 * b->sampler.scratch.stage_s[i] / (double)good;
     return VT_OK;

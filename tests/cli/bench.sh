@@ -74,6 +74,8 @@ for pipeline in train eval; do
     sum=$(for key in read decode resize policy normalise; do number $key; done | paste -sd+)
     check "$pipeline: the stages make up the time" \
         holds "($sum) * $(number images_per_s) < 1001 && ($sum) * $(number images_per_s) > 500"
+    check "$pipeline: one worker uses one processor at most" \
+        holds "$(number images_per_cpu_s) > 0.98 * $(number images_per_s)"
     check "$pipeline: what is no picture is counted" \
         holds "$(number bad) * 20 < $(number samples) && $(number bad) * 22 > $(number samples)"
     out=$(cat "$dir/.out")

@@ -371,6 +371,8 @@ static void weights_have_had_other_names(void **state)
     const vt_model_config c = shape_of(8, 8, 3, 4);
     vt_rig *rig = rig_of(&c, "area");
     const vt_params *params = &rig->model->params;
+    for (size_t i = 0; i < params->slab_count; i++) // files have floats
+        rig->weights[i] = (vt_real)(float)rig->weights[i];
     assert_true(vt_params_find(params, "layers.1.downsample.reduction.weight") > 0);
     assert_true(vt_params_find(params, "head.fc.weight") > 0);
     for (int kind = 0; kind < 4; kind++) {
@@ -424,6 +426,22 @@ static void bad_shapes_are_refused(void **state)
     }
 }
 
+// Rows are counted in int.
+static void a_batch_beyond_counting_is_refused(void **state)
+{
+    (void)state;
+    vt_model_config c = shape_of(250, 250, 1, 1);
+    vt_model *model;
+    vt_arena arena = {0};
+    VT_ASSERT_OK(vt_model_create(&model, &c));
+    vt_placement placement = {.max_batch = 65536};
+    assert_int_equal(model->ops->place(model, &arena, &placement), VT_ERR_CONFIG);
+    assert_non_null(strstr(vt_error_message(), "at most 34359"));
+    placement.max_batch = 2;
+    VT_ASSERT_OK(model->ops->place(model, &arena, &placement));
+    vt_model_destroy(model);
+}
+
 // A map that merging has brought down to one token, and further stages on it.
 static void more_stages_than_halvings(void **state)
 {
@@ -474,6 +492,7 @@ int main(void)
         cmocka_unit_test(shares_stay_within),
         cmocka_unit_test(weights_have_had_other_names),
         cmocka_unit_test(bad_shapes_are_refused),
+        cmocka_unit_test(a_batch_beyond_counting_is_refused),
         cmocka_unit_test(more_stages_than_halvings),
         cmocka_unit_test(metadata_tells_the_stages),
     };

@@ -3,8 +3,8 @@
 // alpha dropped, palettes and greys expanded, 16-bit grey clipped to 255 (Pillow's conversion of its
 // integer modes), every other 16-bit sample cut to its high byte, JPEG as the same library decodes it
 // with its default (islow) transform, CMYK taken as Adobe's inverted one, EXIF orientation left
-// alone. In one thing it reads more than Pillow: a baseline JPEG of one scan that lacks only its end
-// marker is kept.
+// alone. In one thing it reads more than Pillow: a JPEG that lacks only its end marker is kept,
+// where it can be known that nothing else is missing (one scan, or a progressive one).
 #ifndef VITRAIN_IO_IMAGE_H
 #define VITRAIN_IO_IMAGE_H
 

@@ -55,6 +55,7 @@ vt_status vt_bench_gemm(vt_config *config, vt_bench_gemm_row *rows, int *count,
 typedef struct vt_bench_loader_result {
     int64_t samples, bad;       // measured; of these unreadable
     double images_per_s;        // of one worker, all stages
+    double images_per_cpu_s;    // of processor time, which others on the machine do not shorten
     double stage_ms[VT_STAGES]; // of a readable sample, the mean
 } vt_bench_loader_result;
 
