@@ -44,21 +44,12 @@ static vt_status open_attender(vt_attender *a, const vt_args *args)
 {
     VT_TRY(vt_subject_load(&a->subject, args, args->operands[0]));
     const vt_model *model = a->subject.model;
-    vt_token_layout layout;
-    model->ops->layout(model, &layout);
-    for (int l = 0; l < model->config.depth; l++) {
-        vt_attn_shape shape;
-        model->ops->attention(model, l, &shape);
-        VT_REQUIRE(shape.windows == 1 && shape.T == layout.tokens, VT_ERR_UNSUPPORTED,
-                   "model.name: %s attends within windows; whole maps only can be shown",
-                   model->config.name);
-    }
     const int channels = model->config.in_chans;
     VT_REQUIRE(channels == 1 || channels == 3, VT_ERR_CONFIG,
                "model.in_chans: expected 1 or 3 to read pictures, got %d", channels);
-    VT_REQUIRE(vt_model_attends_globally(a->subject.model), VT_ERR_UNSUPPORTED,
-               "%s: attention in windows or stages cannot be drawn; attend needs a ViT",
-               a->subject.model->config.name);
+    VT_REQUIRE(vt_model_attends_globally(model), VT_ERR_UNSUPPORTED,
+               "model.name: %s attends within windows; whole maps only can be shown",
+               model->config.name);
     a->folder = args->output ? args->output : "attention";
     VT_TRY(place(a));
     VT_TRY(vt_arena_reserve(&a->arena));

@@ -51,6 +51,7 @@ static void on_attention(void *self, const vt_attn_view *view)
     const double area = (double)f->label->plan->lambda[view->sample];
     if (!(area > 0 && area < 1)) return;
     const double difference = head_share(f->label, view->sample) - area;
+    if (!isfinite(difference)) return; // the run is about to stop for that
     const size_t thread = (size_t)vt_thread_index();
     vt_fluctuation_layer *layer = &f->layers[thread * (size_t)f->depth + (size_t)view->layer];
     layer->n++;

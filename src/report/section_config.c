@@ -64,7 +64,7 @@ static vt_status walk(table *t, const vt_json *node, const char *path)
 static vt_status write_settings(const vt_report *r, const vt_record *of, bool differing)
 {
     FILE *page = r->page;
-    const vt_report one = {.page = page, .runs = (vt_record *)(uintptr_t)of, .n = 1};
+    const vt_report one = {.page = page, .runs = of, .n = 1};
     table t = {.report = differing ? r : &one, .differing = differing};
     fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
           "aria-label=\"table\"><table><thead><tr><th>key</th>",

@@ -64,48 +64,51 @@ static const chart charts[] = {
      .curves = {{"images_per_s", "training", false, 0}}},
 };
 
-// x and y: (n) of it are malloc'd.
-static vt_status fill(vt_series *s, const vt_lines *lines, const chart *c, const char *key)
+// What a chart's series are kept in.
+typedef struct drawing {
+    vt_series *series; // (most)
+    double **numbers;  // (most) malloc'd, a series' x and y
+    char (*names)[128];
+    int n;
+} drawing;
+
+// Takes the next series from a log; false if there is not one number in it. VT_ERR_MEMORY.
+static vt_status take_series(drawing *d, bool *taken, const vt_lines *lines, const chart *c,
+                             const char *key)
 {
-    double *numbers = malloc(2 * (size_t)(lines->n ? lines->n : 1) * sizeof *numbers);
+    const int n = lines->n;
+    double *numbers = malloc((2 * (size_t)n + 1) * sizeof *numbers);
     VT_REQUIRE(numbers, VT_ERR_MEMORY, "out of memory");
-    s->n = lines->n;
-    s->x = numbers;
-    s->y = numbers + lines->n;
-    for (int i = 0; i < lines->n; i++) {
+    *taken = false;
+    for (int i = 0; i < n; i++) {
         numbers[i] = vt_record_number(lines->lines[i], c->x_key) + c->x_add;
-        numbers[lines->n + i] = vt_record_number(lines->lines[i], key);
+        numbers[n + i] = vt_record_number(lines->lines[i], key);
+        *taken = *taken || isfinite(numbers[n + i]);
     }
+    if (!*taken) {
+        free(numbers);
+        return VT_OK;
+    }
+    d->numbers[d->n] = numbers;
+    d->series[d->n] = (vt_series){.x = numbers, .y = numbers + n, .n = n, .name = d->names[d->n]};
+    d->n++;
     return VT_OK;
 }
 
-static bool has_numbers(const vt_series *s)
-{
-    for (int i = 0; i < s->n; i++)
-        if (isfinite(s->y[i])) return true;
-    return false;
-}
-
 // Of a single run every curve has a colour, of several each run.
-static vt_status add_curves(vt_plot *plot, vt_series *series, char (*names)[128],
-                            const vt_report *r, const chart *c, int k)
+static vt_status add_curves(drawing *d, const vt_report *r, const chart *c, int k)
 {
     const vt_record *run = &r->runs[k];
+    const bool several_curves = c->curves[1].key != NULL;
     for (int i = 0; i < MOST_CURVES && c->curves[i].key; i++) {
         const curve *line = &c->curves[i];
-        vt_series *s = &series[plot->n_series];
-        VT_TRY(fill(s, c->steps ? &run->steps : &run->log, c, line->key));
-        if (!has_numbers(s)) {
-            free((void *)(uintptr_t)s->x);
-            continue;
-        }
-        char *name = names[plot->n_series++];
-        if (r->n == 1)
-            snprintf(name, sizeof *names, "%s", line->name);
-        else
-            snprintf(name, sizeof *names, "%s%s%s", run->name, i || c->curves[1].key ? ", " : "",
-                     i || c->curves[1].key ? line->name : "");
-        s->name = name;
+        bool taken;
+        VT_TRY(take_series(d, &taken, c->steps ? &run->steps : &run->log, c, line->key));
+        if (!taken) continue;
+        vt_series *s = &d->series[d->n - 1];
+        snprintf(d->names[d->n - 1], sizeof *d->names, "%s%s%s", r->n > 1 ? run->name : "",
+                 r->n > 1 && several_curves ? ", " : "",
+                 r->n == 1 || several_curves ? line->name : "");
         s->colour = r->n == 1 ? line->colour : k;
         s->dashed = line->dashed;
     }
@@ -115,25 +118,27 @@ static vt_status add_curves(vt_plot *plot, vt_series *series, char (*names)[128]
 static vt_status draw(const vt_report *r, const chart *c)
 {
     const size_t most = (size_t)r->n * MOST_CURVES;
-    vt_series *series = calloc(most, sizeof *series);
-    char(*names)[128] = calloc(most, sizeof *names);
-    vt_plot plot = {.id = c->id,
-                    .title = c->title,
-                    .x_label = c->x_label,
-                    .series = series,
-                    .whole_x = true,
-                    .percent = c->percent,
-                    .from_zero = c->from_zero,
-                    .digits = c->digits,
-                    .note = c->note};
+    drawing d = {.series = calloc(most, sizeof *d.series),
+                 .numbers = calloc(most, sizeof *d.numbers),
+                 .names = calloc(most, sizeof *d.names)};
     vt_status status = VT_OK;
-    if (!series || !names) status = vt_fail(VT_ERR_MEMORY, "out of memory");
-    for (int k = 0; k < r->n && status == VT_OK; k++)
-        status = add_curves(&plot, series, names, r, c, k);
+    if (!d.series || !d.numbers || !d.names) status = vt_fail(VT_ERR_MEMORY, "out of memory");
+    for (int k = 0; k < r->n && status == VT_OK; k++) status = add_curves(&d, r, c, k);
+    const vt_plot plot = {.id = c->id,
+                          .title = c->title,
+                          .x_label = c->x_label,
+                          .series = d.series,
+                          .n_series = d.n,
+                          .whole_x = true,
+                          .percent = c->percent,
+                          .from_zero = c->from_zero,
+                          .digits = c->digits,
+                          .note = c->note};
     if (status == VT_OK) vt_plot_write(r->page, &plot);
-    for (int i = 0; series && i < plot.n_series; i++) free((void *)(uintptr_t)series[i].x);
-    free(series);
-    free(names);
+    for (int i = 0; i < d.n; i++) free(d.numbers[i]);
+    free(d.series);
+    free(d.numbers);
+    free(d.names);
     return status;
 }
 

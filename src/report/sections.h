@@ -11,10 +11,9 @@
 
 typedef struct vt_report {
     FILE *page;
-    vt_record *runs; // (n)
+    const vt_record *runs; // (n)
     int n;
     const vt_material *material; // of a single run; NULL for several
-    const vt_report_options *options;
 } vt_report;
 
 // An experiment's folder.

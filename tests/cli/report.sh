@@ -60,6 +60,12 @@ several="summary curves shares config notes"
 good "two runs" "$dir/both.html" "$several"
 check "two runs: where they differ" says "$dir/both.html" "mono\">label.rule</th><td class=\"mono\">tl-align</td><td class=\"mono\">area"
 
+mkdir "$dir/x" "$dir/y"
+cp -r "$dir/run" "$dir/x/seed0"
+cp -r "$dir/plain" "$dir/y/seed0"
+run "$vitrain" report "$dir/x/seed0" "$dir/y/seed0" --output "$dir/both2.html"
+check "runs of one name are told apart" says "$dir/both2.html" "<th>x/seed0</th><th>y/seed0</th>"
+
 cp -r "$dir/run" "$dir/damaged"
 sed -i '2s/.*/{"epoch": 1, "train_loss"/' "$dir/damaged/log.jsonl"
 echo 'no json' >"$dir/damaged/config.json"
@@ -139,7 +145,7 @@ run "$vitrain" --config "$dir/swin.json" --quiet
 check "a model with windows trains" test $status = 0 -a ! -e "$dir/swin/shares.jsonl"
 good "a model with windows" "$dir/swin/report.html"
 check "and its page says what cannot be drawn" says "$dir/swin/report.html" "Not shown: attention in windows or stages"
-fails "attend refuses it" 1 "swin: attention in windows or stages cannot be drawn" \
+fails "attend refuses it" 1 "model.name: swin attends within windows" \
     "$vitrain" attend "$dir/swin/model.safetensors" "$dir/val/class0/000.png" --output "$dir/none"
 
 # ---- an experiment ----

@@ -139,12 +139,25 @@ static void test_what_is_not_counted(void **state)
     vt_rig_destroy(rig);
 }
 
+// A run that blows up stops with its message, and not here.
+static void test_not_finite(void **state)
+{
+    (void)state;
+    vt_rig *rig = mixed_rig("tl-align", VT_POOL_TOKEN, VT_RECOMPUTE_GELU);
+    for (size_t i = 0; i < rig->model->params.slab_count; i++) rig->weights[i] = (vt_real)NAN;
+    vt_rig_compute(rig, false, (vt_step_key){0});
+    for (int l = 0; l < 3; l++)
+        assert_int_equal(vt_fluctuation_total(&rig->step.fluctuation, l).n, 0);
+    vt_rig_destroy(rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_last_layer),
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_what_is_not_counted),
+        cmocka_unit_test(test_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -182,6 +182,26 @@ static void weights_have_to_fit(void **state)
     vt_arena_release(&arena);
 }
 
+// Every preset makes a teacher for images of its size and pixels.
+static void every_preset_can_teach(void **state)
+{
+    (void)state;
+    const vt_loss_config hard = {.distill = VT_DISTILL_HARD};
+    for (const vt_model_preset *p = vt_model_presets; p->name; p++) {
+        vt_config config = configure("tests/golden/losses.safetensors", &hard);
+        vt_teacher *teacher;
+        config.model.image_height = config.model.image_width = p->image_size;
+        config.distill_model = (char *)p->name;
+        memcpy(config.data.augment.mean, p->mean, sizeof p->mean);
+        memcpy(config.data.augment.std, p->std, sizeof p->std);
+        VT_ASSERT_OK(vt_teacher_open(&teacher, &config));
+        assert_string_equal(teacher->model->config.name, p->name);
+        assert_true((vt_params_find(&teacher->model->params, "blocks.0.ls1.gamma") >= 0) ==
+                    (p->layer_scale > 0));
+        vt_teacher_close(teacher);
+    }
+}
+
 int main(void)
 {
     vt_gemm_setup();
@@ -190,6 +210,7 @@ int main(void)
         cmocka_unit_test(a_step_learns_from_both),
         cmocka_unit_test(what_cannot_teach_is_refused),
         cmocka_unit_test(weights_have_to_fit),
+        cmocka_unit_test(every_preset_can_teach),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }
