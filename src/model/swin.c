@@ -343,7 +343,7 @@ static void list_stage(vt_product_list *l, const vt_swin *v, int i, int B)
                   {"proj", shape->C, shape->C, &padded},
                   {"fc1", shape->C, shape->F, &mlp},
                   {"fc2", shape->F, shape->C, &once}};
-    char name[24];
+    char name[32];
     for (size_t k = 0; k < sizeof layers / sizeof *layers; k++) {
         snprintf(name, sizeof name, "%d %s", i + 1, layers[k].name);
         vt_list_linear(l, name, layers[k].I, layers[k].O, layers[k].calls);

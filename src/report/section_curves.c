@@ -102,7 +102,7 @@ static vt_status add_curves(drawing *d, const vt_report *r, const chart *c, int 
     const bool several_curves = c->curves[1].key != NULL;
     for (int i = 0; i < MOST_CURVES && c->curves[i].key; i++) {
         const curve *line = &c->curves[i];
-        bool taken;
+        bool taken = false;
         VT_TRY(take_series(d, &taken, c->steps ? &run->steps : &run->log, c, line->key));
         if (!taken) continue;
         vt_series *s = &d->series[d->n - 1];
