@@ -35,7 +35,7 @@ double vt_now_s(void)
 
 double vt_processor_s(void)
 {
-    return seconds(CLOCK_PROCESS_CPUTIME_ID);
+    return seconds(CLOCK_THREAD_CPUTIME_ID);
 }
 
 unsigned long long vt_peak_rss_bytes(void)
