@@ -22,6 +22,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __AVX2__
+#include <immintrin.h>
+#endif
 
 enum { PRECISION = 32 - 8 - 2, LANES = 8, ROWS = 16, MAX_CHANNELS = 3, VECTORS = 6 };
 
@@ -124,6 +127,26 @@ static inline unsigned char clip(int32_t sum)
     return (unsigned char)(sum > UCHAR_MAX ? UCHAR_MAX : sum);
 }
 
+// 16 sums to bytes, clipped on the way. (GCC's own way, of the loop below, takes seven times the
+// instructions: a sixth of a picture's resizing.)
+#ifdef __AVX2__
+static inline void put_two(unsigned char *out, const lane_sums *sum)
+{
+    const __m256i a = _mm256_srai_epi32((__m256i)sum[0], PRECISION),
+                  b = _mm256_srai_epi32((__m256i)sum[1], PRECISION);
+    const __m256i shorts = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xD8);
+    _mm_storeu_si128((__m128i *)out, _mm_packus_epi16(_mm256_castsi256_si128(shorts),
+                                                      _mm256_extracti128_si256(shorts, 1)));
+}
+#else
+static inline void put_two(unsigned char *out, const lane_sums *sum)
+{
+    int32_t sums[2 * LANES];
+    memcpy(sums, sum, sizeof sums);
+    for (int l = 0; l < 2 * LANES; l++) out[l] = clip(sums[l]);
+}
+#endif
+
 // out[l] = clip8(sum_t in[t * stride + l] * weights[t]) for l < n LANES. n: a constant where this is
 // called, so that the sums stay in registers.
 static inline __attribute__((always_inline)) void
@@ -135,9 +158,7 @@ weigh_vectors(unsigned char *restrict out, const unsigned char *restrict in, siz
     for (int t = 0; t < n_taps; t++, in += stride) {
         for (int v = 0; v < n; v++) sum[v] += load_lanes(in + v * LANES) * weights[t];
     }
-    int32_t sums[VECTORS * LANES];
-    memcpy(sums, sum, (size_t)n * sizeof *sum);
-    for (int l = 0; l < n * LANES; l++) out[l] = clip(sums[l]);
+    for (int v = 0; v < n; v += 2) put_two(out + v * LANES, sum + v);
 }
 
 static unsigned char weigh_one(const unsigned char *in, size_t stride, const int32_t *weights,
@@ -154,8 +175,8 @@ static void weigh(unsigned char *out, const unsigned char *in, size_t stride,
     int l = 0;
     for (; l + VECTORS * LANES <= width; l += VECTORS * LANES)
         weigh_vectors(out + l, in + l, stride, weights, n_taps, VECTORS);
-    for (; l + LANES <= width; l += LANES)
-        weigh_vectors(out + l, in + l, stride, weights, n_taps, 1);
+    for (; l + 2 * LANES <= width; l += 2 * LANES)
+        weigh_vectors(out + l, in + l, stride, weights, n_taps, 2);
     for (; l < width; l++) out[l] = weigh_one(in + l, stride, weights, n_taps);
 }
 
