@@ -1,4 +1,6 @@
-// shares.jsonl: how far attention moved the labels of mixed samples, an epoch a line.
+// shares.jsonl: how far attention moved the labels of mixed samples, an epoch a line. An epoch that was
+// stopped and resumed counts what came after (from_batch); one stopped behind its last batch, in the
+// evaluation, has no line.
 #include "run.h"
 
 #include "vitrain/io/runlog.h"
