@@ -69,13 +69,8 @@ def grid(c):
     return c["image_height"] // c["patch_size"], c["image_width"] // c["patch_size"]
 
 
-def make_weights(c, rng):
-    """Random weights, large enough for attention that is far from uniform and for gradients in
-    every tensor; biases and norms are random too."""
-    C, P, K = c["embed_dim"], c["patch_size"], c["num_classes"]
-    hidden, prefix = C * c["mlp_ratio"], 1 + c["distilled"]
-    w = {}
-
+def drawing(w, rng):
+    """-> functions that put random tensors, and layers' weights and biases, into w."""
     def normal(name, shape, std, mean=0.0):
         w[name] = rounded(mean + std * torch.randn(shape, generator=rng, dtype=torch.float64))
 
@@ -83,6 +78,18 @@ def make_weights(c, rng):
         normal(name + ".weight", (out, inp), gain * inp ** -0.5)
         if bias:
             normal(name + ".bias", (out,), 0.1)
+
+    return normal, linear
+
+
+def make_weights(c, rng):
+    """Random weights, large enough for attention that is far from uniform and for gradients in
+    every tensor; biases and norms are random too."""
+    C, P, K = c["embed_dim"], c["patch_size"], c["num_classes"]
+    hidden, prefix = C * c["mlp_ratio"], 1 + c["distilled"]
+    w = {}
+
+    normal, linear = drawing(w, rng)
 
     def norm(name):
         normal(name + ".weight", (C,), 0.1, 1.0)
@@ -259,7 +266,7 @@ def copy(w):
 def settings(c):
     numbers = dict(c, smoothing=SMOOTHING, optim_steps=OPTIM_STEPS, sgd_lr=SGD["lr"],
                    sgd_momentum=SGD["momentum"], sgd_weight_decay=SGD["weight_decay"])
-    for kind, options in [("adamw", ADAMW)] + [("lamb", LAMB)] * c["avg"]:
+    for kind, options in [("adamw", ADAMW)] + [("lamb", LAMB)] * c.get("avg", 0):
         for key in ("lr", "eps", "weight_decay"):
             numbers[f"{kind}_{key}"] = options[key]
         numbers[kind + "_beta1"], numbers[kind + "_beta2"] = options["betas"]

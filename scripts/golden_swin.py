@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
-from golden_models import (ADAMW, OPTIM_STEPS, copy, grid, make_batch, optimizer, rounded, settings,
-                           single, smoothed, write_safetensors)
+from golden_models import (ADAMW, OPTIM_STEPS, copy, drawing, grid, make_batch, optimizer, rounded,
+                           settings, single, smoothed, write_safetensors)
 
 EPS = 1e-5  # of every norm
 FAR_APART = -100.0  # between tokens that the roll has brought together
@@ -97,13 +97,7 @@ def blocks_of(c):
 def make_weights(c, rng):
     w, C, P = {}, c["embed_dim"], c["patch_size"]
 
-    def normal(name, shape, std, mean=0.0):
-        w[name] = rounded(mean + std * torch.randn(shape, generator=rng, dtype=torch.float64))
-
-    def linear(name, out, inp, bias=True, gain=1.0):
-        normal(name + ".weight", (out, inp), gain * inp ** -0.5)
-        if bias:
-            normal(name + ".bias", (out,), 0.1)
+    normal, linear = drawing(w, rng)
 
     def norm(name, width):
         normal(name + ".weight", (width,), 0.1, 1.0)
