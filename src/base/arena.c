@@ -2,6 +2,7 @@
 #include "vitrain/base/arena.h"
 
 #include "vitrain/base/bytes.h"
+#include "vitrain/base/threads.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -10,6 +11,15 @@
 #include <sys/mman.h>
 
 static atomic_size_t allocations;
+
+void *vt_alloc_per_thread(void *old, int *count, size_t size)
+{
+    if (*count == vt_threads()) return old;
+    free(old);
+    void *all = vt_alloc((size_t)vt_threads(), size);
+    *count = all ? vt_threads() : 0;
+    return all;
+}
 
 size_t vt_alloc_count(void)
 {

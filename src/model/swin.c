@@ -251,13 +251,8 @@ static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *pla
                INT_MAX / rows, B);
     VT_REQUIRE(placement->type == VT_REAL || vt_model_takes_bf16(&model->config), VT_ERR_CONFIG,
                "train.precision: bf16 takes even widths of tokens, a head, the MLP and a patch");
-    if (v->threads != vt_threads()) {
-        free(v->thread);
-        v->threads = 0;
-        v->thread = vt_alloc((size_t)vt_threads(), sizeof *v->thread);
-        if (!v->thread) return VT_ERR_MEMORY;
-        v->threads = vt_threads();
-    }
+    v->thread = vt_alloc_per_thread(v->thread, &v->threads, sizeof *v->thread);
+    if (!v->thread) return VT_ERR_MEMORY;
     v->placement = *placement;
     v->images = (vt_chunks){.B = B, .units = 1, .count = B, .rows = v->embed.N};
     vt_embed_place(&v->embed, arena, placement->type, placement->training ? &v->images : NULL);
