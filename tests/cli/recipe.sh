@@ -57,7 +57,7 @@ fails "another number of copies does not resume" 2 "data.repeated_aug" \
     train --set output="$dir/three" --set train.epochs=2
 
 # ---- stopped in the middle of an epoch: 12 steps each ----
-recipe=(--set train.batch_size=4 --set train.accumulate=1 --set train.epochs=40 --set train.ema_decay=0.9
+recipe=(--set train.batch_size=4 --set train.accumulate=1 --set train.epochs=120 --set train.ema_decay=0.9
     --set data.repeated_aug=3 --set schedule.warmup_epochs=5 --set output="$dir/run")
 for compat in exact deit; do
     rm -rf "$dir/run" "$dir/whole"
