@@ -1,6 +1,7 @@
 // Where the runs of an experiment stand, from what they left in their folders: the state's progress says
 // how far a run is, its configuration whether it is the run that the definition means, log.jsonl what it
-// arrived at, messages.txt why the last attempt failed.
+// arrived at, messages.txt why the last attempt failed. Of a finished run config.json and log.jsonl are
+// enough.
 #include "vitrain/train/experiment.h"
 
 #include "vitrain/io/file.h"
@@ -99,26 +100,20 @@ static void take_line(vt_experiment_run *run, const char *text, size_t bytes)
     vt_json_destroy(line);
 }
 
-static vt_status read_log(vt_experiment_run *run)
+static vt_status read_log(vt_experiment_run *run, const char *path)
 {
     unsigned char *data;
     size_t bytes;
-    char *path = vt_path_join(run->folder, "log.jsonl");
-    VT_REQUIRE(path, VT_ERR_MEMORY, "%s: out of memory", run->folder);
-    vt_status status = VT_OK;
-    if (run->epoch > 0) {
-        status = vt_file_read(&data, &bytes, path, MAX_LOG_BYTES);
-        for (size_t at = 0; status == VT_OK && at < bytes;) {
-            const unsigned char *newline = memchr(data + at, '\n', bytes - at);
-            if (!newline) break; // half-written
-            const size_t length = (size_t)(newline + 1 - data) - at;
-            take_line(run, (const char *)data + at, length);
-            at += length;
-        }
-        if (status == VT_OK) free(data);
+    VT_TRY(vt_file_read(&data, &bytes, path, MAX_LOG_BYTES));
+    for (size_t at = 0; at < bytes;) {
+        const unsigned char *newline = memchr(data + at, '\n', bytes - at);
+        if (!newline) break; // half-written
+        const size_t length = (size_t)(newline + 1 - data) - at;
+        take_line(run, (const char *)data + at, length);
+        at += length;
     }
-    free(path);
-    return status;
+    free(data);
+    return VT_OK;
 }
 
 // The error that the last attempt at a run ended with; NULL if it did not.
@@ -148,39 +143,71 @@ static vt_status read_error(vt_experiment_run *run)
     return status;
 }
 
-// Everything about a run that has left a state.
-static vt_status read_run(const vt_experiment *e, vt_experiment_run *run, const char *state)
+static void forget(vt_experiment_run *run)
 {
-    const vt_experiment_arm *arm = &e->arms[run->arm];
-    vt_progress progress;
-    VT_TRY(vt_checkpoint_progress(state, &progress));
-    VT_TRY(same_definition(arm, run, state));
-    run->state = VT_RUN_BEGUN;
-    run->epoch = progress.epoch;
-    VT_TRY(read_log(run));
-    if (run->epoch < arm->config.train.epochs) {
-        run->acc1 = run->acc5 = run->loss = NAN;
-        return VT_OK;
-    }
-    run->state = VT_RUN_FINISHED;
-    VT_REQUIRE(isfinite(run->acc1), VT_ERR_FORMAT,
-               "%s: its log.jsonl lacks test_acc1 of epoch %lld", run->folder,
-               (long long)run->epoch);
-    return VT_OK;
-}
-
-vt_status vt_experiment_look_at(const vt_experiment *e, vt_experiment_run *run)
-{
-    char *state = vt_path_join(run->folder, "last.safetensors");
-    VT_REQUIRE(state, VT_ERR_MEMORY, "%s: out of memory", run->folder);
     free(run->error);
     run->error = NULL;
     run->state = VT_RUN_NOT_BEGUN;
     run->epoch = 0;
     run->seconds = 0;
     run->acc1 = run->acc5 = run->loss = NAN;
-    vt_status status = vt_file_exists(state) ? read_run(e, run, state) : VT_OK;
+}
+
+// A run that has left a state.
+static vt_status read_run(const vt_experiment_arm *arm, vt_experiment_run *run, const char *state,
+                          const char *log)
+{
+    vt_progress progress;
+    VT_TRY(vt_checkpoint_progress(state, &progress));
+    VT_TRY(same_definition(arm, run, state));
+    run->state = VT_RUN_BEGUN;
+    run->epoch = progress.epoch;
+    if (run->epoch > 0) VT_TRY(read_log(run, log));
+    if (run->epoch < arm->config.train.epochs) {
+        run->acc1 = run->acc5 = run->loss = NAN;
+        return VT_OK;
+    }
+    run->state = VT_RUN_FINISHED;
+    VT_REQUIRE(isfinite(run->acc1), VT_ERR_FORMAT, "%s: lacks test_acc1 of epoch %lld", log,
+               (long long)run->epoch);
+    return VT_OK;
+}
+
+// A run without one: finished if its log goes to the last epoch.
+static vt_status read_record(const vt_experiment_arm *arm, vt_experiment_run *run,
+                             const char *config, const char *log)
+{
+    vt_json *old;
+    run->epoch = arm->config.train.epochs;
+    VT_TRY(read_log(run, log));
+    if (!isfinite(run->acc1)) {
+        forget(run);
+        return VT_OK;
+    }
+    VT_TRY(vt_json_read(&old, config, MAX_LOG_BYTES));
+    vt_status status = compare(arm, run, run->folder, old);
+    vt_json_destroy(old);
+    run->state = VT_RUN_FINISHED;
+    return status;
+}
+
+vt_status vt_experiment_look_at(const vt_experiment *e, vt_experiment_run *run)
+{
+    const vt_experiment_arm *arm = &e->arms[run->arm];
+    char *state = vt_path_join(run->folder, "last.safetensors");
+    char *config = vt_path_join(run->folder, "config.json");
+    char *log = vt_path_join(run->folder, "log.jsonl");
+    vt_status status = VT_OK;
+    forget(run);
+    if (!state || !config || !log)
+        status = vt_fail(VT_ERR_MEMORY, "%s: out of memory", run->folder);
+    else if (vt_file_exists(state))
+        status = read_run(arm, run, state, log);
+    else if (vt_file_exists(config) && vt_file_exists(log))
+        status = read_record(arm, run, config, log);
     free(state);
+    free(config);
+    free(log);
     if (status != VT_OK || run->state == VT_RUN_FINISHED) return status;
     status = read_error(run);
     if (run->error) run->state = VT_RUN_FAILED;

@@ -96,6 +96,17 @@ sed -i 's/"label": {"rule": "area"}/"label": {"rule": "tl-align"}/' "$dir/both.j
 run experiment --set data.workers=0
 check "what changes no result is none" test $status = 0
 
+# ---- logs alone ----
+table=$(cat "$dir/e/table.md")
+find "$dir/e" -name '*.safetensors' -delete
+run experiment
+check "of finished runs the logs are enough" test $status = 0 -a "$out" = "$table"
+check "nothing is trained again" test -z "$(find "$dir/e" -name '*.safetensors')"
+fails "their definition counts all the same" 2 'optim.lr: differs' experiment --table --set optim.lr=0.01
+sed -i '$d' "$dir/e/TL-Align/seed7/log.jsonl"
+run experiment --table --json
+check "a log that ends early is no finished run" test $status = 0 -a "$(field state | grep -c finished)" = 3
+
 # ---- killed ----
 long=(--set train.epochs=60)
 rm -rf "$dir/e"
