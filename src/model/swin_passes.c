@@ -4,6 +4,7 @@
 // them through the block and puts them back, the roll being nothing but where they are taken from.
 // Threads meet after each block, as in vit.c; merging, the embedding and the head are passes of their
 // own. Every sum has a fixed order.
+#include "block_rows.h"
 #include "swin.h"
 
 #include "vitrain/base/rng.h"
@@ -59,24 +60,6 @@ static vt_chunks images_of(const work *w)
     return images;
 }
 
-// Tokens of a chunk's windows, padding left out: from the map's order, or back to it.
-static void move_rows(vt_real *rows, vt_real *tokens, const vt_swin_stage *s, const vt_chunk *chunk,
-                      bool back)
-{
-    const vt_windows *windows = chunk->chunks->windows;
-    const size_t C = (size_t)s->shape.C, T = (size_t)s->shape.T;
-    for (int i = chunk->first; i < chunk->first + chunk->count; i++) {
-        const int32_t *list = windows->tokens + (size_t)(i % windows->count) * T;
-        vt_real *image = tokens + (size_t)(i / windows->count) * (size_t)s->L * C;
-        for (size_t t = 0; t < T; t++) {
-            if (list[t] < 0) continue;
-            vt_real *token = image + (size_t)list[t] * C;
-            memcpy(back ? token : rows, back ? rows : token, C * sizeof *rows);
-            rows += C;
-        }
-    }
-}
-
 // ---- forward ----
 
 static vt_dropout embed_dropout(const work *w, int image)
@@ -120,10 +103,10 @@ static void forward_chunk(const work *w, const vt_chunk *chunk, int i, int j)
             vt_rows_before(chunk->chunks, chunk->first, s->shape.T) * (size_t)s->shape.C;
     const vt_block_saved saved =
         vt_block_saved_for(&s->saved[j], x, &t->block[i], &s->shape, recompute, chunk);
-    move_rows(saved.x, s->tokens, s, chunk, false);
+    vt_chunk_move(saved.x, s->tokens, &s->shape, chunk, false);
     vt_block_forward(t->rows[i], &saved, &s->packed, &s->blocks[j], &s->shape, w->weights,
                      &t->block[i], chunk);
-    move_rows(t->rows[i], s->tokens, s, chunk, true);
+    vt_chunk_move(t->rows[i], s->tokens, &s->shape, chunk, true);
 }
 
 static void classify_image(const work *w, int image)
@@ -264,10 +247,10 @@ static void backward_chunk(const work *w, const vt_chunk *chunk, int i, int j)
     const vt_block_saved saved =
         vt_block_recall(&s->saved[j], &s->again, &s->packed, &s->blocks[j], &s->shape, w->weights,
                         &t->block[i], chunk, recompute);
-    move_rows(dx, s->dtokens, s, chunk, false);
+    vt_chunk_move(dx, s->dtokens, &s->shape, chunk, false);
     vt_block_backward(dx, dx, &saved, &s->packed, &s->blocks[j], &s->shape, w->weights, &s->grads,
                       &t->block[i], chunk, recompute == VT_RECOMPUTE_GELU);
-    move_rows(dx, s->dtokens, s, chunk, true);
+    vt_chunk_move(dx, s->dtokens, &s->shape, chunk, true);
 }
 
 // Tasks that pack what the backward pass of stage i's blocks reads: forward panels only where whole
