@@ -139,6 +139,23 @@ const void *vt_chunk_asking(void *to, const void *rows, const vt_block_shape *s,
     return to;
 }
 
+void vt_chunk_move(vt_real *rows, vt_real *tokens, const vt_block_shape *s, const vt_chunk *chunk,
+                   bool back)
+{
+    const vt_windows *windows = chunk->chunks->windows;
+    const size_t C = (size_t)s->C, T = (size_t)s->T, map = (size_t)windows->starts[windows->count];
+    for (int i = chunk->first; i < chunk->first + chunk->count; i++) {
+        const int32_t *list = windows->tokens + (size_t)(i % windows->count) * T;
+        vt_real *image = tokens + (size_t)(i / windows->count) * map * C;
+        for (size_t t = 0; t < T; t++) {
+            if (list[t] < 0) continue;
+            vt_real *token = image + (size_t)list[t] * C;
+            memcpy(back ? token : rows, back ? rows : token, C * sizeof *rows);
+            rows += C;
+        }
+    }
+}
+
 void vt_chunk_spread(void *to, const void *from, const vt_block_shape *s, const vt_chunk *chunk)
 {
     const vt_windows *windows = chunk->chunks->windows;

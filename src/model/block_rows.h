@@ -49,6 +49,10 @@ void vt_span_residual_backward(void *dbranch, vt_elem type, const vt_real *dx,
 // The rows that ask, packed together: all of them, or the first R of each unit's T.
 const void *vt_chunk_asking(void *to, const void *rows, const vt_block_shape *shape,
                             const vt_chunk *chunk);
+// A chunk's tokens, padding left out, from the map's order to that of windows: rows: (.,C) of the chunk;
+// tokens: (B,map,C) of the batch. back: the other way.
+void vt_chunk_move(vt_real *rows, vt_real *tokens, const vt_block_shape *shape,
+                   const vt_chunk *chunk, bool back);
 // A padded chunk's tokens put where windows have them, and zeros for padding.
 void vt_chunk_spread(void *to, const void *from, const vt_block_shape *shape,
                      const vt_chunk *chunk);

@@ -85,7 +85,7 @@ vt_status vt_params_freeze(vt_params *params, const char *const *patterns, int c
                    "\"%s\"",
                    patterns[p], params->rows[0].name);
     }
-    VT_REQUIRE(vt_params_first_trained(params), VT_ERR_CONFIG,
+    VT_REQUIRE(vt_params_trained_before(params, params->slab_count), VT_ERR_CONFIG,
                "train.freeze: expected to leave something to train, got every tensor");
     return VT_OK;
 }
@@ -98,11 +98,11 @@ void vt_params_clear_frozen(const vt_params *params, vt_real *grads)
     }
 }
 
-const vt_param *vt_params_first_trained(const vt_params *params)
+bool vt_params_trained_before(const vt_params *params, size_t offset)
 {
-    for (int i = 0; i < params->count; i++)
-        if (!params->rows[i].frozen) return &params->rows[i];
-    return NULL;
+    for (int i = 0; i < params->count && params->rows[i].offset < offset; i++)
+        if (!params->rows[i].frozen) return true;
+    return false;
 }
 
 static double draw(const vt_param *row, vt_rng *rng)

@@ -4,6 +4,7 @@
 // them through the block and puts them back, the roll being nothing but where they are taken from.
 // Threads meet after each block, as in vit.c; merging, the embedding and the head are passes of their
 // own. Every sum has a fixed order.
+#include "block_rows.h"
 #include "swin.h"
 
 #include "vitrain/base/rng.h"
@@ -59,24 +60,6 @@ static vt_chunks images_of(const work *w)
     return images;
 }
 
-// Tokens of a chunk's windows, padding left out: from the map's order, or back to it.
-static void move_rows(vt_real *rows, vt_real *tokens, const vt_swin_stage *s, const vt_chunk *chunk,
-                      bool back)
-{
-    const vt_windows *windows = chunk->chunks->windows;
-    const size_t C = (size_t)s->shape.C, T = (size_t)s->shape.T;
-    for (int i = chunk->first; i < chunk->first + chunk->count; i++) {
-        const int32_t *list = windows->tokens + (size_t)(i % windows->count) * T;
-        vt_real *image = tokens + (size_t)(i / windows->count) * (size_t)s->L * C;
-        for (size_t t = 0; t < T; t++) {
-            if (list[t] < 0) continue;
-            vt_real *token = image + (size_t)list[t] * C;
-            memcpy(back ? token : rows, back ? rows : token, C * sizeof *rows);
-            rows += C;
-        }
-    }
-}
-
 // ---- forward ----
 
 static vt_dropout embed_dropout(const work *w, int image)
@@ -120,10 +103,10 @@ static void forward_chunk(const work *w, const vt_chunk *chunk, int i, int j)
             vt_rows_before(chunk->chunks, chunk->first, s->shape.T) * (size_t)s->shape.C;
     const vt_block_saved saved =
         vt_block_saved_for(&s->saved[j], x, &t->block[i], &s->shape, recompute, chunk);
-    move_rows(saved.x, s->tokens, s, chunk, false);
+    vt_chunk_move(saved.x, s->tokens, &s->shape, chunk, false);
     vt_block_forward(t->rows[i], &saved, &s->packed, &s->blocks[j], &s->shape, w->weights,
                      &t->block[i], chunk);
-    move_rows(t->rows[i], s->tokens, s, chunk, true);
+    vt_chunk_move(t->rows[i], s->tokens, &s->shape, chunk, true);
 }
 
 static void classify_image(const work *w, int image)
@@ -213,6 +196,12 @@ void vt_swin_forward(vt_model *model, const vt_real *weights, const vt_pass *pas
 
 // ---- backward ----
 
+// Whether there is something to train below the part whose tensors begin there.
+static bool trains_below(const work *w, size_t begin)
+{
+    return vt_params_trained_before(&w->model->params, begin);
+}
+
 // From the features' gradient to that of the last stage's tokens: each token has an equal part.
 static void unpool_image(const work *w, int image)
 {
@@ -264,10 +253,10 @@ static void backward_chunk(const work *w, const vt_chunk *chunk, int i, int j)
     const vt_block_saved saved =
         vt_block_recall(&s->saved[j], &s->again, &s->packed, &s->blocks[j], &s->shape, w->weights,
                         &t->block[i], chunk, recompute);
-    move_rows(dx, s->dtokens, s, chunk, false);
+    vt_chunk_move(dx, s->dtokens, &s->shape, chunk, false);
     vt_block_backward(dx, dx, &saved, &s->packed, &s->blocks[j], &s->shape, w->weights, &s->grads,
                       &t->block[i], chunk, recompute == VT_RECOMPUTE_GELU);
-    move_rows(dx, s->dtokens, s, chunk, true);
+    vt_chunk_move(dx, s->dtokens, &s->shape, chunk, true);
 }
 
 // Tasks that pack what the backward pass of stage i's blocks reads: forward panels only where whole
@@ -304,7 +293,8 @@ static void backward_block(const work *w, int i, int j)
         backward_chunk(w, &chunk, i, j);
     }
     // The weights of the block below are packed while these gradients are computed.
-    const int below = j > 0 ? i : i - 1, packs = below < 0 ? 0 : backward_packs(w, below);
+    const int below = trains_below(w, s->blocks[j].norm1_w) ? (j > 0 ? i : i - 1) : -1,
+              packs = below < 0 ? 0 : backward_packs(w, below);
 #pragma omp for schedule(dynamic)
     for (int k = 0; k < tasks + packs; k++) {
         if (k < tasks)
@@ -338,9 +328,13 @@ static void backward_merge(const work *w, int i)
 static void backward_head(const work *w)
 {
     const vt_swin *v = w->swin;
+#pragma omp for schedule(dynamic)
+    for (int k = 0; k < w->pass->B; k++) unpool_image(w, k);
 #pragma omp for schedule(static)
-    for (int k = 0; k < v->threads; k++)
+    for (int k = 0; k < v->threads; k++) {
         vt_head_gradient(w->grads, w->dlogits, v->feature, &v->head, k, v->threads, w->pass->B);
+        if (k == 0) add_norms(w->grads, v->norm_w, v->norm_b, v->norms, w->pass->B, v->features);
+    }
 }
 
 static void backward_embed(const work *w)
@@ -352,11 +346,31 @@ static void backward_embed(const work *w)
 #pragma omp for schedule(static)
     for (int k = 0; k < v->threads; k++) {
         vt_embed_gradient(w->grads, &v->embed, &images, k, v->threads);
-        if (k > 0) continue;
-        add_norms(w->grads, v->embed_norm_w, v->embed_norm_b, v->embed_norms, w->pass->B,
-                  v->stage[0].shape.C);
-        add_norms(w->grads, v->norm_w, v->norm_b, v->norms, w->pass->B, v->features);
+        if (k == 0)
+            add_norms(w->grads, v->embed_norm_w, v->embed_norm_b, v->embed_norms, w->pass->B,
+                      v->stage[0].shape.C);
     }
+}
+
+// The stages and the embedding, down to the lowest part that has something to train in it.
+static void backward_stages(const work *w)
+{
+    const vt_swin *v = w->swin;
+    const int last = v->stages - 1, packs = backward_packs(w, last);
+    if (!trains_below(w, v->norm_w)) return;
+#pragma omp for schedule(dynamic, 4)
+    for (int k = 0; k < packs; k++) pack_backward(w, k, last, v->stage[last].depth - 1);
+    for (int i = last; i >= 0; i--) {
+        const vt_swin_stage *s = &v->stage[i];
+        for (int j = s->depth - 1; j >= 0; j--) {
+            backward_block(w, i, j);
+            if (!trains_below(w, s->blocks[j].norm1_w)) return;
+        }
+        if (i == 0) break;
+        backward_merge(w, i);
+        if (!trains_below(w, s->merge.norm_w)) return;
+    }
+    backward_embed(w);
 }
 
 void vt_swin_backward(vt_model *model, const vt_real *weights, vt_real *grads, const vt_pass *pass,
@@ -364,20 +378,11 @@ void vt_swin_backward(vt_model *model, const vt_real *weights, vt_real *grads, c
 {
     const vt_swin *v = model->state;
     const work w = {model, v, weights, pass, grads, dlogits};
-    const int last = v->stages - 1, packs = backward_packs(&w, last);
     (void)dlogits_dist; // there is one head
     assert(vt_threads() == v->threads && pass->training && v->placement.training);
 #pragma omp parallel
     {
         backward_head(&w);
-#pragma omp for schedule(dynamic, 4)
-        for (int k = 0; k < packs; k++) pack_backward(&w, k, last, v->stage[last].depth - 1);
-#pragma omp for schedule(dynamic)
-        for (int k = 0; k < pass->B; k++) unpool_image(&w, k);
-        for (int i = last; i >= 0; i--) {
-            for (int j = v->stage[i].depth - 1; j >= 0; j--) backward_block(&w, i, j);
-            if (i > 0) backward_merge(&w, i);
-        }
-        backward_embed(&w);
+        backward_stages(&w);
     }
 }

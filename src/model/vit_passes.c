@@ -248,23 +248,19 @@ static void backward_chunk(const vt_model *model, const vt_real *weights, const 
     if (chunk->layer == 0) unembed(model, dx, chunk);
 }
 
-// The lowest block that has something to train in it; -1: below the blocks; depth: none. Tensors are
-// declared from the pixels up.
-static int lowest_trained(const vt_model *model)
+// Whether there is something to train below block `layer`; depth: below the last norm.
+static bool trains_below(const vt_model *model, int layer)
 {
     const vt_vit *v = model->state;
-    const size_t at = vt_params_first_trained(&model->params)->offset;
-    int block = model->config.depth - 1;
-    if (at >= v->norm_w) return block + 1;
-    while (block >= 0 && v->blocks[block].norm1_w > at) block--;
-    return block;
+    const size_t begin = layer < model->config.depth ? v->blocks[layer].norm1_w : v->norm_w;
+    return vt_params_trained_before(&model->params, begin);
 }
 
 void vt_vit_backward(vt_model *model, const vt_real *weights, vt_real *grads, const vt_pass *pass,
                      const vt_real *dlogits, const vt_real *dlogits_dist)
 {
     vt_vit *v = model->state;
-    const int depth = model->config.depth, threads = v->threads, lowest = lowest_trained(model);
+    const int depth = model->config.depth, threads = v->threads;
     const vt_chunks chunks = vt_vit_chunks(v, pass->B);
     // Only whole blocks that are computed again read what is packed for the forward pass.
     const int skipped = v->placement.recompute == VT_RECOMPUTE_BLOCK
@@ -279,14 +275,14 @@ void vt_vit_backward(vt_model *model, const vt_real *weights, vt_real *grads, co
 #pragma omp for schedule(dynamic, 4)
         for (int i = 0; i < packs; i++)
             vt_block_pack(skipped + i, &v->packed, &v->blocks[depth - 1], &v->shape, weights);
-        for (int l = depth - 1; l >= 0 && l >= lowest; l--) {
+        for (int l = depth - 1; l >= 0 && trains_below(model, l + 1); l--) {
 #pragma omp for schedule(dynamic)
             for (int i = 0; i < chunks.count; i++) {
                 const vt_chunk chunk = chunk_of(model, pass, &chunks, i, l);
                 backward_chunk(model, weights, &chunk);
             }
             // The weights below are packed while these gradients are computed.
-            const int pack = l > 0 && l > lowest ? packs : 0;
+            const int pack = l > 0 && trains_below(model, l) ? packs : 0;
 #pragma omp for schedule(dynamic)
             for (int i = 0; i < tasks + pack; i++) {
                 if (i < tasks)
@@ -298,7 +294,7 @@ void vt_vit_backward(vt_model *model, const vt_real *weights, vt_real *grads, co
                                   weights);
             }
         }
-        if (lowest < 0) {
+        if (trains_below(model, 0)) {
 #pragma omp for schedule(static)
             for (int i = 0; i < threads; i++) embed_gradients(model, grads, &chunks, i);
         }

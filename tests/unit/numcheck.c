@@ -19,6 +19,13 @@ void vt_fill_normal(vt_real *x, size_t n, double deviation, uint32_t key)
     for (size_t i = 0; i < n; i++) x[i] = (vt_real)(deviation * vt_rng_normal(&rng));
 }
 
+double vt_dot(const vt_real *a, const vt_real *b, size_t n)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
 double vt_largest_difference(const vt_real *a, const vt_real *b, size_t n)
 {
     double most = 0;

@@ -33,6 +33,8 @@ double vt_epsilon(void);
 // x[i] normal with this deviation; another key, other numbers.
 void vt_fill_normal(vt_real *x, size_t n, double deviation, uint32_t key);
 
+double vt_dot(const vt_real *a, const vt_real *b, size_t n);
+
 // max |a - b| / max |b|; infinite if an element is not finite.
 double vt_relative_error(const vt_real *a, const vt_real *b, size_t n);
 // max |a - b|; infinite if an element is not finite.
@@ -47,5 +49,9 @@ double vt_gradient_error(const vt_real *dx, vt_real *x, size_t n, double (*loss)
 // = 3e-14 f''''' from the formula and 1e-16 f / h = 1e-13 f from rounding, over the gradient's
 // size: 2e-12 is seen for ops, 2e-10 for models. A wrong term is off by 1e-3 and more.
 #define VT_GRADIENT_TOLERANCE 1e-8
+
+// Asserts that dx is the gradient of loss(context) with respect to x.
+#define VT_ASSERT_GRADIENT(dx, x, n, loss, context, what) \
+    VT_ASSERT_BELOW(vt_gradient_error(dx, x, n, loss, context), VT_GRADIENT_TOLERANCE, what)
 
 #endif

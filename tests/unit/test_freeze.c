@@ -2,7 +2,7 @@
 // pass, which stops above them, computes what it computes for the others unchanged.
 #include "numcheck.h"
 
-#include "rig.h"
+#include "staged.h"
 
 #include "vitrain/base/threads.h"
 #include "vitrain/train/optim.h"
@@ -25,9 +25,9 @@ static const vt_model_config shape = {.name = "vit",
                                       .num_classes = 4,
                                       .qkv_bias = true};
 
-static vt_rig *create(vt_recompute recompute)
+static vt_rig *create(const vt_model_config *config, vt_recompute recompute)
 {
-    vt_rig *rig = vt_rig_create_as(&shape, 0.1, "area", B, VT_REAL, recompute);
+    vt_rig *rig = vt_rig_create_as(config, 0.1, "area", B, VT_REAL, recompute);
     vt_fill_normal(rig->images, B * rig->pixels, 1, 1);
     vt_params_init(&rig->model->params, rig->weights, 1);
     for (int i = 0; i < B; i++) rig->labels[i] = i;
@@ -50,7 +50,7 @@ static bool is_frozen(const vt_rig *rig, const char *name)
 static void patterns_name_tensors(void **state)
 {
     (void)state;
-    vt_rig *rig = create(VT_RECOMPUTE_GELU);
+    vt_rig *rig = create(&shape, VT_RECOMPUTE_GELU);
     VT_ASSERT_OK(freeze(rig, "patch_embed.*", "blocks.[0-1].*"));
     assert_true(is_frozen(rig, "patch_embed.proj.weight"));
     assert_true(is_frozen(rig, "patch_embed.proj.bias"));
@@ -67,7 +67,7 @@ static void patterns_name_tensors(void **state)
 static void what_cannot_be_is_refused(void **state)
 {
     (void)state;
-    vt_rig *rig = create(VT_RECOMPUTE_GELU);
+    vt_rig *rig = create(&shape, VT_RECOMPUTE_GELU);
     assert_int_equal(freeze(rig, "cls_token", "blocks.7.*"), VT_ERR_CONFIG);
     assert_non_null(strstr(vt_error_message(), "train.freeze: no tensor's name matches"));
     assert_non_null(strstr(vt_error_message(), "\"blocks.7.*\""));
@@ -79,19 +79,25 @@ static void what_cannot_be_is_refused(void **state)
 }
 
 // Gradients of what is trained are those of the whole model to the bit; a step moves it alone; the norm
-// is of it alone.
-static void check_frozen(const char *a, const char *b, vt_recompute recompute)
+// is of it alone. below: a tensor that the backward pass does not come to, or NULL.
+static void check_frozen(const vt_model_config *model, const char *a, const char *b,
+                         const char *below, vt_recompute recompute)
 {
     const vt_optim_config config = {
         .betas = {0.9, 0.999}, .eps = 1e-8, .momentum = 0.9, .weight_decay = 0.5};
-    vt_rig *whole = create(recompute), *part = create(recompute);
+    vt_rig *whole = create(model, recompute), *part = create(model, recompute);
     const vt_params *params = &part->model->params;
     VT_ASSERT_OK(freeze(part, a, b));
     vt_rig_compute(whole, false, (vt_step_key){0});
     vt_rig_compute(part, false, (vt_step_key){0});
+    if (below) {
+        assert_true(is_frozen(part, below));
+        const vt_param *row = &params->rows[vt_params_find(params, below)];
+        for (size_t k = 0; k < row->count; k++) assert_true(part->grads[row->offset + k] == 0);
+    }
     vt_params_clear_frozen(params, part->grads);
-    double sum = 0, partials[128];
-    assert_true(vt_optim_partials(params) <= 128);
+    double sum = 0, partials[256];
+    assert_true(vt_optim_partials(params) <= 256);
     for (int i = 0; i < params->count; i++) {
         const vt_param *row = &params->rows[i];
         for (size_t k = row->offset; k < row->offset + row->count; k++) {
@@ -118,26 +124,35 @@ static void check_frozen(const char *a, const char *b, vt_recompute recompute)
 static void nothing_moves_what_is_frozen(void **state)
 {
     (void)state;
-    check_frozen("head.bias", NULL, VT_RECOMPUTE_GELU);
-    check_frozen("blocks.1.*", "cls_token", VT_RECOMPUTE_GELU);
+    check_frozen(&shape, "head.bias", NULL, NULL, VT_RECOMPUTE_GELU);
+    check_frozen(&shape, "blocks.1.*", "cls_token", NULL, VT_RECOMPUTE_GELU);
 }
 
 static void backward_stops_above(void **state)
 {
     (void)state;
+    const vt_model_config stages = vt_staged_shape(9, 8, 3, 3);
+    const struct {
+        const vt_model_config *model;
+        const char *a, *b, *below;
+    } cases[] = {
+        // Down to the last block; to a part of the first one; norm and head.
+        {&shape, "[!bnh]*", "blocks.[01].*", "blocks.1.mlp.fc2.weight"},
+        {&shape, "[!bnh]*", "blocks.0.norm?.*", "cls_token"},
+        {&shape, "[!bnh]*", "blocks.*", "blocks.2.mlp.fc2.weight"},
+        // Norm and head; down to a stage without its merging, and with it; to a block, to a part of the
+        // first one; to the embedding's norm.
+        {&stages, "[pl]*", NULL, "layers.2.blocks.1.mlp.fc2.weight"},
+        {&stages, "[pl]*d*", "layers.[01].*", "layers.2.downsample.reduction.weight"},
+        {&stages, "p*", "layers.[01].*", "layers.1.blocks.1.mlp.fc2.weight"},
+        {&stages, "p*", "layers.0.blocks.0.*", "layers.0.blocks.0.mlp.fc2.weight"},
+        {&stages, "p*", "layers.0.blocks.0.norm?.*", "patch_embed.norm.weight"},
+        {&stages, "patch_embed.proj.*", "layers.1.*", NULL},
+    };
     const vt_recompute ways[] = {VT_RECOMPUTE_NONE, VT_RECOMPUTE_GELU, VT_RECOMPUTE_BLOCK};
-    for (int i = 0; i < 3; i++) {
-        check_frozen("[!bnh]*", "blocks.[01].*", ways[i]);    // down to the last block
-        check_frozen("[!bnh]*", "blocks.0.norm?.*", ways[i]); // a part of the first block
-        check_frozen("[!bnh]*", "blocks.*", ways[i]);         // norm and head
-    }
-    vt_rig *rig = create(VT_RECOMPUTE_GELU);
-    VT_ASSERT_OK(freeze(rig, "[!bnh]*", "blocks.[01].*"));
-    vt_rig_compute(rig, false, (vt_step_key){0});
-    const vt_params *params = &rig->model->params;
-    const vt_param *below = &params->rows[vt_params_find(params, "blocks.1.mlp.fc2.weight")];
-    for (size_t k = 0; k < below->count; k++) assert_true(rig->grads[below->offset + k] == 0);
-    vt_rig_destroy(rig);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        for (int k = 0; k < 3; k++)
+            check_frozen(cases[i].model, cases[i].a, cases[i].b, cases[i].below, ways[k]);
 }
 
 int main(void)

@@ -11,16 +11,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-// Asserts that dx is the gradient of loss(op) with respect to x.
-#define CHECK(dx, x, n, loss, op) \
-    VT_ASSERT_BELOW(vt_gradient_error((dx), (x), (n), (loss), (op)), VT_GRADIENT_TOLERANCE, #dx)
-
-static double dot(const vt_real *a, const vt_real *b, size_t n)
-{
-    double sum = 0;
-    for (size_t i = 0; i < n; i++) sum += (double)a[i] * (double)b[i];
-    return sum;
-}
+#define CHECK(dx, x, n, loss, op) VT_ASSERT_GRADIENT((dx), (x), (n), (loss), (op), #dx)
 
 // x -= by, to see what an accumulating op added.
 static void subtract(vt_real *x, vt_real by, size_t n)
@@ -46,7 +37,7 @@ static double linear_loss(void *context)
 {
     linear_case *op = context;
     vt_linear_forward(op->y, op->x, op->w, op->biased ? op->b : NULL, LM, LI, LO);
-    return dot(op->y, op->dy, LM * LO);
+    return vt_dot(op->y, op->dy, LM * LO);
 }
 
 static void linear_fill(linear_case *op)
@@ -98,7 +89,7 @@ static double norm_loss(void *context)
     norm_case *op = context;
     vt_layernorm_forward(op->y, VT_REAL, op->mean, op->rstd, op->x, op->w, op->b, (vt_real)1e-6, NM,
                          NC);
-    return dot(op->y, op->dy, NM * NC);
+    return vt_dot(op->y, op->dy, NM * NC);
 }
 
 static void norm_fill(norm_case *op)
@@ -154,14 +145,14 @@ static double gelu_loss(void *context)
 {
     elementwise_case *op = context;
     vt_gelu_forward(op->y, op->x, VT_REAL, GN);
-    return dot(op->y, op->dy, GN);
+    return vt_dot(op->y, op->dy, GN);
 }
 
 static double dropout_loss(void *context)
 {
     elementwise_case *op = context;
     vt_dropout_apply(op->y, op->x, VT_REAL, &op->drop, 6, GN);
-    return dot(op->y, op->dy, GN);
+    return vt_dot(op->y, op->dy, GN);
 }
 
 static void elementwise_fill(elementwise_case *op)
@@ -211,7 +202,7 @@ static double attention_loss(void *context)
 {
     attention_case *op = context;
     vt_dense_attention_forward(op->y, op->maps, op->qkv, op->at);
-    return dot(op->y, op->dy, (size_t)op->at.R * op->at.H * op->at.D);
+    return vt_dot(op->y, op->dy, (size_t)op->at.R * op->at.H * op->at.D);
 }
 
 static void check_attention(int T, int R, int H, int D, bool biased, bool masked, bool dropped)

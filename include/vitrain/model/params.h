@@ -63,8 +63,9 @@ int vt_params_find(const vt_params *params, const char *name); // row, -1 if abs
 vt_status vt_params_freeze(vt_params *params, const char *const *patterns, int count);
 // Zeroes what is frozen in a slab of gradients, so that it is in no norm.
 void vt_params_clear_frozen(const vt_params *params, vt_real *grads);
-// The first tensor that is trained.
-const vt_param *vt_params_first_trained(const vt_params *params);
+// Whether a tensor before this offset is trained. Models declare their tensors from the pixels up: this is
+// whether the backward pass goes on below the part that begins there.
+bool vt_params_trained_before(const vt_params *params, size_t offset);
 
 // timm 0.4.12's initialization; a tensor's numbers depend on (seed, its row) only.
 void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed);
