@@ -7,6 +7,7 @@
 #include "vitrain/ops/ops.h"
 #include "vitrain/train/bench.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,6 +90,12 @@ fail:
 
 typedef vt_status steps_fn(vt_config *config, int steps, vt_bench_step_result *result);
 
+static void print_rate(const char *title, double gflops, double peak)
+{
+    if (!isnan(gflops))
+        printf("%s%.1f GFLOP/s, %.1f%% of the peak\n", title, gflops, 100 * gflops / peak);
+}
+
 static void print_step(const vt_config *c, const vt_bench_step_result *r)
 {
     printf("%s, batch %d, %s, %s, %d threads, %d steps\n", c->model.name, c->train.batch_size,
@@ -100,10 +107,8 @@ static void print_step(const vt_config *c, const vt_bench_step_result *r)
         printf(" %s %.2f%s", vt_bench_phases[i], r->phases_ms[i],
                i + 1 < VT_BENCH_PHASES ? "," : " ms\n");
     printf("images/s    %.1f\n", r->images_per_s);
-    printf("executed    %.1f GFLOP/s, %.1f%% of the peak\n", r->gflops,
-           100 * r->gflops / r->peak_gflops);
-    printf("nominal     %.1f GFLOP/s, %.1f%% of the peak\n", r->nominal_gflops,
-           100 * r->nominal_gflops / r->peak_gflops);
+    print_rate("executed    ", r->gflops, r->peak_gflops);
+    print_rate("nominal     ", r->nominal_gflops, r->peak_gflops);
     printf("peak        %.1f GFLOP/s\n", r->peak_gflops);
     printf("memory      %.1f MiB at most\n", (double)r->peak_rss_bytes / (1 << 20));
 }

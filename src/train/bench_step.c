@@ -8,6 +8,7 @@
 
 #include "run.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,7 +33,7 @@ typedef struct bench {
     vt_real *images;  // synthetic batch: noise
     int32_t *labels;  // in turn
     void (*measure)(struct bench *b, int step, double *ms);
-    double executed, nominal; // operations of a step
+    double executed, nominal; // operations of a step; NAN: not known
 } bench;
 
 static vt_status make_batch(bench *b)
@@ -92,6 +93,8 @@ static vt_status open_training(bench *b)
     b->nominal = B * model->ops->train_flops(model);
     const int n = model->ops->products(model, products, B);
     for (int i = 0; i < n; i++) b->executed += products[i].flops;
+    if (b->config->train.freeze.count > 0)
+        b->nominal = b->executed = NAN; // what is left of them varies
     return VT_OK;
 }
 

@@ -23,4 +23,7 @@ fails "a pattern that matches nothing" 2 'no tensor.s name matches "blocks.2' \
 fails "nothing left to train" 2 "train.freeze" train --set 'train.freeze=["*"]' --set output="$dir/other"
 fails "not a list" 2 'train.freeze: expected a list of patterns, got "head' \
     train --set 'train.freeze="head.*"' --set output="$dir/other"
+run "$vitrain" bench step --config "$dir/tiny.json" --steps 5 --quiet --json --set "$freeze"
+check "bench times it, and claims no share of the peak" test $status = 0 -a \
+    "$(grep -o '"gflops": null\|"nominal_fraction": null' "$dir/.out" | wc -l)" = 2
 finish

@@ -23,8 +23,8 @@ typedef struct vt_bench_step_result {
     vt_spread step_ms;                 // one micro-batch and the optimizer's update
     double phases_ms[VT_BENCH_PHASES]; // medians
     double images_per_s;               // of the median step
-    double gflops;                     // GFLOP/s of products really executed
-    double nominal_gflops;             // GFLOP/s by vt_model_ops.train_flops
+    double gflops;                     // GFLOP/s of products really executed; NAN with train.freeze
+    double nominal_gflops;             // GFLOP/s by vt_model_ops.train_flops; likewise
     double peak_gflops;                // of this machine in train.precision, the same minute
     unsigned long long peak_rss_bytes; // of the process
 } vt_bench_step_result;
