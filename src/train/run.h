@@ -42,8 +42,8 @@ vt_status vt_run_take(vt_run *run);
 // run->picture.
 vt_status vt_run_picture(const vt_run *run, const vt_real *images, int count);
 
-// Appends what run->step.fluctuation has counted in the epoch at hand to run->shares: of the micro-batches
-// from `from_batch` on, since a resumed run has not seen those before. Nothing counted: no line.
-vt_status vt_run_log_shares(const vt_run *run, int64_t from_batch);
+// Appends what run->step.fluctuation has counted in the epoch at hand to run->shares. Nothing counted: no
+// line.
+vt_status vt_run_log_shares(const vt_run *run);
 
 #endif

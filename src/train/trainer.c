@@ -136,6 +136,7 @@ static vt_status optimizer_step(loop *l)
     p->step++;
     p->loss_sum += loss;
     p->bad = l->bad_before + vt_loader_bad(l->run.train_loader);
+    if (l->run.state.shares) vt_fluctuation_settle(l->run.state.shares);
     return VT_OK;
 }
 
@@ -229,7 +230,6 @@ static vt_status train_epoch(loop *l)
     l->epoch_start_s = vt_now_s();
     l->epoch_first = p->batch;
     l->bad_before = p->bad;
-    if (run->step.fluctuation.layers) vt_fluctuation_clear(&run->step.fluctuation);
     vt_loader_start(run->train_loader, (uint32_t)p->epoch, p->batch);
     while (p->batch < run->batches) {
         VT_TRY(optimizer_step(l));
@@ -280,7 +280,7 @@ static vt_status end_epoch(loop *l)
     if (vt_params_first_bad(&run->model->params, run->state.weights))
         return stop_not_finite(l, "training loss to come", NAN);
     VT_TRY(log_epoch(l, seconds));
-    VT_TRY(vt_run_log_shares(run, l->epoch_first));
+    VT_TRY(vt_run_log_shares(run));
     l->result->train_loss = p->loss_sum / (double)run->batches;
     VT_TRY(save_weights(run));
     if (eval->n && eval->acc1 > p->best_acc1) {
@@ -292,6 +292,7 @@ static vt_status end_epoch(loop *l)
     p->batch = 0;
     p->loss_sum = 0;
     p->bad = 0;
+    if (run->state.shares) vt_fluctuation_clear(run->state.shares);
     return save(l);
 }
 
