@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_EPOCHS = 100000 };
+
 // ---- reading ----
 
 static const char *text_of(const vt_json *object, const char *key)
@@ -190,10 +192,22 @@ typedef struct arm_curve {
 
 static int epochs_of(const vt_experiment_view *e, const char *arm)
 {
-    int most = 0;
-    for (int i = 0; i < e->n; i++)
-        if (!strcmp(e->arm_of[i], arm) && e->runs[i].log.n > most) most = e->runs[i].log.n;
-    return most;
+    double most = 0;
+    for (int i = 0; i < e->n; i++) {
+        const vt_lines *log = &e->runs[i].log;
+        if (!strcmp(e->arm_of[i], arm) && log->n > 0)
+            most = fmax(most, vt_record_number(log->lines[log->n - 1], "epoch") + 1);
+    }
+    return most < MOST_EPOCHS ? (int)most : MOST_EPOCHS;
+}
+
+// The value of an epoch; NAN if its line is not there or damaged.
+static double value_at(const vt_lines *log, const char *key, int epoch)
+{
+    for (int i = epoch < log->n ? epoch : log->n - 1; i >= 0; i--)
+        if (vt_record_number(log->lines[i], "epoch") == epoch)
+            return vt_record_number(log->lines[i], key);
+    return NAN;
 }
 
 // Mean over the runs that have the epoch, and the lowest and highest of them.
@@ -205,8 +219,8 @@ static void mean_at(const vt_experiment_view *e, const char *arm, const char *ke
     out[1] = INFINITY;
     out[2] = -INFINITY;
     for (int i = 0; i < e->n; i++) {
-        if (strcmp(e->arm_of[i], arm) || epoch >= e->runs[i].log.n) continue;
-        const double value = vt_record_number(e->runs[i].log.lines[epoch], key);
+        if (strcmp(e->arm_of[i], arm) != 0) continue;
+        const double value = value_at(&e->runs[i].log, key, epoch);
         if (!isfinite(value)) continue;
         sum += value;
         n++;
@@ -278,9 +292,14 @@ static void write_states(FILE *page, const vt_json *json)
     fprintf(page, "<p class=\"lead\">%d of %d runs are finished. Baseline: ", finished, all);
     vt_html_text(page, text_of(json, "baseline"));
     fputs(".</p>\n", page);
+}
+
+static void write_failures(FILE *page, const vt_json *json)
+{
     for (const vt_json *r = first_of(json, "runs"); r; r = vt_json_next(r))
         if (!strcmp(text_of(r, "state"), "failed"))
-            vt_page_missing(page, "%s failed: %s", text_of(r, "path"), text_of(r, "error"));
+            vt_page_missing(page, "%s, seed %.0f, failed: %s", text_of(r, "arm"),
+                            vt_record_number(r, "seed"), text_of(r, "error"));
 }
 
 // The configurations of the arms, each as of its first run.
@@ -311,6 +330,7 @@ vt_status vt_experiment_page(FILE *page, const vt_experiment_view *e)
     write_states(page, e->json);
     write_table(page, e->json);
     write_differences(page, e->json);
+    write_failures(page, e->json);
     vt_section_end(page);
     vt_section_begin(page, "curves", "Training");
     fputs("<div class=\"charts\">\n", page);

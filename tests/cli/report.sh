@@ -163,6 +163,11 @@ if "$vitrain" experiment "$dir/e.json" --quiet >"$dir/.out" 2>"$dir/.err"; then
         /id="chart-accuracy"/ { c = 1 } /4 of 4 runs are finished/ { f = 1 } END { exit !(t && a && c && f) }' "$dir/e/report.html"
     check "and the band of the seeds" says "$dir/e/report.html" 'class="band s1" d="M[0-9]'
     cp -r "$dir/e" "$dir/e2"
+    lines_of() { sed -n '/id="chart-test-loss"/,/<\/figure>/p' "$1" | grep -o 'class="line s0" d="[^"]*"'; }
+    sed -i '1s/.*/{"epoch": 0, "test_loss"/' "$dir/e2/area/seed1/log.jsonl"
+    run "$vitrain" report "$dir/e2" --output "$dir/e2.html"
+    check "a damaged line shifts no curve" test -n "$(lines_of "$dir/e2.html")" -a \
+        "$(lines_of "$dir/e2.html" | sed 's/.*L//')" = "$(lines_of "$dir/e/report.html" | sed 's/.*L//')"
     rm -rf "$dir/e2/area/seed1"
     : >"$dir/e2/area/seed0/log.jsonl"
     run "$vitrain" report "$dir/e2"
