@@ -7,6 +7,7 @@
 #include "vitrain/train/checkpoint.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -163,10 +164,20 @@ static vt_status read_run(const vt_experiment *e, vt_experiment_run *run, const 
         return VT_OK;
     }
     run->state = VT_RUN_FINISHED;
-    VT_REQUIRE(isfinite(run->acc1), VT_ERR_FORMAT,
-               "%s: its log.jsonl lacks test_acc1 of epoch %lld", run->folder,
+    VT_REQUIRE(isfinite(run->acc1), VT_ERR_FORMAT, "log.jsonl lacks test_acc1 of epoch %lld",
                (long long)run->epoch);
     return VT_OK;
+}
+
+static vt_status fail_damaged(vt_experiment_run *run)
+{
+    run->state = VT_RUN_FAILED;
+    run->acc1 = run->acc5 = run->loss = NAN;
+    const int length = asprintf(&run->error, "%s; without the folder %s the run is made anew",
+                                vt_error_message(), run->folder);
+    if (length >= 0) return VT_OK;
+    run->error = NULL;
+    return vt_fail(VT_ERR_MEMORY, "out of memory");
 }
 
 vt_status vt_experiment_look_at(const vt_experiment *e, vt_experiment_run *run)
@@ -181,6 +192,8 @@ vt_status vt_experiment_look_at(const vt_experiment *e, vt_experiment_run *run)
     run->acc1 = run->acc5 = run->loss = NAN;
     vt_status status = vt_file_exists(state) ? read_run(e, run, state) : VT_OK;
     free(state);
+    // One run's damaged files take nothing from the others.
+    if (status == VT_ERR_FORMAT || status == VT_ERR_IO) return fail_damaged(run);
     if (status != VT_OK || run->state == VT_RUN_FINISHED) return status;
     status = read_error(run);
     if (run->error) run->state = VT_RUN_FAILED;
