@@ -221,6 +221,9 @@ refused "half a seed" 'expected integers >= 0, got 1.5' "{\"base\": \"tiny.json\
 refused "a seed twice" 'expected each seed once, got 4' "{\"base\": \"tiny.json\", $arms, \"seeds\": [4, 4]}"
 refused "two arms of one folder" 'arms "a b" and "a/b" would have the same folder' \
     '{"base": "tiny.json", "arms": {"a b": {}, "a/b": {}}}'
+refused "a name that is none" 'arms: expected a name of one line' '{"base": "tiny.json", "arms": {" ": {}}}'
+refused "a name of two lines" 'arms: expected a name of one line' '{"base": "tiny.json", "arms": {"a\nb": {}}}'
+refused "a title of two lines" 'title: expected a line of text' "{\"title\": \"a\\nb\", \"base\": \"tiny.json\", $arms}"
 refused "an empty axis" 'grid: expected axes' '{"base": "tiny.json", "grid": {"label.rule": []}}'
 refused "no validation data" 'arm "a": data.val: expected a path' \
     "{\"base\": \"tiny.json\", \"set\": {\"data.val\": null}, $arms}"
