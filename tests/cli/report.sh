@@ -146,6 +146,10 @@ check "a model with windows trains" test $status = 0 -a ! -e "$dir/swin/shares.j
 good "a model with windows" "$dir/swin/report.html"
 check "and its page says what cannot be drawn" says "$dir/swin/report.html" "Not shown: attention in windows or stages"
 
+run "$vitrain" report "$dir/run" "$dir/swin" --output "$dir/both3.html"
+check "runs differ in keys that only the second has, too" says "$dir/both3.html" \
+    "mono\">model.depths</th><td class=\"mono\">[^<]*</td><td class=\"mono\">\\[2, 2\\]"
+
 # ---- an experiment ----
 cat >"$dir/e.json" <<END
 {"title": "a < b", "base": "tiny.json", "set": {"train.epochs": 2}, "seeds": 2, "output": "$dir/e",
