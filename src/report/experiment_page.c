@@ -107,47 +107,45 @@ static void write_spread(FILE *page, const vt_json *arm, const char *mean, const
     fputs("</td>", page);
 }
 
+// What was asked comes first: a phone shows three or four columns.
 static void write_arm(FILE *page, const vt_json *arm)
 {
     const vt_json *a = against(arm);
     char *set = vt_json_text(vt_json_get(arm, "set"), false);
-    fputs("<tr><th scope=\"row\"><span title=\"", page);
+    fputs("<tr><th scope=\"row\" class=\"arm\"><span title=\"", page);
     vt_html_text(page, set ? set : "");
     fputs("\">", page);
     vt_html_text(page, text_of(arm, "name"));
-    fputs("</span></th>", page);
+    fputs("</span></th><td class=\"word\">", page);
     free(set);
-    write_cell(page, "%.0f", vt_record_number(arm, "n"));
+    vt_html_text(page, a ? text_of(a, "verdict") : "baseline");
+    fputs("</td>", page);
+    if (a) write_cell(page, "%+.2f", vt_record_number(a, "mean"));
+    fputs(a ? "<td class=\"num\">" : "<td></td><td>", page);
+    if (a && isfinite(vt_record_number(a, "low")))
+        fprintf(page, "%+.2f to %+.2f", vt_record_number(a, "low"), vt_record_number(a, "high"));
+    fputs("</td>", page);
     write_spread(page, arm, "acc1_mean", "acc1_sd", 2);
+    write_cell(page, "%.0f", vt_record_number(arm, "n"));
     write_spread(page, arm, "acc5_mean", "acc5_sd", 2);
     write_spread(page, arm, "loss_mean", "loss_sd", 4);
     if (a) {
-        write_cell(page, "%+.2f", vt_record_number(a, "mean"));
-        fputs("<td class=\"num\">", page);
-        if (isfinite(vt_record_number(a, "low")))
-            fprintf(page, "%+.2f to %+.2f", vt_record_number(a, "low"),
-                    vt_record_number(a, "high"));
-        fputs("</td>", page);
         write_cell(page, "%.3g", vt_record_number(a, "p"));
         write_cell(page, "%.3g", vt_record_number(a, "p_holm"));
-        fputs("<td>", page);
-        vt_html_text(page, text_of(a, "verdict"));
-        fputs("</td></tr>\n", page);
     } else {
-        fputs("<td colspan=\"4\">baseline</td><td></td></tr>\n", page);
+        fputs("<td></td><td></td>", page);
     }
+    fputs("</tr>\n", page);
 }
 
 static void write_table(FILE *page, const vt_json *json)
 {
     fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
-          "aria-label=\"table\"><table><thead><tr><th>arm</th><th "
-          "class=\"num\">runs</th>"
-          "<th class=\"num\">top-1 %</th><th class=\"num\">top-5 %</th><th class=\"num\">test "
-          "loss</th>"
-          "<th class=\"num\">difference</th><th class=\"num\">95% interval</th><th "
-          "class=\"num\">p</th>"
-          "<th class=\"num\">p (Holm)</th><th>verdict</th></tr></thead><tbody>\n",
+          "aria-label=\"table\"><table><thead><tr><th>arm</th><th>verdict</th>"
+          "<th class=\"num\">difference</th><th class=\"num\">95% interval</th>"
+          "<th class=\"num\">top-1 %</th><th class=\"num\">runs</th><th class=\"num\">top-5 %</th>"
+          "<th class=\"num\">test loss</th><th class=\"num\">p</th><th class=\"num\">p (Holm)</th>"
+          "</tr></thead><tbody>\n",
           page);
     for (const vt_json *arm = first_of(json, "arms"); arm; arm = vt_json_next(arm))
         write_arm(page, arm);
