@@ -22,7 +22,7 @@ typedef struct vt_attender {
     vt_gaze gaze;
     vt_window_gaze window_gaze;
     int depth;
-    vt_real *input, *patches; // (channels, height, width), (grid_h, grid_w)
+    vt_real *input, *patches; // (channels, height, width), (grid_h, grid_w) of whole maps
     vt_arena arena;
     vt_sampler sampler;
     vt_image small, picture, drawn;

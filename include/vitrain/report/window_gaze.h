@@ -17,10 +17,10 @@ typedef struct vt_window_layer {
     int grid_h, grid_w; // patches of this layer
     bool merged;        // from those of the layer before
     int32_t *tokens;    // (windows,T) which patch each is, -1: padding
-    int32_t *children;  // (grid_h grid_w, 4) patches of the layer before, -1: none; if merged
-    vt_real *given; // (1 + H, grid_h, grid_w): by the mean over heads, then by each; each sums to 1
-    vt_real *
-        rollout; // (N) what the mean over patches after this layer has of each of the first; sums to 1
+    int32_t *children;  // (grid_h grid_w, 4) if merged: patches of the layer before, -1: none
+    // Each map sums to 1.
+    vt_real *given;   // (1 + H, grid_h, grid_w) by the mean over heads, then by each
+    vt_real *rollout; // (N) what the mean over patches after this layer has of each of the first
 } vt_window_layer;
 
 typedef struct vt_window_gaze {
