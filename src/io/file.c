@@ -218,8 +218,11 @@ vt_status vt_make_directories(const char *path)
         p += strcspn(p, "/");
         char kept = *p;
         *p = 0;
-        if (mkdir(prefix, 0777) != 0 && !vt_is_directory(prefix)) {
-            status = fail_errno(prefix, "make the folder");
+        if (mkdir(prefix, 0777) != 0) {
+            const int why = errno; // before another call has its own
+            const bool there = vt_is_directory(prefix);
+            errno = why;
+            if (!there) status = fail_errno(prefix, "make the folder");
         }
         *p = kept;
     }

@@ -6,6 +6,7 @@
 #include "vitrain/io/file.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,6 +214,8 @@ vt_status vt_image_write_png(const char *path, const vt_image *image)
     char reason[REASON_BYTES];
     VT_TRY(vt_atomic_begin(&file, path));
     if (encode(file.stream, image, reason)) return vt_atomic_commit(&file);
+    // libpng knows no more than that it could not write.
+    if (ferror(file.stream)) snprintf(reason, sizeof reason, "%s", strerror(errno));
     vt_atomic_abandon(&file);
     return vt_fail(VT_ERR_IO, "%s: cannot write: %s", path, reason);
 }

@@ -19,11 +19,24 @@ void vt_fluctuation_place(vt_fluctuation *f, vt_arena *arena, const vt_label *la
     f->depth = depth;
     f->threads = vt_threads();
     f->layers = VT_ARENA_TAKE(arena, vt_fluctuation_layer, (size_t)f->threads * (size_t)f->depth);
+    f->settled = VT_ARENA_TAKE(arena, vt_fluctuation_layer, (size_t)f->depth);
+}
+
+static void clear_threads(vt_fluctuation *f)
+{
+    memset(f->layers, 0, (size_t)f->threads * (size_t)f->depth * sizeof *f->layers);
 }
 
 void vt_fluctuation_clear(vt_fluctuation *f)
 {
-    memset(f->layers, 0, (size_t)f->threads * (size_t)f->depth * sizeof *f->layers);
+    clear_threads(f);
+    memset(f->settled, 0, (size_t)f->depth * sizeof *f->settled);
+}
+
+void vt_fluctuation_settle(vt_fluctuation *f)
+{
+    for (int l = 0; l < f->depth; l++) f->settled[l] = vt_fluctuation_total(f, l);
+    clear_threads(f);
 }
 
 // Of what the head would read now.
@@ -68,7 +81,7 @@ vt_attn_hook vt_fluctuation_hook(vt_fluctuation *f)
 
 vt_fluctuation_layer vt_fluctuation_total(const vt_fluctuation *f, int layer)
 {
-    vt_fluctuation_layer total = {0};
+    vt_fluctuation_layer total = f->settled[layer];
     for (int t = 0; t < f->threads; t++) {
         const vt_fluctuation_layer *one = &f->layers[t * f->depth + layer];
         total.n += one->n;
@@ -104,4 +117,55 @@ bool vt_fluctuation_json(const vt_fluctuation *f, vt_json *line)
         add_layer(layers, &total);
     }
     return true;
+}
+
+// ---- in a checkpoint ----
+
+// A layer is an array of whole numbers.
+enum { NUMBERS = sizeof(vt_fluctuation_layer) / sizeof(int64_t) };
+
+char *vt_fluctuation_text(const vt_fluctuation *f)
+{
+    vt_json *root = vt_json_new_object(), *layers = vt_json_add_array(root, "layers");
+    for (int l = 0; l < f->depth; l++) {
+        int64_t numbers[NUMBERS];
+        memcpy(numbers, &f->settled[l], sizeof numbers);
+        vt_json *layer = vt_json_add_array(layers, NULL);
+        for (int i = 0; i < NUMBERS; i++) vt_json_add_number(layer, NULL, (double)numbers[i]);
+    }
+    char *text = vt_json_text(root, false);
+    vt_json_destroy(root);
+    return text;
+}
+
+static bool read_layer(vt_fluctuation_layer *out, const vt_json *layer)
+{
+    int64_t numbers[NUMBERS];
+    if (vt_json_type_of(layer) != VT_JSON_ARRAY || vt_json_size(layer) != NUMBERS) return false;
+    const vt_json *node = vt_json_first(layer);
+    for (int i = 0; i < NUMBERS; i++, node = vt_json_next(node)) {
+        if (vt_json_type_of(node) != VT_JSON_NUMBER) return false;
+        const double value = vt_json_number(node);
+        if (!(fabs(value) < 0x1p53)) return false;
+        numbers[i] = (int64_t)value;
+    }
+    memcpy(out, numbers, sizeof numbers);
+    return true;
+}
+
+vt_status vt_fluctuation_restore(vt_fluctuation *f, const char *text, const char *name)
+{
+    vt_json *root = NULL;
+    VT_TRY(vt_json_parse(&root, text, strlen(text), name));
+    const vt_json *layers = vt_json_get(root, "layers");
+    bool fine =
+        layers && vt_json_type_of(layers) == VT_JSON_ARRAY && vt_json_size(layers) == f->depth;
+    const vt_json *layer = fine ? vt_json_first(layers) : NULL;
+    vt_fluctuation_clear(f);
+    for (int l = 0; fine && l < f->depth; l++, layer = vt_json_next(layer))
+        fine = read_layer(&f->settled[l], layer);
+    vt_json_destroy(root);
+    if (fine) return VT_OK;
+    vt_fluctuation_clear(f);
+    return vt_fail(VT_ERR_FORMAT, "%s: expected the counts of %d layers", name, f->depth);
 }

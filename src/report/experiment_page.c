@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_EPOCHS = 100000 };
+
 // ---- reading ----
 
 static const char *text_of(const vt_json *object, const char *key)
@@ -105,47 +107,45 @@ static void write_spread(FILE *page, const vt_json *arm, const char *mean, const
     fputs("</td>", page);
 }
 
+// What was asked comes first: a phone shows three or four columns.
 static void write_arm(FILE *page, const vt_json *arm)
 {
     const vt_json *a = against(arm);
     char *set = vt_json_text(vt_json_get(arm, "set"), false);
-    fputs("<tr><th scope=\"row\"><span title=\"", page);
+    fputs("<tr><th scope=\"row\" class=\"arm\"><span title=\"", page);
     vt_html_text(page, set ? set : "");
     fputs("\">", page);
     vt_html_text(page, text_of(arm, "name"));
-    fputs("</span></th>", page);
+    fputs("</span></th><td class=\"word\">", page);
     free(set);
-    write_cell(page, "%.0f", vt_record_number(arm, "n"));
+    vt_html_text(page, a ? text_of(a, "verdict") : "baseline");
+    fputs("</td>", page);
+    if (a) write_cell(page, "%+.2f", vt_record_number(a, "mean"));
+    fputs(a ? "<td class=\"num\">" : "<td></td><td>", page);
+    if (a && isfinite(vt_record_number(a, "low")))
+        fprintf(page, "%+.2f to %+.2f", vt_record_number(a, "low"), vt_record_number(a, "high"));
+    fputs("</td>", page);
     write_spread(page, arm, "acc1_mean", "acc1_sd", 2);
+    write_cell(page, "%.0f", vt_record_number(arm, "n"));
     write_spread(page, arm, "acc5_mean", "acc5_sd", 2);
     write_spread(page, arm, "loss_mean", "loss_sd", 4);
     if (a) {
-        write_cell(page, "%+.2f", vt_record_number(a, "mean"));
-        fputs("<td class=\"num\">", page);
-        if (isfinite(vt_record_number(a, "low")))
-            fprintf(page, "%+.2f to %+.2f", vt_record_number(a, "low"),
-                    vt_record_number(a, "high"));
-        fputs("</td>", page);
         write_cell(page, "%.3g", vt_record_number(a, "p"));
         write_cell(page, "%.3g", vt_record_number(a, "p_holm"));
-        fputs("<td>", page);
-        vt_html_text(page, text_of(a, "verdict"));
-        fputs("</td></tr>\n", page);
     } else {
-        fputs("<td colspan=\"4\">baseline</td><td></td></tr>\n", page);
+        fputs("<td></td><td></td>", page);
     }
+    fputs("</tr>\n", page);
 }
 
 static void write_table(FILE *page, const vt_json *json)
 {
     fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
-          "aria-label=\"table\"><table><thead><tr><th>arm</th><th "
-          "class=\"num\">runs</th>"
-          "<th class=\"num\">top-1 %</th><th class=\"num\">top-5 %</th><th class=\"num\">test "
-          "loss</th>"
-          "<th class=\"num\">difference</th><th class=\"num\">95% interval</th><th "
-          "class=\"num\">p</th>"
-          "<th class=\"num\">p (Holm)</th><th>verdict</th></tr></thead><tbody>\n",
+          "aria-label=\"table\"><table><thead><tr><th>arm</th><th>verdict</th>"
+          "<th class=\"num\">difference</th><th class=\"num\">95% interval</th>"
+          "<th class=\"num\">top-1 %</th><th class=\"num\">runs</th><th class=\"num\">top-5 %</th>"
+          "<th class=\"num\">test loss</th><th class=\"num\">p</th><th class=\"num\">p (Holm)</th>"
+          "</tr></thead><tbody>\n",
           page);
     for (const vt_json *arm = first_of(json, "arms"); arm; arm = vt_json_next(arm))
         write_arm(page, arm);
@@ -190,10 +190,22 @@ typedef struct arm_curve {
 
 static int epochs_of(const vt_experiment_view *e, const char *arm)
 {
-    int most = 0;
-    for (int i = 0; i < e->n; i++)
-        if (!strcmp(e->arm_of[i], arm) && e->runs[i].log.n > most) most = e->runs[i].log.n;
-    return most;
+    double most = 0;
+    for (int i = 0; i < e->n; i++) {
+        const vt_lines *log = &e->runs[i].log;
+        if (!strcmp(e->arm_of[i], arm) && log->n > 0)
+            most = fmax(most, vt_record_number(log->lines[log->n - 1], "epoch") + 1);
+    }
+    return most < MOST_EPOCHS ? (int)most : MOST_EPOCHS;
+}
+
+// The value of an epoch; NAN if its line is not there or damaged.
+static double value_at(const vt_lines *log, const char *key, int epoch)
+{
+    for (int i = epoch < log->n ? epoch : log->n - 1; i >= 0; i--)
+        if (vt_record_number(log->lines[i], "epoch") == epoch)
+            return vt_record_number(log->lines[i], key);
+    return NAN;
 }
 
 // Mean over the runs that have the epoch, and the lowest and highest of them.
@@ -205,8 +217,8 @@ static void mean_at(const vt_experiment_view *e, const char *arm, const char *ke
     out[1] = INFINITY;
     out[2] = -INFINITY;
     for (int i = 0; i < e->n; i++) {
-        if (strcmp(e->arm_of[i], arm) || epoch >= e->runs[i].log.n) continue;
-        const double value = vt_record_number(e->runs[i].log.lines[epoch], key);
+        if (strcmp(e->arm_of[i], arm) != 0) continue;
+        const double value = value_at(&e->runs[i].log, key, epoch);
         if (!isfinite(value)) continue;
         sum += value;
         n++;
@@ -278,9 +290,14 @@ static void write_states(FILE *page, const vt_json *json)
     fprintf(page, "<p class=\"lead\">%d of %d runs are finished. Baseline: ", finished, all);
     vt_html_text(page, text_of(json, "baseline"));
     fputs(".</p>\n", page);
+}
+
+static void write_failures(FILE *page, const vt_json *json)
+{
     for (const vt_json *r = first_of(json, "runs"); r; r = vt_json_next(r))
         if (!strcmp(text_of(r, "state"), "failed"))
-            vt_page_missing(page, "%s failed: %s", text_of(r, "path"), text_of(r, "error"));
+            vt_page_missing(page, "%s, seed %.0f, failed: %s", text_of(r, "arm"),
+                            vt_record_number(r, "seed"), text_of(r, "error"));
 }
 
 // The configurations of the arms, each as of its first run.
@@ -311,6 +328,7 @@ vt_status vt_experiment_page(FILE *page, const vt_experiment_view *e)
     write_states(page, e->json);
     write_table(page, e->json);
     write_differences(page, e->json);
+    write_failures(page, e->json);
     vt_section_end(page);
     vt_section_begin(page, "curves", "Training");
     fputs("<div class=\"charts\">\n", page);

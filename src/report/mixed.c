@@ -121,7 +121,7 @@ vt_status vt_mixed_make(vt_mixed *x, const vt_material *m)
     VT_REQUIRE(m->model, VT_ERR_DATA, "%s", m->no_model);
     VT_REQUIRE(m->val, VT_ERR_DATA, "%s", m->no_data);
     VT_REQUIRE(vt_model_attends_globally(m->model), VT_ERR_UNSUPPORTED,
-               "attention in windows or stages cannot be drawn");
+               "attention in windows or stages is not drawn here; vitrain attend does it");
     VT_TRY(reserve(x, m));
     VT_TRY(read_pictures(x, m));
     mix(x, m);

@@ -52,7 +52,7 @@ static const char STYLE[] =
     "tabular-nums}\n"
     "th,td{padding:4px 10px 4px 0;text-align:left;vertical-align:top;border-bottom:1px solid "
     "var(--rule)}\n"
-    "th{font-weight:600}.num{text-align:right;white-space:nowrap}\n"
+    "th{font-weight:600}.num,.word{white-space:nowrap}.num{text-align:right}.arm{min-width:6em}\n"
     "tbody th{font-weight:400}code,.mono{font:.86em/1.45 ui-monospace,monospace}\n"
     ".matrix td,.matrix th{padding:3px "
     "5px;text-align:right;border:0;vertical-align:bottom;white-space:nowrap}\n"

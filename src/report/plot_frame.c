@@ -2,6 +2,8 @@
 #include "plot_frame.h"
 
 #include <math.h>
+#include <stdlib.h>
+#include <string.h>
 
 double vt_frame_x(const vt_frame *f, double x)
 {
@@ -15,14 +17,21 @@ double vt_frame_y(const vt_frame *f, double y)
     return f->bottom - (y - f->y.first) / (high - f->y.first) * (f->bottom - f->top);
 }
 
-// A mark's text; very large and very small ones as powers of ten.
+// A mark's text; very large and very small ones as powers of ten, such as 4.6e-4: there is room for six
+// figures.
 static void write_mark(FILE *page, const vt_ticks *t, int i)
 {
-    const double value = vt_tick(t, i);
-    if (value != 0 && (t->decimals > 4 || fabs(value) >= 1e6))
-        fprintf(page, "%.3g", value);
-    else
-        fprintf(page, "%.*f", t->decimals, value);
+    const double value = vt_tick(t, i), size = fabs(value);
+    if (size < 1e6 && (value == 0 || t->decimals <= 4 || size >= 0.1)) {
+        fprintf(page, "%.*f", value == 0 && t->decimals > 4 ? 0 : t->decimals, value);
+        return;
+    }
+    char text[32];
+    snprintf(text, sizeof text, "%.2e", value);
+    char *exponent = strchr(text, 'e'), *end = exponent;
+    while (end[-1] == '0') end--;
+    if (end[-1] == '.') end--;
+    fprintf(page, "%.*se%d", (int)(end - text), text, atoi(exponent + 1));
 }
 
 void vt_frame_axes(FILE *page, const vt_frame *f, const char *x_label)

@@ -36,7 +36,8 @@ static vt_frame frame_of(const vt_plot *plot, const double x[2], const double y[
                   .right = VT_PLOT_WIDTH - VT_PLOT_RIGHT,
                   .top = VT_PLOT_TOP,
                   .bottom = HEIGHT - VT_PLOT_BOTTOM};
-    f.x = vt_ticks_for(x[0], x[1], 6, plot->whole_x);
+    f.x = x[0] < x[1] ? vt_ticks_for(x[0], x[1], 6, plot->whole_x)
+                      : (vt_ticks){.first = x[0], .step = 1, .count = 1};
     f.y = vt_ticks_for(plot->from_zero ? fmin(0, y[0]) : y[0], y[1], 5, false);
     while (plot->percent && f.y.count > 2 && vt_tick(&f.y, f.y.count - 1) > 100) f.y.count--;
     f.x_low = x[0];
@@ -56,9 +57,11 @@ static void write_band(FILE *page, const vt_frame *f, const vt_series *s)
     if (!s->low) return;
     fprintf(page, "<path class=\"band s%d\" d=\"", s->colour % COLOURS);
     char move = 'M';
-    for (int i = 0; i < s->n; i += stride, move = 'L')
-        if (has_band(s, i))
-            fprintf(page, "%c%.1f %.1f", move, vt_frame_x(f, s->x[i]), vt_frame_y(f, s->high[i]));
+    for (int i = 0; i < s->n; i += stride) {
+        if (!has_band(s, i)) continue;
+        fprintf(page, "%c%.1f %.1f", move, vt_frame_x(f, s->x[i]), vt_frame_y(f, s->high[i]));
+        move = 'L';
+    }
     for (int i = (s->n - 1) / stride * stride; i >= 0; i -= stride)
         if (has_band(s, i))
             fprintf(page, "L%.1f %.1f", vt_frame_x(f, s->x[i]), vt_frame_y(f, s->low[i]));

@@ -10,6 +10,7 @@
 typedef struct table {
     const vt_report *report;
     bool differing; // keys that differ alone
+    int walked;     // runs whose keys are in it
     int rows;
 } table;
 
@@ -33,13 +34,16 @@ static vt_status write_value(table *t, const char *path)
     const vt_report *r = t->report;
     char **values = calloc((size_t)r->n, sizeof *values);
     VT_REQUIRE(values, VT_ERR_MEMORY, "out of memory");
-    bool differ = false;
+    bool differ = false, seen = false;
     for (int k = 0; k < r->n; k++) {
         values[k] = vt_record_setting_text(&r->runs[k], path);
         const char *a = values[0] ? values[0] : "", *b = values[k] ? values[k] : "";
         differ = differ || strcmp(a, b) != 0;
+        seen = seen || (k < t->walked && values[k]);
     }
-    if (differ || !t->differing) write_row(t, path, values);
+    // Every run has an output of its own; that says nothing.
+    if (!t->differing || (differ && !seen && strcmp(path, "output") != 0))
+        write_row(t, path, values);
     for (int k = 0; k < r->n; k++) free(values[k]);
     free(values);
     return VT_OK;
@@ -61,21 +65,23 @@ static vt_status walk(table *t, const vt_json *node, const char *path)
     return VT_OK;
 }
 
-static vt_status write_settings(const vt_report *r, const vt_record *of, bool differing)
+// of: the run whose settings they are; NULL: those in which runs differ, which may not all have them.
+static vt_status write_settings(const vt_report *r, const vt_record *of)
 {
     FILE *page = r->page;
     const vt_report one = {.page = page, .runs = of, .n = 1};
-    table t = {.report = differing ? r : &one, .differing = differing};
+    table t = {.report = of ? &one : r, .differing = !of};
     fputs("<div class=\"scroll\" tabindex=\"0\" role=\"region\" "
           "aria-label=\"table\"><table><thead><tr><th>key</th>",
           page);
     for (int k = 0; k < t.report->n; k++) {
         fputs("<th>", page);
-        vt_html_text(page, differing ? r->runs[k].name : "value");
+        vt_html_text(page, of ? "value" : r->runs[k].name);
         fputs("</th>", page);
     }
     fputs("</tr></thead><tbody>\n", page);
-    VT_TRY(walk(&t, of->config, ""));
+    for (; t.walked < t.report->n; t.walked++)
+        if (t.report->runs[t.walked].config) VT_TRY(walk(&t, t.report->runs[t.walked].config, ""));
     fputs("</tbody></table></div>\n", page);
     if (t.rows == 0) fputs("<p>They do not differ.</p>\n", page);
     return VT_OK;
@@ -85,9 +91,9 @@ vt_status vt_section_config(const vt_report *r)
 {
     FILE *page = r->page;
     vt_section_begin(page, "config", "Configuration");
-    if (r->n > 1 && r->runs[0].config) {
+    if (r->n > 1) {
         fputs("<h3>Where the runs differ</h3>\n", page);
-        VT_TRY(write_settings(r, &r->runs[0], true));
+        VT_TRY(write_settings(r, NULL));
     }
     for (int k = 0; k < r->n; k++) {
         const vt_record *run = &r->runs[k];
@@ -101,7 +107,7 @@ vt_status vt_section_config(const vt_report *r)
             vt_html_text(page, run->name);
         }
         fputs("</summary>\n", page);
-        VT_TRY(write_settings(r, run, false));
+        VT_TRY(write_settings(r, run));
         fputs("</details>\n", page);
     }
     vt_section_end(page);

@@ -136,7 +136,7 @@ static void write_several(const vt_report *r)
     for (int k = 0; k < r->n; k++) {
         fputs("<tr><th scope=\"row\">", page);
         vt_html_text(page, r->runs[k].name);
-        fputs("</th><td>", page);
+        fputs("</th><td class=\"word\">", page);
         write_setting(page, &r->runs[k], "label.rule");
         fputs("</td>", page);
         for (int i = 0; i < FACTS; i++) {

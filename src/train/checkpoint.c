@@ -5,6 +5,7 @@
 //     vitrain.input      what its pictures are like (VT_INPUT_METADATA)
 //     vitrain.config     the resolved configuration
 //     vitrain.progress   vt_progress as JSON
+//     vitrain.shares     how far labels moved in the epoch at hand (vt_fluctuation_text); if counted
 #include "vitrain/train/checkpoint.h"
 
 #include "vitrain/io/json.h"
@@ -18,6 +19,7 @@
 #define VERSION "1"
 #define CONFIG_KEY "vitrain.config"
 #define PROGRESS_KEY "vitrain.progress"
+#define SHARES_KEY "vitrain.shares"
 
 // ---- progress ----
 
@@ -153,18 +155,18 @@ vt_status vt_checkpoint_save(const char *path, const vt_model *model, const vt_o
 {
     char *shape = vt_model_config_text(&model->config);
     char *progress = progress_text(state->progress);
-    const vt_st_meta metadata[] = {{VERSION_KEY, VERSION},
-                                   {VT_MODEL_METADATA, shape},
-                                   {VT_INPUT_METADATA, input_text},
-                                   {CONFIG_KEY, config_text},
-                                   {PROGRESS_KEY, progress}};
+    char *shares = state->shares ? vt_fluctuation_text(state->shares) : NULL;
+    const vt_st_meta metadata[] = {{VERSION_KEY, VERSION},          {VT_MODEL_METADATA, shape},
+                                   {VT_INPUT_METADATA, input_text}, {CONFIG_KEY, config_text},
+                                   {PROGRESS_KEY, progress},        {SHARES_KEY, shares}};
     tensor_set sets[MAX_SETS];
     const int n = list_sets(sets, state, optim);
-    vt_status status = shape && progress
-                           ? write_tensors(path, &model->params, sets, n, metadata, 5)
+    vt_status status = shape && progress && (shares || !state->shares)
+                           ? write_tensors(path, &model->params, sets, n, metadata, shares ? 6 : 5)
                            : vt_fail(VT_ERR_MEMORY, "%s: out of memory for the metadata", path);
     free(shape);
     free(progress);
+    free(shares);
     return status;
 }
 
@@ -216,6 +218,13 @@ vt_status vt_checkpoint_progress(const char *path, vt_progress *progress)
     return status;
 }
 
+// A state without them is of a run that counted none; its epoch then has those of its rest.
+static vt_status load_shares(vt_fluctuation *shares, const vt_st_file *file)
+{
+    const char *text = vt_st_metadata(file, SHARES_KEY);
+    return text ? vt_fluctuation_restore(shares, text, vt_st_path(file)) : VT_OK;
+}
+
 static vt_status load(const vt_st_file *file, const vt_model *model, const vt_optim_ops *optim,
                       vt_state *state)
 {
@@ -226,6 +235,7 @@ static vt_status load(const vt_st_file *file, const vt_model *model, const vt_op
     VT_TRY(check_version(file));
     VT_TRY(read_progress(&progress, file));
     for (int i = 0; i < n; i++) VT_TRY(check_tensors(params, file, sets[i].prefix));
+    if (state->shares) VT_TRY(load_shares(state->shares, file));
     for (int i = 0; i < n; i++) VT_TRY(vt_params_load(params, sets[i].slab, file, sets[i].prefix));
     state->progress = progress;
     return VT_OK;

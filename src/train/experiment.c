@@ -17,8 +17,8 @@ static vt_status get_text(const vt_reader *r, const char *key, const char **text
     const vt_json *node = vt_json_get(r->root, key);
     *text = NULL;
     if (!node) return VT_OK;
-    if (vt_json_type_of(node) != VT_JSON_STRING || !vt_json_string(node)[0])
-        return vt_reader_refuse(r, key, "a text", node);
+    if (vt_json_type_of(node) != VT_JSON_STRING || !vt_reader_is_line(vt_json_string(node)))
+        return vt_reader_refuse(r, key, "a line of text", node);
     *text = vt_json_string(node);
     return VT_OK;
 }

@@ -28,6 +28,16 @@ vt_status vt_reader_refuse(const vt_reader *r, const char *where, const char *ex
     return VT_ERR_CONFIG;
 }
 
+bool vt_reader_is_line(const char *text)
+{
+    bool visible = false;
+    for (; *text; text++) {
+        if (iscntrl((unsigned char)*text)) return false;
+        visible |= *text != ' ';
+    }
+    return visible;
+}
+
 vt_status vt_reader_only_keys(const vt_reader *r, const vt_json *object, const char *where,
                               const char *const *keys)
 {
@@ -104,9 +114,9 @@ static char *folder_name(const char *name)
 static vt_status add_arm(const vt_reader *r, const char *name, vt_experiment_arm **out)
 {
     vt_experiment *e = r->e;
-    VT_REQUIRE(name[0] && strlen(name) <= MAX_NAME, VT_ERR_CONFIG,
-               "%s: arms: expected a name of 1 to %d bytes, got \"%.80s\"", r->path, MAX_NAME,
-               name);
+    VT_REQUIRE(vt_reader_is_line(name) && strlen(name) <= MAX_NAME, VT_ERR_CONFIG,
+               "%s: arms: expected a name of one line, 1 to %d bytes, got \"%.80s\"", r->path,
+               MAX_NAME, name);
     VT_REQUIRE(e->n_arms < VT_EXPERIMENT_MAX_ARMS, VT_ERR_CONFIG,
                "%s: expected at most %d arms, got more", r->path, VT_EXPERIMENT_MAX_ARMS);
     vt_experiment_arm *arm = *out = &e->arms[e->n_arms++];

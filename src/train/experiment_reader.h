@@ -21,6 +21,9 @@ vt_status vt_reader_out_of_memory(const vt_reader *r);
 vt_status vt_reader_refuse(const vt_reader *r, const char *where, const char *expected,
                            const vt_json *got);
 
+// Whether a text can stand in a line: something to see, and no control characters.
+bool vt_reader_is_line(const char *text);
+
 // Adds the arms that `arms` and `grid` define to r->e, whose room for arms is there.
 vt_status vt_reader_arms(const vt_reader *r, const vt_json *arms);
 vt_status vt_reader_grid(const vt_reader *r, const vt_json *grid);

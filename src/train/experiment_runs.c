@@ -8,6 +8,7 @@
 #include "vitrain/train/checkpoint.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -153,6 +154,17 @@ static void forget(vt_experiment_run *run)
     run->acc1 = run->acc5 = run->loss = NAN;
 }
 
+static vt_status fail_damaged(vt_experiment_run *run)
+{
+    run->state = VT_RUN_FAILED;
+    run->acc1 = run->acc5 = run->loss = NAN;
+    const int length = asprintf(&run->error, "%s; without the folder %s the run is made anew",
+                                vt_error_message(), run->folder);
+    if (length >= 0) return VT_OK;
+    run->error = NULL;
+    return vt_fail(VT_ERR_MEMORY, "out of memory");
+}
+
 // A run that has left a state.
 static vt_status read_run(const vt_experiment_arm *arm, vt_experiment_run *run, const char *state,
                           const char *log)
@@ -168,7 +180,7 @@ static vt_status read_run(const vt_experiment_arm *arm, vt_experiment_run *run, 
         return VT_OK;
     }
     run->state = VT_RUN_FINISHED;
-    VT_REQUIRE(isfinite(run->acc1), VT_ERR_FORMAT, "%s: lacks test_acc1 of epoch %lld", log,
+    VT_REQUIRE(isfinite(run->acc1), VT_ERR_FORMAT, "log.jsonl lacks test_acc1 of epoch %lld",
                (long long)run->epoch);
     return VT_OK;
 }
@@ -208,6 +220,8 @@ vt_status vt_experiment_look_at(const vt_experiment *e, vt_experiment_run *run)
     free(state);
     free(config);
     free(log);
+    // One run's damaged files take nothing from the others.
+    if (status == VT_ERR_FORMAT || status == VT_ERR_IO) return fail_damaged(run);
     if (status != VT_OK || run->state == VT_RUN_FINISHED) return status;
     status = read_error(run);
     if (run->error) run->state = VT_RUN_FAILED;

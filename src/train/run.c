@@ -78,6 +78,7 @@ static vt_status place(vt_run *run)
     if (run->teacher) VT_TRY(vt_teacher_place(run->teacher, arena, t->batch_size, type));
     run->partials = VT_ARENA_TAKE(arena, double, vt_optim_partials(params));
     VT_TRY(vt_step_place(&run->step, arena, type, t->recompute));
+    if (run->step.fluctuation.layers) run->state.shares = &run->step.fluctuation;
     VT_TRY(vt_evaluator_place(&run->evaluator, arena, run->model, t->batch_size, NULL));
     if (run->val) vt_predictions_place(&run->predictions, arena, run->val->count);
     run->memory.activations = arena->used - start - run->memory.parameters;

@@ -38,12 +38,17 @@ void vt_run_close(vt_run *run);
 vt_status vt_run_plan(vt_run *run);
 vt_status vt_run_take(vt_run *run);
 
+// Sets the weights and where the run stands as train.resume says; vt_run_initialize: those of a new run.
+// VT_ERR_CONFIG: the state is of another run; names the key.
+vt_status vt_run_begin(vt_run *run);
+vt_status vt_run_initialize(vt_run *run);
+
 // The first of `count` images as the network sees them, at most 64, eight a row, as one PNG at
 // run->picture.
 vt_status vt_run_picture(const vt_run *run, const vt_real *images, int count);
 
-// Appends what run->step.fluctuation has counted in the epoch at hand to run->shares: of the micro-batches
-// from `from_batch` on, since a resumed run has not seen those before. Nothing counted: no line.
-vt_status vt_run_log_shares(const vt_run *run, int64_t from_batch);
+// Appends what run->step.fluctuation has counted in the epoch at hand to run->shares. Nothing counted: no
+// line.
+vt_status vt_run_log_shares(const vt_run *run);
 
 #endif

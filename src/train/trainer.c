@@ -9,8 +9,6 @@
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
 #include "vitrain/io/runlog.h"
-#include "vitrain/io/weights.h"
-#include "vitrain/model/finetune.h"
 #include "vitrain/train/ema.h"
 #include "vitrain/train/schedule.h"
 
@@ -18,7 +16,6 @@
 #include "run.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const double CHECKPOINT_INTERVAL_S = 600; // inside an epoch; there is one at its end anyway
@@ -136,6 +133,7 @@ static vt_status optimizer_step(loop *l)
     p->step++;
     p->loss_sum += loss;
     p->bad = l->bad_before + vt_loader_bad(l->run.train_loader);
+    if (l->run.state.shares) vt_fluctuation_settle(l->run.state.shares);
     return VT_OK;
 }
 
@@ -229,7 +227,6 @@ static vt_status train_epoch(loop *l)
     l->epoch_start_s = vt_now_s();
     l->epoch_first = p->batch;
     l->bad_before = p->bad;
-    if (run->step.fluctuation.layers) vt_fluctuation_clear(&run->step.fluctuation);
     vt_loader_start(run->train_loader, (uint32_t)p->epoch, p->batch);
     while (p->batch < run->batches) {
         VT_TRY(optimizer_step(l));
@@ -280,7 +277,7 @@ static vt_status end_epoch(loop *l)
     if (vt_params_first_bad(&run->model->params, run->state.weights))
         return stop_not_finite(l, "training loss to come", NAN);
     VT_TRY(log_epoch(l, seconds));
-    VT_TRY(vt_run_log_shares(run, l->epoch_first));
+    VT_TRY(vt_run_log_shares(run));
     l->result->train_loss = p->loss_sum / (double)run->batches;
     VT_TRY(save_weights(run));
     if (eval->n && eval->acc1 > p->best_acc1) {
@@ -292,6 +289,7 @@ static vt_status end_epoch(loop *l)
     p->batch = 0;
     p->loss_sum = 0;
     p->bad = 0;
+    if (run->state.shares) vt_fluctuation_clear(run->state.shares);
     return save(l);
 }
 
@@ -312,90 +310,7 @@ static vt_status train(loop *l)
     return VT_OK;
 }
 
-// ---- start, resume, dry run ----
-
-// A resumed run must be the run that it resumes.
-static vt_status same_run(const vt_run *run, const char *path, const char *old_text)
-{
-    vt_json *old = NULL, *now = NULL;
-    vt_status status;
-    VT_TRY_OR_FAIL(status, vt_json_parse(&old, old_text, strlen(old_text), path));
-    VT_TRY_OR_FAIL(
-        status, vt_json_parse(&now, run->config_text, strlen(run->config_text), run->config_path));
-    const char *key = vt_config_difference(old, now);
-    if (key)
-        status = vt_fail(VT_ERR_CONFIG,
-                         "%s: differs from the run in %s, which cannot be resumed with it; set "
-                         "train.resume=never or another output",
-                         key, path);
-fail:
-    vt_json_destroy(old);
-    vt_json_destroy(now);
-    return status;
-}
-
-static vt_status resume(vt_run *run, const char *path)
-{
-    char *old_text = NULL;
-    VT_TRY(vt_checkpoint_config(path, &old_text));
-    vt_status status = same_run(run, path, old_text);
-    free(old_text);
-    VT_TRY(status);
-    VT_TRY(vt_checkpoint_load(path, run->model, run->optim, &run->state));
-    vt_progress *p = &run->state.progress;
-    const int64_t accumulate = run->config->train.accumulate, steps = run->batches / accumulate;
-    VT_REQUIRE(p->batch <= run->batches && p->batch % accumulate == 0 &&
-                   p->step == p->epoch * steps + p->batch / accumulate,
-               VT_ERR_CONFIG,
-               "data.train: %lld steps an epoch; the run in %s had another number: %lld steps in "
-               "%lld epochs and %lld batches",
-               (long long)steps, path, (long long)p->step, (long long)p->epoch,
-               (long long)p->batch);
-    if (strcmp(path, run->last) != 0) { // the best weights of that run are not in this folder
-        p->best_acc1 = -1;
-        p->best_epoch = -1;
-    }
-    return VT_OK;
-}
-
-static vt_status load_init(const vt_run *run, const char *path)
-{
-    vt_st_file *file = NULL;
-    VT_TRY(vt_weights_open(&file, path));
-    vt_status status = vt_finetune_load(run->model, run->state.weights, file);
-    vt_st_close(file);
-    return status;
-}
-
-static vt_status initialize(vt_run *run)
-{
-    const vt_train_config *t = &run->config->train;
-    const vt_params *params = &run->model->params;
-    vt_state *s = &run->state;
-    vt_params_init(params, s->weights, t->seed);
-    s->progress = (vt_progress){.best_acc1 = -1, .best_epoch = -1};
-    if (t->init) VT_TRY(load_init(run, t->init));
-    if (s->ema) memcpy(s->ema, s->weights, params->slab_count * sizeof *s->ema);
-    return VT_OK;
-}
-
-static vt_status begin(vt_run *run)
-{
-    const char *wish = run->config->train.resume;
-    const vt_progress *p = &run->state.progress;
-    if (!strcmp(wish, "never"))
-        VT_TRY(initialize(run));
-    else if (strcmp(wish, "auto"))
-        VT_TRY(resume(run, wish));
-    else if (vt_file_exists(run->last))
-        VT_TRY(resume(run, run->last));
-    else
-        VT_TRY(initialize(run));
-    if (p->step && p->epoch < run->config->train.epochs)
-        vt_log(VT_LOG_INFO, "resumed at epoch %lld, batch %lld", (long long)p->epoch + 1,
-               (long long)p->batch);
-    return VT_OK;
-}
+// ---- start, dry run ----
 
 // The folder as of where the run stands: what was logged after the checkpoint is done again. A new run
 // leaves its state at once, so that nothing of an older one in the same folder can be taken for it.
@@ -421,7 +336,7 @@ static vt_status dry_run(loop *l)
     vt_run *run = &l->run;
     const vt_config *c = run->config;
     vt_train_result *r = l->result;
-    VT_TRY(initialize(run));
+    VT_TRY(vt_run_initialize(run));
     VT_TRY(vt_make_directories(c->output));
     vt_loader_start(run->train_loader, 0, 0);
     const int64_t steps = run->batches / c->train.accumulate;
@@ -449,7 +364,7 @@ static vt_status run_all(loop *l, vt_config *config)
 {
     VT_TRY(vt_run_open(&l->run, config));
     if (l->options->dry_run) return dry_run(l);
-    VT_TRY(begin(&l->run));
+    VT_TRY(vt_run_begin(&l->run));
     const vt_progress *p = &l->run.state.progress;
     if (p->epoch >= config->train.epochs) {
         l->result->was_finished = true;

@@ -175,6 +175,22 @@ cp "$dir/whole/TL-Align/seed3/model.safetensors" "$dir/nothing.safetensors"
 run "$vitrain" experiment "$dir/bad.json" --quiet
 check "once it can, it is made good" test $status = 0 -a "$(grep -c '^- bad' "$dir/bad/table.md")" = 0
 
+# ---- damaged files ----
+cp "$dir/bad/good/seed0/log.jsonl" "$dir/good.jsonl"
+sed -i '$s/.*/{"epoch": 2, "test_acc1": 9#/' "$dir/bad/good/seed0/log.jsonl"
+run "$vitrain" experiment "$dir/bad.json" --table
+check "a damaged log fails its run alone" grep -q "^- good, seed 0: log.jsonl lacks test_acc1 of epoch 3; without the folder $dir/bad/good/seed0 " "$dir/.out"
+check "the others are in the table" test $status = 0 -a "$(grep -cE '^\| (bad|fine) +\| 1 ' "$dir/.out")" = 2
+run "$vitrain" experiment "$dir/bad.json" --quiet
+check "no session mends it" test $status = 1 -a "$(grep -c "1 of 3 runs failed; the first: good" "$dir/.err")" = 1
+cp "$dir/good.jsonl" "$dir/bad/good/seed0/log.jsonl"
+truncate -s 1000 "$dir/bad/fine/seed0/last.safetensors"
+run "$vitrain" experiment "$dir/bad.json" --quiet
+check "nor a damaged state" grep -q "1 of 3 runs failed; the first: fine, seed 0: .*last.safetensors: .*; without the folder" "$dir/.err"
+rm -r "$dir/bad/fine/seed0"
+run "$vitrain" experiment "$dir/bad.json" --quiet
+check "without its folder it is made anew" test $status = 0
+
 # ---- two at the same time ----
 flock "$dir/bad/.lock" sleep 1 &
 sleep 0.2
@@ -216,6 +232,9 @@ refused "half a seed" 'expected integers >= 0, got 1.5' "{\"base\": \"tiny.json\
 refused "a seed twice" 'expected each seed once, got 4' "{\"base\": \"tiny.json\", $arms, \"seeds\": [4, 4]}"
 refused "two arms of one folder" 'arms "a b" and "a/b" would have the same folder' \
     '{"base": "tiny.json", "arms": {"a b": {}, "a/b": {}}}'
+refused "a name that is none" 'arms: expected a name of one line' '{"base": "tiny.json", "arms": {" ": {}}}'
+refused "a name of two lines" 'arms: expected a name of one line' '{"base": "tiny.json", "arms": {"a\nb": {}}}'
+refused "a title of two lines" 'title: expected a line of text' "{\"title\": \"a\\nb\", \"base\": \"tiny.json\", $arms}"
 refused "an empty axis" 'grid: expected axes' '{"base": "tiny.json", "grid": {"label.rule": []}}'
 refused "no validation data" 'arm "a": data.val: expected a path' \
     "{\"base\": \"tiny.json\", \"set\": {\"data.val\": null}, $arms}"

@@ -145,8 +145,10 @@ run "$vitrain" --config "$dir/swin.json" --quiet
 check "a model with windows trains" test $status = 0 -a ! -e "$dir/swin/shares.jsonl"
 good "a model with windows" "$dir/swin/report.html"
 check "and its page says what cannot be drawn" says "$dir/swin/report.html" "Not shown: attention in windows or stages"
-fails "attend refuses it" 1 "model.name: swin attends within windows" \
-    "$vitrain" attend "$dir/swin/model.safetensors" "$dir/val/class0/000.png" --output "$dir/none"
+
+run "$vitrain" report "$dir/run" "$dir/swin" --output "$dir/both3.html"
+check "runs differ in keys that only the second has, too" says "$dir/both3.html" \
+    "mono\">model.depths</th><td class=\"mono\">[^<]*</td><td class=\"mono\">\\[2, 2\\]"
 
 # ---- an experiment ----
 cat >"$dir/e.json" <<END
@@ -163,6 +165,11 @@ if "$vitrain" experiment "$dir/e.json" --quiet >"$dir/.out" 2>"$dir/.err"; then
         /id="chart-accuracy"/ { c = 1 } /4 of 4 runs are finished/ { f = 1 } END { exit !(t && a && c && f) }' "$dir/e/report.html"
     check "and the band of the seeds" says "$dir/e/report.html" 'class="band s1" d="M[0-9]'
     cp -r "$dir/e" "$dir/e2"
+    lines_of() { sed -n '/id="chart-test-loss"/,/<\/figure>/p' "$1" | grep -o 'class="line s0" d="[^"]*"'; }
+    sed -i '1s/.*/{"epoch": 0, "test_loss"/' "$dir/e2/area/seed1/log.jsonl"
+    run "$vitrain" report "$dir/e2" --output "$dir/e2.html"
+    check "a damaged line shifts no curve" test -n "$(lines_of "$dir/e2.html")" -a \
+        "$(lines_of "$dir/e2.html" | sed 's/.*L//')" = "$(lines_of "$dir/e/report.html" | sed 's/.*L//')"
     rm -rf "$dir/e2/area/seed1"
     : >"$dir/e2/area/seed0/log.jsonl"
     run "$vitrain" report "$dir/e2"

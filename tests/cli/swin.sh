@@ -68,8 +68,11 @@ check "bench step" test $status = 0
 check "what is executed is what is nominal" \
     holds "($(number gflops) / $(number nominal_gflops) - 1) ^ 2 < 1e-6"
 
-fails "whole maps are not to be had" 1 "windows" \
-    "$vitrain" attend "$weights" "$dir/val/class1/000.png" --output "$dir/attention"
+run "$vitrain" attend "$weights" "$dir/val/class1/000.png" --output "$dir/attention" --json
+check "attend" test $status = 0 -a "$(number layers)" = 4
+check "it leaves a sheet a layer, rollout and numbers" test "$(find "$dir/attention" -name '000.*' | wc -l)" = 6
+map() { "$material" print "$dir/attention/000.maps.safetensors" "$1"; }
+check "rollout of the last layer sums to 1" awk '{ s += $1 } END { exit (s - 1) ^ 2 > 1e-8 }' <(map rollout.3)
 fails "a class token" 2 "model.pool" train --set model.pool=token
 fails "a label rule that wants one" 2 "label.rule" train --set label.rule=transmix --set output="$dir/no"
 fails "a depth" 2 "model.depth: .*no such key" train --set model.depth=3

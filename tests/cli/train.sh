@@ -55,11 +55,11 @@ for signal in TERM INT KILL; do
     check "SIG$signal stops a run in the middle, exit $want" test $status = $want -a "$lines" -lt 100
     run train "${long[@]}"
     check "it goes on" test $status = 0
-    for file in last.safetensors model.safetensors best.safetensors; do
+    for file in last.safetensors model.safetensors best.safetensors shares.jsonl; do
         check "to the same $file" cmp "$dir/run/$file" "$dir/whole/$file"
     done
     check "and as many lines" test "$(cat "$dir/run"/{log,steps}.jsonl | wc -l)" = \
-        "$(cat "$dir/whole"/{log,steps}.jsonl | wc -l)" # shares.jsonl: see run_shares.c
+        "$(cat "$dir/whole"/{log,steps}.jsonl | wc -l)"
 done
 
 # Killed again and again, wherever it happens to be.
@@ -73,6 +73,7 @@ for signal in KILL TERM KILL TERM KILL KILL TERM KILL; do
 done
 run train "${long[@]}"
 check "killed $kills times, it comes to the same end" cmp "$dir/run/last.safetensors" "$dir/whole/last.safetensors"
+check "and to the same shares.jsonl" cmp "$dir/run/shares.jsonl" "$dir/whole/shares.jsonl"
 for log in log steps; do
     check "its $log.jsonl has each line once" cmp <(cut -d, -f1-3 "$dir/run/$log.jsonl") \
         <(cut -d, -f1-3 "$dir/whole/$log.jsonl")

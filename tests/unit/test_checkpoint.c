@@ -261,6 +261,29 @@ static void test_averaged_weights(void **unused)
     release(&f);
 }
 
+// Counts of label shares come back too; a state of a run that did not count begins with none.
+static void test_shares(void **unused)
+{
+    (void)unused;
+    fixture f;
+    save(&f);
+    vt_fluctuation_layer layers[2] = {{0}}, settled[2] = {{0}},
+                         counted[2] = {{.n = 3, .sum = -5}, {.n = 4}};
+    vt_fluctuation shares = {.depth = 2, .threads = 1, .layers = layers, .settled = settled};
+    counted[1].counts[VT_FLUCTUATION_BINS - 1] = 4;
+    f.saved.shares = &shares;
+    assert_int_equal(vt_checkpoint_load(f.path, f.model, f.optim, &f.saved), VT_OK);
+    assert_int_equal(settled[0].n, 0);
+    memcpy(settled, counted, sizeof settled);
+    assert_int_equal(vt_checkpoint_save(f.path, f.model, f.optim, &f.saved, CONFIG, INPUT), VT_OK);
+    memset(settled, 0, sizeof settled);
+    assert_int_equal(vt_checkpoint_load(f.path, f.model, f.optim, &f.saved), VT_OK);
+    assert_memory_equal(settled, counted, sizeof settled);
+    shares.depth = 1;
+    assert_int_equal(vt_checkpoint_load(f.path, f.model, f.optim, &f.saved), VT_ERR_FORMAT);
+    release(&f);
+}
+
 static void test_unwritable(void **unused)
 {
     (void)unused;
@@ -278,7 +301,7 @@ int main(void)
         cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_weights),
         cmocka_unit_test(test_other_model),      cmocka_unit_test(test_damage),
         cmocka_unit_test(test_not_a_checkpoint), cmocka_unit_test(test_unwritable),
-        cmocka_unit_test(test_averaged_weights),
+        cmocka_unit_test(test_averaged_weights), cmocka_unit_test(test_shares),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, folder_make, folder_remove);
 }

@@ -3,6 +3,7 @@
 
 #include "folder.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -123,6 +124,9 @@ static void test_folders(void **state)
     assert_int_equal(vt_make_directories(in_folder("p/file/s")), VT_ERR_IO);
     assert_non_null(strstr(vt_error_message(), "p/file"));
     assert_int_equal(vt_make_directories(path), VT_ERR_IO);
+    assert_int_equal(symlink("nowhere", in_folder("p/link")), 0);
+    assert_int_equal(vt_make_directories(in_folder("p/link")), VT_ERR_IO);
+    assert_non_null(strstr(vt_error_message(), strerror(EEXIST))); // the making, not the looking
 }
 
 static void assert_path(char *got, const char *expected)

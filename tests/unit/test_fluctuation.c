@@ -9,6 +9,7 @@
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -139,6 +140,37 @@ static void test_what_is_not_counted(void **state)
     vt_rig_destroy(rig);
 }
 
+// What a stopped run leaves and finds again: all up to its last whole step, and nothing of the next one.
+static void test_settled(void **state)
+{
+    (void)state;
+    vt_rig *rig = mixed_rig("tl-align", VT_POOL_TOKEN, VT_RECOMPUTE_GELU);
+    vt_fluctuation *f = &rig->step.fluctuation;
+    vt_fluctuation_layer before[3];
+    vt_rig_compute(rig, false, (vt_step_key){0});
+    vt_fluctuation_settle(f);
+    for (int l = 0; l < 3; l++) before[l] = vt_fluctuation_total(f, l);
+    vt_rig_compute(rig, false, (vt_step_key){0});
+    assert_int_equal(vt_fluctuation_total(f, 0).n, 2 * before[0].n);
+    char *text = vt_fluctuation_text(f);
+    assert_non_null(text);
+    assert_int_equal(vt_fluctuation_restore(f, text, "there"), VT_OK);
+    for (int l = 0; l < 3; l++) {
+        const vt_fluctuation_layer after = vt_fluctuation_total(f, l);
+        assert_memory_equal(&after, &before[l], sizeof after);
+    }
+    const char *const wrong[] = {"", "[]", "{\"layers\": [[1], [1], [1]]}",
+                                 "{\"layers\": [1, 1, 1]}", "{\"layers\": []}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        assert_int_not_equal(vt_fluctuation_restore(f, wrong[i], "there"), VT_OK);
+        assert_non_null(strstr(vt_error_message(), "there"));
+    }
+    memset(strstr(text, "["), ' ', 1); // no longer JSON
+    assert_int_not_equal(vt_fluctuation_restore(f, text, "there"), VT_OK);
+    free(text);
+    vt_rig_destroy(rig);
+}
+
 // A run that blows up stops with its message, and not here.
 static void test_not_finite(void **state)
 {
@@ -154,9 +186,8 @@ static void test_not_finite(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_last_layer),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_what_is_not_counted),
+        cmocka_unit_test(test_last_layer),          cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_what_is_not_counted), cmocka_unit_test(test_settled),
         cmocka_unit_test(test_not_finite),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

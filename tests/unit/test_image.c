@@ -8,11 +8,14 @@
 
 #include "folder.h"
 
+#include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <jpeglib.h>
 #include <png.h>
@@ -457,6 +460,29 @@ static void test_write(void **state)
     vt_image_free(&back);
 }
 
+// What the system says is said, not that it was "Write Error".
+static void test_write_error(void **state)
+{
+    (void)state;
+    enum { SIDE = 200 };
+    vt_image image = {0};
+    assert_int_equal(vt_image_reserve(&image, SIDE, SIDE, 3), VT_OK);
+    vt_rng rng = vt_rng_at(1, 2, 3, 4);
+    for (int i = 0; i < SIDE * SIDE * 3; i++) image.pixels[i] = (unsigned char)vt_rng_u32(&rng);
+    struct rlimit kept, low;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &kept), 0);
+    low = kept;
+    low.rlim_cur = 10000;
+    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    const vt_status status = vt_image_write_png(in_folder("large.png"), &image);
+    setrlimit(RLIMIT_FSIZE, &kept);
+    signal(SIGXFSZ, handler);
+    assert_int_equal(status, VT_ERR_IO);
+    assert_non_null(strstr(vt_error_message(), strerror(EFBIG)));
+    vt_image_free(&image);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -469,6 +495,7 @@ int main(void)
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_memory_is_reused),
         cmocka_unit_test(test_write),
+        cmocka_unit_test(test_write_error),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -190,6 +190,26 @@ static void test_plot(void **state)
     assert_int_equal(count_of("nan"), 0);
     assert_int_equal(count_of("inf"), 0);
     free(page_text);
+
+    const double rate[] = {4.8e-4};
+    const vt_series late = {
+        .name = "late", .x = x + 1, .y = y + 1, .low = low + 1, .high = high + 1, .n = 3};
+    const vt_series one = {.name = "one", .x = x + 3, .y = rate, .n = 1};
+    plot.n_series = 1;
+    plot.series = &late;
+    page = begin_page();
+    vt_plot_write(page, &plot);
+    fclose(page);
+    assert_int_equal(count_of("class=\"band s0\" d=\"M"), 1); // it begins where there is one
+    free(page_text);
+    plot.series = &one;
+    page = begin_page();
+    vt_plot_write(page, &plot);
+    fclose(page);
+    assert_int_equal(count_of(">4</text>"), 1); // one point, one mark
+    assert_int_equal(count_of(">5</text>") + count_of(">3</text>"), 0);
+    assert_int_equal(count_of(">4.5e-4</text>"), 1);
+    free(page_text);
     plot.n_series = 0;
     page = begin_page();
     vt_plot_write(page, &plot);

@@ -23,7 +23,8 @@ typedef struct vt_fluctuation_layer {
 typedef struct vt_fluctuation {
     const vt_label *label; // of the batches that are counted
     int depth, threads;
-    vt_fluctuation_layer *layers; // (threads, depth)
+    vt_fluctuation_layer *layers;  // (threads, depth) since it was settled
+    vt_fluctuation_layer *settled; // (depth) before
 } vt_fluctuation;
 
 // Whether a rule carries shares that can be counted.
@@ -33,8 +34,16 @@ void vt_fluctuation_place(vt_fluctuation *f, vt_arena *arena, const vt_label *la
 // models with global attention (vt_model_attends_globally); vt_label_begin must have said yes to attention.
 vt_attn_hook vt_fluctuation_hook(vt_fluctuation *f);
 void vt_fluctuation_clear(vt_fluctuation *f);
+// Settles what was counted so far: it is what a checkpoint keeps. What comes after belongs to an optimizer
+// step that is not done yet, and is counted again if a run is stopped in it.
+void vt_fluctuation_settle(vt_fluctuation *f);
 
-// All threads' counts of a layer.
+// What is settled, as a text, malloc'd (NULL: out of memory), and back. VT_ERR_FORMAT if it is not of as
+// many layers and bins; then nothing is settled. `name` is what messages call the text.
+char *vt_fluctuation_text(const vt_fluctuation *f);
+vt_status vt_fluctuation_restore(vt_fluctuation *f, const char *text, const char *name);
+
+// All counts of a layer.
 vt_fluctuation_layer vt_fluctuation_total(const vt_fluctuation *f, int layer);
 
 // Adds "bin_width" and "layers" to an object: for each layer n, mean, mean_abs, sd and counts. Nothing if

@@ -4,6 +4,7 @@
 #ifndef VITRAIN_TRAIN_CHECKPOINT_H
 #define VITRAIN_TRAIN_CHECKPOINT_H
 
+#include "vitrain/label/fluctuation.h"
 #include "vitrain/model/model.h"
 #include "vitrain/train/optim.h"
 
@@ -20,8 +21,9 @@ typedef struct vt_progress {
 // What training changes. The slabs are borrowed.
 typedef struct vt_state {
     vt_real *weights, *grads;
-    vt_real *slabs[2]; // moments; the optimizer's n_slabs of them
-    vt_real *ema;      // averaged weights; NULL: none are kept
+    vt_real *slabs[2];      // moments; the optimizer's n_slabs of them
+    vt_real *ema;           // averaged weights; NULL: none are kept
+    vt_fluctuation *shares; // of the epoch at hand, what is settled of it; NULL: not counted
     vt_progress progress;
 } vt_state;
 

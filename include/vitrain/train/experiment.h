@@ -138,7 +138,7 @@ vt_status vt_experiment_load(vt_experiment *e, const char *path, const char *out
 void vt_experiment_free(vt_experiment *e); // takes a zeroed one
 
 // Where the runs stand, by their folders. VT_ERR_CONFIG: a run there was made with another definition;
-// names the arm, the seed and the key.
+// names the arm, the seed and the key. A run whose files are damaged has failed, with what is wrong.
 vt_status vt_experiment_look(vt_experiment *e);
 vt_status vt_experiment_look_at(const vt_experiment *e, vt_experiment_run *run); // one of e's
 

@@ -1,0 +1,93 @@
+// Where a run begins: with new weights, with those of a file, or where it was stopped.
+#include "run.h"
+
+#include "vitrain/base/log.h"
+#include "vitrain/io/file.h"
+#include "vitrain/io/weights.h"
+#include "vitrain/model/finetune.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+// A resumed run must be the run that it resumes.
+static vt_status same_run(const vt_run *run, const char *path, const char *old_text)
+{
+    vt_json *old = NULL, *now = NULL;
+    vt_status status;
+    VT_TRY_OR_FAIL(status, vt_json_parse(&old, old_text, strlen(old_text), path));
+    VT_TRY_OR_FAIL(
+        status, vt_json_parse(&now, run->config_text, strlen(run->config_text), run->config_path));
+    const char *key = vt_config_difference(old, now);
+    if (key)
+        status = vt_fail(VT_ERR_CONFIG,
+                         "%s: differs from the run in %s, which cannot be resumed with it; set "
+                         "train.resume=never or another output",
+                         key, path);
+fail:
+    vt_json_destroy(old);
+    vt_json_destroy(now);
+    return status;
+}
+
+static vt_status resume(vt_run *run, const char *path)
+{
+    char *old_text = NULL;
+    VT_TRY(vt_checkpoint_config(path, &old_text));
+    vt_status status = same_run(run, path, old_text);
+    free(old_text);
+    VT_TRY(status);
+    VT_TRY(vt_checkpoint_load(path, run->model, run->optim, &run->state));
+    vt_progress *p = &run->state.progress;
+    const int64_t accumulate = run->config->train.accumulate, steps = run->batches / accumulate;
+    VT_REQUIRE(p->batch <= run->batches && p->batch % accumulate == 0 &&
+                   p->step == p->epoch * steps + p->batch / accumulate,
+               VT_ERR_CONFIG,
+               "data.train: %lld steps an epoch; the run in %s had another number: %lld steps in "
+               "%lld epochs and %lld batches",
+               (long long)steps, path, (long long)p->step, (long long)p->epoch,
+               (long long)p->batch);
+    if (strcmp(path, run->last) != 0) { // the best weights of that run are not in this folder
+        p->best_acc1 = -1;
+        p->best_epoch = -1;
+    }
+    return VT_OK;
+}
+
+static vt_status load_init(const vt_run *run, const char *path)
+{
+    vt_st_file *file = NULL;
+    VT_TRY(vt_weights_open(&file, path));
+    vt_status status = vt_finetune_load(run->model, run->state.weights, file);
+    vt_st_close(file);
+    return status;
+}
+
+vt_status vt_run_initialize(vt_run *run)
+{
+    const vt_train_config *t = &run->config->train;
+    const vt_params *params = &run->model->params;
+    vt_state *s = &run->state;
+    vt_params_init(params, s->weights, t->seed);
+    s->progress = (vt_progress){.best_acc1 = -1, .best_epoch = -1};
+    if (t->init) VT_TRY(load_init(run, t->init));
+    if (s->ema) memcpy(s->ema, s->weights, params->slab_count * sizeof *s->ema);
+    return VT_OK;
+}
+
+vt_status vt_run_begin(vt_run *run)
+{
+    const char *wish = run->config->train.resume;
+    const vt_progress *p = &run->state.progress;
+    if (!strcmp(wish, "never"))
+        VT_TRY(vt_run_initialize(run));
+    else if (strcmp(wish, "auto"))
+        VT_TRY(resume(run, wish));
+    else if (vt_file_exists(run->last))
+        VT_TRY(resume(run, run->last));
+    else
+        VT_TRY(vt_run_initialize(run));
+    if (p->step && p->epoch < run->config->train.epochs)
+        vt_log(VT_LOG_INFO, "resumed at epoch %lld, batch %lld", (long long)p->epoch + 1,
+               (long long)p->batch);
+    return VT_OK;
+}
