@@ -260,4 +260,15 @@ for file in configs/experiments/*.json; do
     run "$vitrain" experiment "$file" --table --output "$dir/shipped"
     check "$file is sound" test $status = 0
 done
+
+# ---- published results ----
+for folder in configs/experiments/results/*; do
+    name=$(basename "$folder")
+    cp -r "$folder" "$dir/$name"
+    config=$(find "$folder" -name config.json | sort | head -n 1)
+    data() { grep -m 1 -o "\"$1\": \"/[^\"]*" "$config" | cut -d'"' -f4; }
+    run "$vitrain" experiment "configs/experiments/$name.json" --table --output "$dir/$name" \
+        --set data.train="$(data train)" --set data.val="$(data val)"
+    check "$folder: the table is what the logs give" cmp "$dir/.out" "$folder/table.md"
+done
 finish
