@@ -142,12 +142,12 @@ check "it goes on" test $status = 0
 same_as_whole "after SIGKILL"
 
 rm -rf "$dir/e"
-stopped INT 30
-check "SIGINT early: exit 130" test $status = 130 -a "$(epochs)" -lt 120
-check "the table is written, and says what is missing" grep -q "[34] of 4 runs are not finished" "$dir/e/table.md"
+stopped INT 5
+check "SIGINT in the first run: exit 130" test $status = 130 -a "$(epochs)" -lt 120
+check "the table is written, and says what is missing" grep -q "4 of 4 runs are not finished" "$dir/e/table.md"
 check "the run left a state" test -s "$dir/e/CutMix-area/seed3/last.safetensors"
 run experiment --dry-run "${long[@]}"
-check "--dry-run tells how far it is" grep -qE "at epoch [1-9][0-9]* of 60" "$dir/.out"
+check "--dry-run tells how far it is" grep -qE "seed 3 +CutMix area +at epoch [1-9][0-9]* of 60" "$dir/.out"
 stopped TERM 130 --jobs 2
 check "SIGTERM with two at a time" test $status = 130 -a "$(epochs)" -lt 240
 run experiment "${long[@]}" --jobs 2
