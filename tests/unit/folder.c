@@ -5,10 +5,12 @@
 
 #include <ftw.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -48,6 +50,24 @@ void put_file(const char *path, const void *data, size_t bytes)
     assert_non_null(f);
     assert_int_equal(fwrite(data, 1, bytes, f), bytes);
     assert_int_equal(fclose(f), 0);
+}
+
+static struct rlimit file_size;
+static void (*on_full_disk)(int);
+
+void begin_full_disk(void)
+{
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &file_size), 0);
+    struct rlimit low = file_size;
+    low.rlim_cur = 10000;
+    on_full_disk = signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+}
+
+void end_full_disk(void)
+{
+    setrlimit(RLIMIT_FSIZE, &file_size);
+    signal(SIGXFSZ, on_full_disk);
 }
 
 const char *shared_data(const char *name)

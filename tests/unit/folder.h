@@ -12,6 +12,10 @@ const char *in_folder(const char *name);
 
 void put_file(const char *path, const void *data, size_t bytes); // fails the test on an error
 
+// Writes beyond 10,000 bytes of a file fail with EFBIG, as on a full disk, until end_full_disk.
+void begin_full_disk(void);
+void end_full_disk(void);
+
 // $VT_SHARED_DATA/name or ../shared/data/name; NULL if it is not there.
 const char *shared_data(const char *name);
 

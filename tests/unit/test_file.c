@@ -5,12 +5,10 @@
 
 #include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -89,16 +87,10 @@ static void test_write_error(void **state)
     (void)state;
     const char *path = in_folder("w");
     assert_int_equal(vt_file_write(path, "old", 3), VT_OK);
-    struct rlimit kept, low;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &kept), 0);
-    low = kept;
-    low.rlim_cur = 10000;
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    begin_full_disk();
     char *big = calloc(1, 100000);
     vt_status status = vt_file_write(path, big, 100000);
-    setrlimit(RLIMIT_FSIZE, &kept);
-    signal(SIGXFSZ, handler);
+    end_full_disk();
     free(big);
     assert_int_equal(status, VT_ERR_IO);
     assert_non_null(strstr(vt_error_message(), path));

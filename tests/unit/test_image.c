@@ -10,12 +10,10 @@
 
 #include <errno.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include <jpeglib.h>
 #include <png.h>
@@ -469,15 +467,9 @@ static void test_write_error(void **state)
     assert_int_equal(vt_image_reserve(&image, SIDE, SIDE, 3), VT_OK);
     vt_rng rng = vt_rng_at(1, 2, 3, 4);
     for (int i = 0; i < SIDE * SIDE * 3; i++) image.pixels[i] = (unsigned char)vt_rng_u32(&rng);
-    struct rlimit kept, low;
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &kept), 0);
-    low = kept;
-    low.rlim_cur = 10000;
-    void (*handler)(int) = signal(SIGXFSZ, SIG_IGN);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &low), 0);
+    begin_full_disk();
     const vt_status status = vt_image_write_png(in_folder("large.png"), &image);
-    setrlimit(RLIMIT_FSIZE, &kept);
-    signal(SIGXFSZ, handler);
+    end_full_disk();
     assert_int_equal(status, VT_ERR_IO);
     assert_non_null(strstr(vt_error_message(), strerror(EFBIG)));
     vt_image_free(&image);
