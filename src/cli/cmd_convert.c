@@ -1,12 +1,14 @@
 // vitrain convert: weights of any kind that is read, as safetensors.
 #include "commands.h"
 
+#include "vitrain/base/bytes.h"
 #include "vitrain/io/weights.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 static const struct {
     const char *name;
@@ -23,16 +25,21 @@ static vt_status read_dtype(const vt_dtype **out, const char *name)
     return VT_OK;
 }
 
+// Bytes, or as Hugging Face's max_shard_size: "500MB", in thousands.
 static vt_status read_shard_size(size_t *out, const char *text)
 {
+    static const char *const units[] = {"", "KB", "MB", "GB"};
     *out = 0;
     if (!text) return VT_OK;
     char *end;
     errno = 0;
-    const unsigned long long value = strtoull(text, &end, 10);
-    VT_REQUIRE(text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && value > 0,
-               VT_ERR_USAGE, "--shard-size: expected a number of bytes, got \"%s\"", text);
-    *out = (size_t)value;
+    *out = strtoull(text, &end, 10);
+    size_t unit = 0;
+    while (unit < 4 && strcasecmp(end, units[unit]) != 0) unit++;
+    bool valid = text[0] >= '0' && text[0] <= '9' && errno == 0 && *out > 0 && unit < 4;
+    for (; valid && unit > 0; unit--) valid = vt_size_mul(*out, 1000, out);
+    VT_REQUIRE(valid, VT_ERR_USAGE,
+               "--shard-size: expected bytes or a number with KB, MB or GB, got \"%s\"", text);
     return VT_OK;
 }
 

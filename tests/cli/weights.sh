@@ -35,6 +35,7 @@ run "$vitrain" predict "$dir/f16.safetensors" "$dir/val/class1/000.png" # the sh
 check "predict with f16 weights alone" test $status = 0 -a "$(sed -n 2p <<<"$out" | awk '{print $2}')" = 1
 
 check "convert --shard-size" convert "$dir/many.safetensors" --dtype f16 --shard-size 3000
+check "in thousands" convert "$dir/many.safetensors" --dtype f16 --shard-size 3kb
 check "leaves shards" test -s "$dir/many-00001-of-00006.safetensors" -a ! -e "$dir/many.safetensors"
 evaluate "$dir/many.safetensors.index.json"
 check "they evaluate" test $status = 0 -a "$(number acc1)" = "$acc"
@@ -47,6 +48,7 @@ fails "a shard that is missing" 1 "index.json: .*many-00002-of-00006.safetensors
     "$vitrain" info "$dir/many.safetensors.index.json"
 fails "an unknown type" 2 "dtype.*f32, f16 or bf16.*f8" convert "$dir/none" --dtype f8
 fails "a shard size that is none" 2 "shard-size.*3k" convert "$dir/none" --shard-size 3k
+fails "a shard size beyond all files" 2 "shard-size.*9" convert "$dir/none" --shard-size 99999999999GB
 fails "shards of another ending" 2 "expected a name that ends in .safetensors" convert "$dir/none" --shard-size 100
 fails "weights that are not there" 1 "nowhere" "$vitrain" convert "$dir/nowhere" "$dir/none"
 fails "a place that cannot be written" 1 "nowhere" convert "$dir/nowhere/out.safetensors"
