@@ -31,7 +31,7 @@ static vt_status fail_at(const document *doc, size_t offset, const char *what)
         column = doc->text[i] == '\n' ? 1 : column + 1;
         line += doc->text[i] == '\n';
     }
-    return vt_fail(VT_ERR_CONFIG, "%s:%d:%d: %s", doc->name, line, column, what);
+    return vt_fail(VT_ERR_FORMAT, "%s:%d:%d: %s", doc->name, line, column, what);
 }
 
 // ---- before: the text ----
@@ -291,13 +291,17 @@ const vt_json *vt_json_get(const vt_json *object, const char *key)
 
 // ---- building ----
 
+// A bit of a node's type that cJSON has no use for: memory ran out for something below the node.
+enum { INCOMPLETE = 1 << 16 };
+
 static vt_json *add(vt_json *parent, const char *key, vt_json *node)
 {
-    if (!node || !parent) return node;
-    assert(cJSON_IsObject(parent) ? key != NULL : cJSON_IsArray(parent) && !key);
-    bool added =
-        key ? cJSON_AddItemToObject(parent, key, node) : cJSON_AddItemToArray(parent, node);
+    assert(!parent || (cJSON_IsObject(parent) ? key != NULL : cJSON_IsArray(parent) && !key));
+    const bool added =
+        parent && node &&
+        (key ? cJSON_AddItemToObject(parent, key, node) : cJSON_AddItemToArray(parent, node));
     if (added) return node;
+    if (parent) parent->type |= INCOMPLETE;
     cJSON_Delete(node);
     return NULL;
 }
@@ -305,6 +309,16 @@ static vt_json *add(vt_json *parent, const char *key, vt_json *node)
 vt_json *vt_json_new_object(void)
 {
     return cJSON_CreateObject();
+}
+
+vt_json *vt_json_new_string(const char *value)
+{
+    return cJSON_CreateString(value);
+}
+
+vt_json *vt_json_new_copy(const vt_json *node)
+{
+    return cJSON_Duplicate(node, true);
 }
 
 vt_json *vt_json_add_object(vt_json *parent, const char *key)
@@ -339,11 +353,9 @@ vt_json *vt_json_add_null(vt_json *parent, const char *key)
 
 vt_json *vt_json_put_copy(vt_json *parent, const char *key, const vt_json *node)
 {
-    vt_json *copy = cJSON_Duplicate(node, true);
-    if (!copy || !parent || !key || !vt_json_get(parent, key)) return add(parent, key, copy);
-    if (cJSON_ReplaceItemInObjectCaseSensitive(parent, key, copy)) return copy;
-    cJSON_Delete(copy);
-    return NULL;
+    vt_json *copy = vt_json_new_copy(node);
+    if (copy && parent && cJSON_ReplaceItemInObjectCaseSensitive(parent, key, copy)) return copy;
+    return add(parent, key, copy);
 }
 
 // ---- text ----
@@ -392,6 +404,15 @@ static void print_gap(FILE *out, int indent, const char *in_line)
     }
 }
 
+// Whether memory never ran out below it. A member put in another's place may have lost its key.
+static bool complete(const vt_json *node)
+{
+    bool whole = !(node->type & INCOMPLETE);
+    for (const vt_json *child = node->child; child && whole; child = child->next)
+        whole = (child->string || !cJSON_IsObject(node)) && complete(child);
+    return whole;
+}
+
 static void print(FILE *out, const vt_json *node, int indent)
 {
     vt_json_type type = vt_json_type_of(node);
@@ -427,7 +448,7 @@ char *vt_json_text(const vt_json *node, bool indented)
 {
     char *text = NULL;
     size_t bytes;
-    FILE *out = node ? open_memstream(&text, &bytes) : NULL;
+    FILE *out = node && complete(node) ? open_memstream(&text, &bytes) : NULL;
     if (!out) return NULL;
     print(out, node, indented ? 0 : -1);
     bool failed = ferror(out) != 0;

@@ -148,10 +148,8 @@ static vt_status parse_header(vt_st_file *file)
                "header of %llu bytes in a file of %zu: truncated file?", (unsigned long long)length,
                file->bytes);
     const unsigned char *data = file->map + LENGTH_BYTES + length, *next = data;
-    vt_status status = vt_json_parse(&file->header, (const char *)file->map + LENGTH_BYTES,
-                                     (size_t)length, "header");
-    if (status == VT_ERR_CONFIG) status = VT_ERR_FORMAT; // that code is for what people write
-    VT_TRY(status);
+    VT_TRY(vt_json_parse(&file->header, (const char *)file->map + LENGTH_BYTES, (size_t)length,
+                         "header"));
     VT_REQUIRE(vt_json_type_of(file->header) == VT_JSON_OBJECT, VT_ERR_FORMAT,
                "header: expected an object");
 

@@ -1,6 +1,7 @@
 // Which format a file of weights has, and sharded safetensors as one.
 #include "vitrain/io/weights.h"
 
+#include "vitrain/base/bytes.h"
 #include "vitrain/io/file.h"
 #include "vitrain/io/json.h"
 
@@ -97,7 +98,6 @@ static vt_status open_index(vt_st_file **out, const char *path)
     char *folder = vt_path_folder(path);
     vt_status status = s && folder ? vt_json_read(&s->index, path, MAX_INDEX_BYTES)
                                    : vt_fail(VT_ERR_MEMORY, "%s: out of memory", path);
-    if (status == VT_ERR_CONFIG) status = VT_ERR_FORMAT; // that code is for what people write
     if (status == VT_OK) {
         const bool object = vt_json_type_of(s->index) == VT_JSON_OBJECT;
         status = read_map(s, folder, object ? vt_json_get(s->index, "weight_map") : NULL);
@@ -132,7 +132,7 @@ vt_status vt_weights_open(vt_st_file **out, const char *path)
     if (memcmp(head, "PK\3\4", 4) == 0) return vt_pth_open(out, path);
     VT_REQUIRE(head[0] != 0x80 || head[2] == 0 || head[8] == '{', VT_ERR_UNSUPPORTED,
                "%s: a pickle outside a zip archive: save it again with PyTorch 1.6 or later", path);
-    // A header of this length would be gigabytes.
-    const bool json = head[0] == '{' && (head[1] == '"' || strchr(" \n\r\t", head[1]));
+    // A safetensors file begins with a length that is never so large.
+    const bool json = head[0] == '{' && vt_le64(head) > UINT32_MAX;
     return json ? open_index(out, path) : vt_st_open(out, path);
 }

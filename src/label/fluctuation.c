@@ -156,12 +156,12 @@ static bool read_layer(vt_fluctuation_layer *out, const vt_json *layer)
 vt_status vt_fluctuation_restore(vt_fluctuation *f, const char *text, const char *name)
 {
     vt_json *root = NULL;
+    vt_fluctuation_clear(f);
     VT_TRY(vt_json_parse(&root, text, strlen(text), name));
     const vt_json *layers = vt_json_get(root, "layers");
     bool fine =
         layers && vt_json_type_of(layers) == VT_JSON_ARRAY && vt_json_size(layers) == f->depth;
     const vt_json *layer = fine ? vt_json_first(layers) : NULL;
-    vt_fluctuation_clear(f);
     for (int l = 0; fine && l < f->depth; l++, layer = vt_json_next(layer))
         fine = read_layer(&f->settled[l], layer);
     vt_json_destroy(root);

@@ -227,11 +227,12 @@ static vt_status parse_members(vt_model_config *c, const vt_json *root, const ch
 vt_status vt_model_config_parse(vt_model_config *config, const char *text, const char *name)
 {
     vt_json *root = NULL;
-    VT_TRY(vt_json_parse(&root, text, strlen(text), name));
     vt_model_config parsed = {0};
-    vt_status status = vt_json_type_of(root) == VT_JSON_OBJECT
-                           ? parse_members(&parsed, root, name)
-                           : vt_fail(VT_ERR_FORMAT, "%s: expected an object", name);
+    vt_status status = vt_json_parse(&root, text, strlen(text), VT_MODEL_METADATA);
+    if (status != VT_OK) return vt_fail_within(status, name);
+    status = vt_json_type_of(root) == VT_JSON_OBJECT
+                 ? parse_members(&parsed, root, name)
+                 : vt_fail(VT_ERR_FORMAT, "%s: expected an object", name);
     vt_json_destroy(root);
     if (status == VT_OK) *config = parsed;
     return status;

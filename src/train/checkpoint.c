@@ -82,7 +82,8 @@ static vt_status read_progress(vt_progress *out, const vt_st_file *file)
     vt_progress progress;
     member members[MEMBERS];
     list_members(members, &progress);
-    vt_status status = vt_json_parse(&root, text, strlen(text), vt_st_path(file));
+    vt_status status = vt_json_parse(&root, text, strlen(text), PROGRESS_KEY);
+    if (status != VT_OK) return vt_fail_within(status, vt_st_path(file));
     for (int i = 0; i < MEMBERS && status == VT_OK; i++)
         status = read_member(&members[i], root, vt_st_path(file));
     vt_json_destroy(root);
@@ -222,7 +223,8 @@ vt_status vt_checkpoint_progress(const char *path, vt_progress *progress)
 static vt_status load_shares(vt_fluctuation *shares, const vt_st_file *file)
 {
     const char *text = vt_st_metadata(file, SHARES_KEY);
-    return text ? vt_fluctuation_restore(shares, text, vt_st_path(file)) : VT_OK;
+    const vt_status status = text ? vt_fluctuation_restore(shares, text, SHARES_KEY) : VT_OK;
+    return status == VT_OK ? VT_OK : vt_fail_within(status, vt_st_path(file));
 }
 
 static vt_status load(const vt_st_file *file, const vt_model *model, const vt_optim_ops *optim,

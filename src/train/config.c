@@ -149,7 +149,7 @@ vt_status vt_config_override(vt_config_layer *layer, const char *text)
     VT_REQUIRE(layer->key, VT_ERR_MEMORY, "out of memory for the configuration");
     const char *value = equals + 1;
     if (vt_json_parse(&layer->value, value, strlen(value), layer->key) == VT_OK) return VT_OK;
-    layer->value = vt_json_add_string(NULL, NULL, value); // not JSON: a string
+    layer->value = vt_json_new_string(value); // not JSON: a string
     VT_REQUIRE(layer->value, VT_ERR_MEMORY, "out of memory for the configuration");
     return VT_OK;
 }
@@ -322,6 +322,12 @@ vt_status vt_config_build(vt_config *config, const vt_config_layer *layers, int 
     return status;
 }
 
+vt_status vt_config_read(vt_json **out, const char *path)
+{
+    const vt_status status = vt_json_read(out, path, MAX_FILE_BYTES);
+    return status == VT_ERR_FORMAT ? VT_ERR_CONFIG : status;
+}
+
 static vt_status load(vt_config *config, vt_config_layer *layers, const char *path, char *folder,
                       const char *const *overrides, int n_overrides)
 {
@@ -330,7 +336,7 @@ static vt_status load(vt_config *config, vt_config_layer *layers, const char *pa
         vt_config_layer *file = &layers[n++];
         *file = (vt_config_layer){.key = strdup(""), .origin = path, .folder = folder};
         VT_REQUIRE(file->key && folder, VT_ERR_MEMORY, "out of memory for the configuration");
-        VT_TRY(vt_json_read(&file->value, path, MAX_FILE_BYTES));
+        VT_TRY(vt_config_read(&file->value, path));
     }
     for (int i = 0; i < n_overrides; i++) VT_TRY(vt_config_override(&layers[n++], overrides[i]));
     return vt_config_build(config, layers, n, path);

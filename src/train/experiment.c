@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_FILE_BYTES = 1 << 20 };
-
 static vt_status get_text(const vt_reader *r, const char *key, const char **text)
 {
     const vt_json *node = vt_json_get(r->root, key);
@@ -34,12 +32,12 @@ static vt_status read_base(vt_reader *r)
     if (type == VT_JSON_OBJECT) {
         r->base_path = strdup(r->path);
         r->base_folder = strdup(r->folder);
-        r->base.value = vt_json_put_copy(NULL, NULL, base);
+        r->base.value = vt_json_new_copy(base);
     } else if (type == VT_JSON_STRING && vt_json_string(base)[0]) {
         r->base_path = vt_path_join(r->folder, vt_json_string(base));
         r->base_folder = r->base_path ? vt_path_folder(r->base_path) : NULL;
         if (!r->base_folder) return vt_reader_out_of_memory(r);
-        VT_TRY(vt_json_read(&r->base.value, r->base_path, MAX_FILE_BYTES));
+        VT_TRY(vt_config_read(&r->base.value, r->base_path));
     } else {
         return vt_reader_refuse(r, "base", "a configuration's path or an object", base);
     }
@@ -223,7 +221,7 @@ vt_status vt_experiment_load(vt_experiment *e, const char *path, const char *out
 {
     *e = (vt_experiment){0};
     vt_json *root = NULL;
-    VT_TRY(vt_json_read(&root, path, MAX_FILE_BYTES));
+    VT_TRY(vt_config_read(&root, path));
     vt_reader r = {.e = e, .path = path, .folder = vt_path_folder(path), .root = root};
     vt_status status = r.folder ? read_definition(&r, output, overrides, n_overrides)
                                 : vt_reader_out_of_memory(&r);

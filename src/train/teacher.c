@@ -29,7 +29,8 @@ static vt_status read_pixels(pixels *out, const vt_st_file *file)
     const char *text = vt_st_metadata(file, VT_INPUT_METADATA);
     vt_json *input = NULL;
     if (!text) return VT_OK;
-    VT_TRY(vt_json_parse(&input, text, strlen(text), vt_st_path(file)));
+    const vt_status status = vt_json_parse(&input, text, strlen(text), VT_INPUT_METADATA);
+    if (status != VT_OK) return vt_fail_within(status, vt_st_path(file));
     if (vt_json_type_of(input) == VT_JSON_OBJECT) {
         out->known = true;
         read_list(out->mean, vt_json_get(input, "mean"));

@@ -162,8 +162,10 @@ static void test_settled(void **state)
     const char *const wrong[] = {"", "[]", "{\"layers\": [[1], [1], [1]]}",
                                  "{\"layers\": [1, 1, 1]}", "{\"layers\": []}"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        assert_int_not_equal(vt_fluctuation_restore(f, wrong[i], "there"), VT_OK);
+        assert_int_equal(vt_fluctuation_restore(f, text, "there"), VT_OK);
+        assert_int_equal(vt_fluctuation_restore(f, wrong[i], "there"), VT_ERR_FORMAT);
         assert_non_null(strstr(vt_error_message(), "there"));
+        assert_int_equal(vt_fluctuation_total(f, 0).n, 0);
     }
     memset(strstr(text, "["), ' ', 1); // no longer JSON
     assert_int_not_equal(vt_fluctuation_restore(f, text, "there"), VT_OK);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cjson/cJSON.h>
 #include <cmocka.h>
 
 static vt_json *parsed(const char *text)
@@ -84,14 +85,14 @@ static void test_refusals(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         vt_json *root = NULL;
         const char *text = cases[i].text, *place = cases[i].place;
-        assert_int_equal(vt_json_parse(&root, text, strlen(text), "doc"), VT_ERR_CONFIG);
+        assert_int_equal(vt_json_parse(&root, text, strlen(text), "doc"), VT_ERR_FORMAT);
         assert_null(root);
         if (strncmp(vt_error_message(), place, strlen(place)) != 0) {
             fail_msg("%s: expected %s, got %s", text, place, vt_error_message());
         }
     }
     vt_json *root = NULL;
-    assert_int_equal(vt_json_parse(&root, "1\0", 2, "doc"), VT_ERR_CONFIG);
+    assert_int_equal(vt_json_parse(&root, "1\0", 2, "doc"), VT_ERR_FORMAT);
     assert_non_null(strstr(vt_error_message(), "doc:1:2: NUL"));
 }
 
@@ -102,7 +103,7 @@ static void test_nesting(void **state)
     char *text = malloc(DEEP);
     memset(text, '[', DEEP);
     vt_json *root = NULL;
-    assert_int_equal(vt_json_parse(&root, text, DEEP, "doc"), VT_ERR_CONFIG);
+    assert_int_equal(vt_json_parse(&root, text, DEEP, "doc"), VT_ERR_FORMAT);
     assert_non_null(strstr(vt_error_message(), "doc:1:65: nested deeper than 64"));
     memset(text + 64, ']', 64);
     assert_int_equal(vt_json_parse(&root, text, 128, "doc"), VT_OK);
@@ -121,7 +122,7 @@ static void test_mutations(void **state)
         char *exact = malloc(n ? n : 1);
         memcpy(exact, text, n);
         vt_json *root = NULL;
-        assert_int_equal(vt_json_parse(&root, exact, n, "doc"), n < BYTES ? VT_ERR_CONFIG : VT_OK);
+        assert_int_equal(vt_json_parse(&root, exact, n, "doc"), n < BYTES ? VT_ERR_FORMAT : VT_OK);
         vt_json_destroy(root);
         for (size_t at = 0; at < n && n == BYTES; at++) {
             for (int c = 0; c < 256; c++) {
@@ -139,13 +140,13 @@ static void test_mutations(void **state)
 
 static double through_text(double value)
 {
-    vt_json *array = vt_json_add_array(NULL, NULL);
-    vt_json_add_number(array, NULL, value);
-    char *text = vt_json_text(array, false);
+    vt_json *object = vt_json_new_object();
+    vt_json_add_number(object, "value", value);
+    char *text = vt_json_text(object, false);
     assert_null(strchr(text, ','));
     vt_json *back = parsed(text);
     double got = vt_json_number(vt_json_first(back));
-    vt_json_destroy(array);
+    vt_json_destroy(object);
     vt_json_destroy(back);
     free(text);
     return got;
@@ -193,8 +194,10 @@ static void test_text(void **state)
     vt_json_add_object(inner, "none");
     vt_json_add_number(root, "big", 1e6);
     vt_json_put_copy(root, "betas", vt_json_get(inner, "b")); // takes the old one's place
-    vt_json_put_copy(root, "copy", betas = vt_json_add_array(NULL, NULL));
-    vt_json_destroy(betas);
+    vt_json *list = parsed("[]"), *copy = vt_json_new_copy(list);
+    vt_json_put_copy(root, "copy", copy);
+    vt_json_destroy(copy);
+    vt_json_destroy(list);
 
     char *text = vt_json_text(root, false);
     assert_string_equal(text,
@@ -217,6 +220,34 @@ static void test_text(void **state)
     assert_null(vt_json_text(NULL, false));
 }
 
+static int allocations_left;
+
+static void *scarce(size_t bytes)
+{
+    return allocations_left-- > 0 ? malloc(bytes) : NULL;
+}
+
+// Wherever memory runs out, there is no text, rather than one that lacks something.
+static void test_out_of_memory(void **state)
+{
+    (void)state;
+    char *text = NULL;
+    for (int most = 0; !text; most++) {
+        assert_true(most < 100);
+        allocations_left = most;
+        cJSON_InitHooks(&(cJSON_Hooks){scarce, free});
+        vt_json *root = vt_json_new_object(), *inner = vt_json_add_object(root, "inner");
+        vt_json_add_number(vt_json_add_array(inner, "list"), NULL, 1);
+        vt_json_put_copy(root, "inner", inner ? vt_json_first(inner) : NULL);
+        vt_json_add_string(root, "last", "text");
+        cJSON_InitHooks(NULL);
+        text = vt_json_text(root, false);
+        vt_json_destroy(root);
+    }
+    assert_string_equal(text, "{\"inner\": [1], \"last\": \"text\"}");
+    free(text);
+}
+
 static void test_read(void **state)
 {
     (void)state;
@@ -228,7 +259,7 @@ static void test_read(void **state)
     assert_int_equal(vt_json_read(&root, path, 8), VT_OK);
     vt_json_destroy(root);
     put_file(path, "{\"a\" 1}", 7);
-    assert_int_equal(vt_json_read(&root, path, 100), VT_ERR_CONFIG);
+    assert_int_equal(vt_json_read(&root, path, 100), VT_ERR_FORMAT);
     assert_non_null(strstr(vt_error_message(), "a.json:1:6: "));
 }
 
@@ -238,7 +269,7 @@ int main(void)
         cmocka_unit_test(test_views),   cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_nesting), cmocka_unit_test(test_mutations),
         cmocka_unit_test(test_text),    cmocka_unit_test(test_numbers_round_trip),
-        cmocka_unit_test(test_read),
+        cmocka_unit_test(test_read),    cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

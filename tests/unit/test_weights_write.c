@@ -28,6 +28,19 @@ static vt_st_file *example(const vt_real a[4], const vt_real b[4])
     return opened(path);
 }
 
+// A length of the header whose bytes look like the beginning of an index.
+static void is_no_index(void **state)
+{
+    (void)state;
+    enum { LENGTH = '{' + ('\n' << 8) };
+    unsigned char bytes[8 + LENGTH] = {'{', '\n'};
+    memset(bytes + 8, ' ', LENGTH);
+    bytes[8] = '{', bytes[9] = '}';
+    const char *path = in_folder("length.safetensors");
+    put_file(path, bytes, sizeof bytes);
+    vt_st_close(opened(path));
+}
+
 static void check_bits(vt_dtype dtype, const vt_real values[4], const uint16_t expected[4])
 {
     vt_st_file *in = example(values, values);
@@ -180,6 +193,7 @@ static void splits_into_shards(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(is_no_index),
         cmocka_unit_test(rounds_to_the_nearest),
         cmocka_unit_test(every_half_survives),
         cmocka_unit_test(refuses_what_has_no_room),

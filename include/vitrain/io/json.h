@@ -20,7 +20,7 @@ typedef enum vt_json_type {
 } vt_json_type;
 
 // Parses text of `bytes` bytes (no terminator needed). `name` is what messages call the document.
-// Refused with VT_ERR_CONFIG, line and column: syntax errors, anything after the value, duplicate
+// Refused with VT_ERR_FORMAT, line and column: syntax errors, anything after the value, duplicate
 // keys, a NUL byte, nesting deeper than 64. The tree is the caller's: vt_json_destroy.
 vt_status vt_json_parse(vt_json **out, const char *text, size_t bytes, const char *name);
 // Reads and parses a file of at most max_bytes. A file that cannot be read: VT_ERR_IO.
@@ -39,10 +39,14 @@ const vt_json *vt_json_first(const vt_json *node);                  // first mem
 const vt_json *vt_json_next(const vt_json *node);                   // sibling, NULL at the end
 const vt_json *vt_json_get(const vt_json *object, const char *key); // NULL if absent
 
-// Building. Each returns the new node, owned by `parent` (or by the caller where parent is NULL),
-// or NULL when out of memory; key is NULL inside arrays. Adding to a NULL parent that was meant to
-// be a node is not an error here: it surfaces when the text is made (vt_json_text fails on NULL).
+// Roots, the caller's to destroy; NULL when out of memory.
 vt_json *vt_json_new_object(void);
+vt_json *vt_json_new_string(const char *value);
+vt_json *vt_json_new_copy(const vt_json *node);
+
+// Building. Each returns the new node, owned by `parent`; key is NULL inside arrays. Running out of
+// memory surfaces when the text is made: these return NULL, also where parent is one, and vt_json_text
+// gives none of a tree that lacks something.
 vt_json *vt_json_add_object(vt_json *parent, const char *key);
 vt_json *vt_json_add_array(vt_json *parent, const char *key);
 vt_json *vt_json_add_number(vt_json *parent, const char *key, double value); // not finite: null
@@ -52,7 +56,7 @@ vt_json *vt_json_add_null(vt_json *parent, const char *key);
 // A copy of `node` under parent, in place of an older member of that name.
 vt_json *vt_json_put_copy(vt_json *parent, const char *key, const vt_json *node);
 
-// Text of a tree, one line or indented; malloc'd, free() it; NULL when out of memory. Numbers are
+// Text of a tree, one line or indented; malloc'd, free() it; NULL when out of memory, now or before. Numbers are
 // written with as many digits as it takes to read the same double back, integers without a point.
 char *vt_json_text(const vt_json *node, bool indented);
 

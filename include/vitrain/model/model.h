@@ -230,6 +230,8 @@ void vt_model_join_heads(vt_real *logits, const vt_real *logits_dist, int B, int
 // text: JSON, malloc'd; NULL when out of memory.
 #define VT_MODEL_METADATA "vitrain.model" // its key
 char *vt_model_config_text(const vt_model_config *config);
+// VT_ERR_FORMAT: the text is of another kind; the numbers are vt_model_config_check's to judge. name: the
+// file's, for messages.
 vt_status vt_model_config_parse(vt_model_config *config, const char *text, const char *name);
 
 // The registry, ended by NULL.

@@ -87,6 +87,9 @@ vt_status vt_config_load(vt_config *config, const char *path, const char *const 
                          int n_overrides);
 void vt_config_free(vt_config *config); // takes a zeroed one
 
+// What people write, as JSON; the caller's to destroy. VT_ERR_CONFIG: it is none; VT_ERR_IO.
+vt_status vt_config_read(vt_json **out, const char *path);
+
 // The same from layers, each over the ones before it.
 typedef struct vt_config_layer {
     char *key;          // of the table, or a section; "" is the whole
