@@ -93,11 +93,11 @@ static vt_status read_piece(reader *r, unsigned char *out, size_t bytes, size_t 
 
 static vt_status read_exactly(reader *r, unsigned char *out, size_t bytes)
 {
-    size_t done = 0, got;
-    do {
+    size_t done = 0, got = 1;
+    while (got > 0 && done < bytes) {
         VT_TRY(read_piece(r, out + done, bytes - done, &got));
         done += got;
-    } while (got > 0 && done < bytes);
+    }
     VT_REQUIRE(done == bytes, VT_ERR_FORMAT, "%s: truncated: %zu of %zu bytes are missing", r->path,
                bytes - done, bytes);
     return VT_OK;

@@ -224,9 +224,11 @@ static void test_idx_refusals(void **state)
     fill_images(file);
     file[7] = 0;
     images_refused(file, 16, VT_ERR_DATA, "no images");
+    images_refused(file, 17, VT_ERR_FORMAT, "trailing");
     fill_images(file);
     file[11] = 0;
     images_refused(file, 16, VT_ERR_FORMAT, "at least 1 x 1");
+    images_refused(file, 17, VT_ERR_FORMAT, "");
     fill_images(file);
     file[3] = 1;
     images_refused(file, IMAGES_BYTES, VT_ERR_FORMAT, "expected an IDX file of magic 0x00000803");
