@@ -64,7 +64,8 @@ static bool old_grid(const finetune *f, int64_t patches, int *h, int *w)
 {
     vt_model_config c;
     const char *text = vt_st_metadata(f->file, VT_MODEL_METADATA);
-    if (text && vt_model_config_parse(&c, text, vt_st_path(f->file)) == VT_OK) {
+    if (text && vt_model_config_parse(&c, text, vt_st_path(f->file)) == VT_OK &&
+        vt_model_config_check(&c) == VT_OK) {
         *h = c.image_height / c.patch_size;
         *w = c.image_width / c.patch_size;
     } else {
@@ -73,8 +74,16 @@ static bool old_grid(const finetune *f, int64_t patches, int *h, int *w)
     return patches > 0 && (int64_t)*h * *w == patches;
 }
 
-static bool adapt_positions(const finetune *f, const vt_param *row, const vt_st_tensor *tensor,
-                            vt_real *out)
+static vt_status take_old(vt_real **old, const vt_st_tensor *tensor)
+{
+    *old = malloc(tensor->count * sizeof **old);
+    VT_REQUIRE(*old, VT_ERR_MEMORY, "tensor %s: out of memory", tensor->name);
+    vt_st_reals(tensor, *old);
+    return VT_OK;
+}
+
+static vt_status adapt_positions(bool *fits, const finetune *f, const vt_param *row,
+                                 const vt_st_tensor *tensor, vt_real *out)
 {
     const vt_token_layout *l = &f->layout;
     const int64_t others =
@@ -83,16 +92,16 @@ static bool adapt_positions(const finetune *f, const vt_param *row, const vt_st_
     int h, w;
     if (tensor->ndim != 3 || tensor->shape[0] != 1 || tensor->shape[2] != row->shape[2] ||
         !old_grid(f, tensor->shape[1] - others, &h, &w))
-        return false;
-    vt_real *old = malloc(tensor->count * sizeof *old);
-    if (!old) return false;
-    vt_st_reals(tensor, old);
+        return VT_OK;
+    vt_real *old;
+    VT_TRY(take_old(&old, tensor));
     memcpy(out, old, prefix * sizeof *out);
     vt_grid_resize(out + prefix, old + prefix, l->grid_h, l->grid_w, h, w, (int)C);
     free(old);
     vt_log(VT_LOG_INFO, "%s: interpolated from a grid of %d x %d to %d x %d", row->name, h, w,
            l->grid_h, l->grid_w);
-    return true;
+    *fits = true;
+    return VT_OK;
 }
 
 // A table's windows are taken for square: a table of (2 w - 1)^2 rows. 0: it is not.
@@ -102,19 +111,20 @@ static int table_side(int64_t rows)
     return (int64_t)side * side == rows ? side : 0;
 }
 
-static bool adapt_table(const vt_param *row, const vt_st_tensor *tensor, vt_real *out)
+static vt_status adapt_table(bool *fits, const vt_param *row, const vt_st_tensor *tensor,
+                             vt_real *out)
 {
     const int side = table_side(row->shape[0]);
     const int old_side = tensor->ndim == 2 ? table_side(tensor->shape[0]) : 0;
-    if (side == 0 || old_side == 0 || tensor->shape[1] != row->shape[1]) return false;
-    vt_real *old = malloc(tensor->count * sizeof *old);
-    if (!old) return false;
-    vt_st_reals(tensor, old);
+    if (side == 0 || old_side == 0 || tensor->shape[1] != row->shape[1]) return VT_OK;
+    vt_real *old;
+    VT_TRY(take_old(&old, tensor));
     vt_grid_resize(out, old, side, side, old_side, old_side, (int)row->shape[1]);
     free(old);
     vt_log(VT_LOG_INFO, "%s: interpolated from windows of %d x %d to %d x %d", row->name,
            (old_side + 1) / 2, (old_side + 1) / 2, (side + 1) / 2, (side + 1) / 2);
-    return true;
+    *fits = true;
+    return VT_OK;
 }
 
 static bool is_table(const char *name)
@@ -129,17 +139,25 @@ static bool is_head(const char *name)
     return !strncmp(name, "head.", 5) || !strncmp(name, "head_dist.", 10);
 }
 
-static bool adapt(void *self, const vt_param *row, const vt_st_tensor *tensor, vt_real *out)
+// A head for other classes.
+static bool begins_anew(const vt_param *row, const vt_st_tensor *tensor)
 {
-    if (!vt_dtype_is_floating(tensor->dtype)) return false;
-    if (!strcmp(row->name, "pos_embed")) return adapt_positions(self, row, tensor, out);
-    if (is_table(row->name)) return adapt_table(row, tensor, out);
     if (!is_head(row->name) || tensor->ndim != row->ndim || tensor->shape[0] == row->shape[0] ||
         (row->ndim == 2 && tensor->shape[1] != row->shape[1]))
         return false;
     vt_log(VT_LOG_INFO, "%s: starts anew: %lld classes, %lld in the file", row->name,
            (long long)row->shape[0], (long long)tensor->shape[0]);
     return true;
+}
+
+static vt_status adapt(bool *fits, void *self, const vt_param *row, const vt_st_tensor *tensor,
+                       vt_real *out)
+{
+    if (!vt_dtype_is_floating(tensor->dtype)) return VT_OK;
+    if (!strcmp(row->name, "pos_embed")) return adapt_positions(fits, self, row, tensor, out);
+    if (is_table(row->name)) return adapt_table(fits, row, tensor, out);
+    *fits = begins_anew(row, tensor);
+    return VT_OK;
 }
 
 vt_status vt_finetune_load(const vt_model *model, vt_real *slab, const vt_st_file *file)

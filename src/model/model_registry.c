@@ -43,6 +43,7 @@ vt_status vt_model_create(vt_model **out, const vt_model_config *config)
         vt_model_destroy(model);
         return status;
     }
+    vt_params_number_layers(&model->params);
     *out = model;
     return VT_OK;
 }

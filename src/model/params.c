@@ -71,6 +71,41 @@ int vt_params_find(const vt_params *params, const char *name)
     return -1;
 }
 
+// The length of "blocks.0." or "layers.1.blocks.0." at the name's head; 0: the tensor is of no block.
+static int block_prefix(const char *name)
+{
+    int length = 0, ignored;
+    if (sscanf(name, "blocks.%d.%n", &ignored, &length) == 1 && length > 0) return length;
+    length = 0;
+    sscanf(name, "layers.%d.blocks.%d.%n", &ignored, &ignored, &length);
+    return length;
+}
+
+static bool is_embedding(const char *name)
+{
+    return !strncmp(name, "patch_embed.", 12) || !strcmp(name, "pos_embed") ||
+           !strcmp(name, "cls_token") || !strcmp(name, "dist_token");
+}
+
+// From the last tensor to the first: a block's tensors follow one another, and merging is of the block
+// behind it.
+void vt_params_number_layers(vt_params *params)
+{
+    int blocks = 0;
+    const char *last = "";
+    for (int i = params->count - 1; i >= 0; i--) {
+        vt_param *row = &params->rows[i];
+        const int length = block_prefix(row->name);
+        if (length > 0 && strncmp(row->name, last, (size_t)length) != 0) {
+            last = row->name;
+            blocks++;
+        }
+        row->layers_above = length > 0 || strstr(row->name, ".downsample.") ? blocks : 0;
+    }
+    for (int i = 0; i < params->count; i++)
+        if (is_embedding(params->rows[i].name)) params->rows[i].layers_above = blocks + 1;
+}
+
 vt_status vt_params_freeze(vt_params *params, const char *const *patterns, int count)
 {
     for (int p = 0; p < count; p++) {
@@ -169,18 +204,7 @@ static bool current_name(char *out, const vt_params *params, const char *found,
     return true;
 }
 
-static void note_unexpected(report *r, const vt_params *params, const vt_st_file *file)
-{
-    for (size_t i = 0; i < vt_st_count(file); i++) {
-        const char *found = vt_st_at(file, i)->name;
-        char current[VT_ENTRY_NAME_BYTES];
-        if (is_state(found) || !current_name(current, params, found, file)) continue;
-        if (vt_params_find(params, current) < 0)
-            note(r, "; tensor %.96s: the model has no such tensor", found);
-    }
-}
-
-// What the file calls a row.
+// What the file calls a row: the last of its names for it.
 static void name_in_file(char *out, const vt_params *params, const vt_param *row,
                          const vt_st_file *file, const char *prefix)
 {
@@ -193,18 +217,42 @@ static void name_in_file(char *out, const vt_params *params, const vt_param *row
     }
 }
 
+static void note_unexpected(report *r, const vt_params *params, const vt_st_file *file)
+{
+    for (size_t i = 0; i < vt_st_count(file); i++) {
+        const char *found = vt_st_at(file, i)->name;
+        char current[VT_ENTRY_NAME_BYTES], other[VT_ENTRY_NAME_BYTES];
+        if (is_state(found) || !current_name(current, params, found, file)) continue;
+        const int row = vt_params_find(params, current);
+        if (row < 0) {
+            note(r, "; tensor %.96s: the model has no such tensor", found);
+            continue;
+        }
+        name_in_file(other, params, &params->rows[row], file, "");
+        if (strcmp(other, found) != 0)
+            note(r, "; tensor %.96s: is there as %.96s too", found, other);
+    }
+}
+
 // A row from its tensor: as it is, else as `adapt` makes it; else it is noted.
-static void load_row(const vt_params *params, const vt_param *row, vt_real *slab,
-                     const vt_st_file *file, const char *prefix, const vt_adapter *adapter,
-                     report *r)
+static vt_status load_row(const vt_params *params, const vt_param *row, vt_real *slab,
+                          const vt_st_file *file, const char *prefix, const vt_adapter *adapter,
+                          report *r)
 {
     char name[VT_ENTRY_NAME_BYTES];
     name_in_file(name, params, row, file, prefix);
-    if (vt_st_get_real(file, name, row->ndim, row->shape, slab + row->offset) == VT_OK) return;
-    const vt_st_tensor *tensor = vt_st_find(file, name);
-    if (tensor && adapter && adapter->adapt(adapter->self, row, tensor, slab + row->offset)) return;
+    vt_real *out = slab + row->offset;
+    if (vt_st_get_real(file, name, row->ndim, row->shape, out) == VT_OK) return VT_OK;
     // The message begins with the file's path, which the report gives once.
-    note(r, "; %s", vt_error_message() + strlen(vt_st_path(file)) + 2);
+    char wrong[512];
+    const char *message = vt_error_message();
+    const size_t path = strlen(vt_st_path(file)) + 2, length = strlen(message);
+    snprintf(wrong, sizeof wrong, "%s", path < length ? message + path : row->name);
+    const vt_st_tensor *tensor = vt_st_find(file, name);
+    bool fits = false;
+    if (tensor && adapter) VT_TRY(adapter->adapt(&fits, adapter->self, row, tensor, out));
+    if (!fits) note(r, "; %s", wrong);
+    return VT_OK;
 }
 
 vt_status vt_params_load_adapted(const vt_params *params, vt_real *slab, const vt_st_file *file,
@@ -212,11 +260,12 @@ vt_status vt_params_load_adapted(const vt_params *params, vt_real *slab, const v
 {
     report r = {.length = 0};
     for (int i = 0; i < params->count; i++)
-        load_row(params, &params->rows[i], slab, file, prefix, adapter, &r);
+        VT_TRY(load_row(params, &params->rows[i], slab, file, prefix, adapter, &r));
     if (!*prefix) note_unexpected(&r, params, file);
     char more[32] = "";
     if (r.more) snprintf(more, sizeof more, "; and %d more", r.more);
-    VT_REQUIRE(r.length == 0, VT_ERR_SHAPE, "%s: %s%s", vt_st_path(file), r.text + 2, more);
+    VT_REQUIRE(r.length == 0 && r.more == 0, VT_ERR_SHAPE, "%s: %s%s", vt_st_path(file), r.text + 2,
+               more);
     const vt_param *bad = vt_params_first_bad(params, slab);
     VT_REQUIRE(!bad, VT_ERR_NUMERIC,
                "%s: tensor %s%s: expected finite numbers, got NaN or infinity", vt_st_path(file),

@@ -32,52 +32,6 @@ static size_t chunk_length(size_t count, size_t start)
     return count - start < CHUNK ? count - start : CHUNK;
 }
 
-// The length of "blocks.0." or "layers.1.blocks.0." at the name's head; 0: the tensor is of no block.
-static int block_prefix(const char *name)
-{
-    int length = 0, ignored;
-    if (sscanf(name, "blocks.%d.%n", &ignored, &length) == 1 && length > 0) return length;
-    length = 0;
-    sscanf(name, "layers.%d.blocks.%d.%n", &ignored, &ignored, &length);
-    return length;
-}
-
-static bool is_embedding(const char *name)
-{
-    return !strncmp(name, "patch_embed.", 12) || !strcmp(name, "pos_embed") ||
-           !strcmp(name, "cls_token") || !strcmp(name, "dist_token");
-}
-
-// How many blocks the tensors before `end` are of: a block's tensors follow one another.
-static int count_blocks(const vt_params *params, int end)
-{
-    int blocks = 0;
-    const char *last = "";
-    for (int i = 0; i < end; i++) {
-        const char *name = params->rows[i].name;
-        const int length = block_prefix(name);
-        if (length == 0 || !strncmp(name, last, (size_t)length)) continue;
-        last = name;
-        blocks++;
-    }
-    return blocks;
-}
-
-double vt_layer_scale(const vt_params *params, int row, double layer_decay)
-{
-    if (layer_decay <= 0 || layer_decay >= 1) return 1;
-    const char *name = params->rows[row].name;
-    const int depth = count_blocks(params, params->count);
-    int layer = depth + 1;
-    if (is_embedding(name))
-        layer = 0;
-    else if (block_prefix(name) > 0)
-        layer = count_blocks(params, row + 1);
-    else if (strstr(name, ".downsample.")) // with the block that follows
-        layer = count_blocks(params, row) + 1;
-    return pow(layer_decay, depth + 1 - layer);
-}
-
 double vt_trust_ratio(const double sums[2], double decay)
 {
     return decay != 0 && sums[0] > 0 && sums[1] > 0 ? sqrt(sums[0]) / sqrt(sums[1]) : 1;
@@ -99,6 +53,12 @@ typedef struct optim_step {
 static double decay_of(const optim_step *s, const vt_param *param)
 {
     return param->decays ? s->config->weight_decay : 0;
+}
+
+// As in BEiT and MAE: the more layers lie above, the slower.
+static double layer_scale(const vt_param *param, double decay)
+{
+    return decay > 0 ? pow(decay, param->layers_above) : 1;
 }
 
 static void moments_at(vt_real *moments[2], const optim_step *s, size_t at)
@@ -165,8 +125,8 @@ void vt_optim_step(const vt_optim_ops *ops, const vt_params *params, vt_real *we
             const vt_param *param = &params->rows[row];
             const size_t chunks = chunks_of(param->count);
             if (!param->frozen) {
-                const double rate = lr * vt_layer_scale(params, row, config->layer_decay) *
-                                    ratio_of(&s, param, sums);
+                const double rate =
+                    lr * layer_scale(param, config->layer_decay) * ratio_of(&s, param, sums);
 #pragma omp for schedule(dynamic) nowait
                 for (size_t chunk = 0; chunk < chunks; chunk++)
                     update_chunk(&s, param, chunk, rate);

@@ -93,6 +93,40 @@ static vt_st_file *write_weights(const vt_model *model, uint64_t seed)
     return file;
 }
 
+// Grids that cannot be: the patches are then taken for a square.
+static void survives_wrong_metadata(void **state)
+{
+    (void)state;
+    vt_model *old = create(16, 16, 3), *new = create(12, 20, 3);
+    const vt_params *p = &old->params;
+    vt_real *slab = calloc(new->params.slab_count, sizeof *slab);
+    vt_real *weights = calloc(p->slab_count, sizeof *weights);
+    vt_st_entry *entries = calloc((size_t)p->count, sizeof *entries);
+    char(*names)[VT_ENTRY_NAME_BYTES] = calloc((size_t)p->count, sizeof *names);
+    vt_params_entries(p, weights, "", entries, names);
+    old->config.patch_size = 0;
+    char *text = vt_model_config_text(&old->config);
+    const char *const said[] = {text, "{", "{}"}, *path = in_folder("said.safetensors");
+    for (int i = 0; i < 3; i++) {
+        const vt_st_meta meta = {VT_MODEL_METADATA, said[i]};
+        vt_st_file *file;
+        VT_ASSERT_OK(vt_st_write(path, entries, (size_t)p->count, &meta, 1));
+        VT_ASSERT_OK(vt_st_open(&file, path));
+        VT_ASSERT_OK(vt_finetune_load(new, slab, file));
+        vt_st_close(file);
+    }
+    vt_model_config told;
+    assert_int_equal(vt_model_config_parse(&told, "{", "w.safetensors"), VT_ERR_FORMAT);
+    assert_non_null(strstr(vt_error_message(), "w.safetensors: vitrain.model:1:2: "));
+    free(text);
+    free(slab);
+    free(weights);
+    free(entries);
+    free(names);
+    vt_model_destroy(old);
+    vt_model_destroy(new);
+}
+
 static void fits_grid_and_head(void **state)
 {
     (void)state;
@@ -162,6 +196,31 @@ static void reads_deit3(void **state)
     vt_model_destroy(new);
 }
 
+// A tensor under its name and under an older one.
+static void refuses_what_is_there_twice(void **state)
+{
+    (void)state;
+    vt_model *model = create_deit3(16, 16);
+    const vt_params *p = &model->params;
+    const size_t count = (size_t)p->count;
+    vt_real *slab = calloc(p->slab_count, sizeof *slab);
+    vt_st_entry *entries = calloc(count + 1, sizeof *entries);
+    char(*names)[VT_ENTRY_NAME_BYTES] = calloc(count, sizeof *names);
+    vt_st_file *file;
+    vt_params_entries(p, slab, "", entries, names);
+    entries[count] = entries[vt_params_find(p, "blocks.0.ls2.gamma")];
+    entries[count].name = "blocks.0.gamma_2";
+    VT_ASSERT_OK(vt_st_write(in_folder("twice.safetensors"), entries, count + 1, NULL, 0));
+    VT_ASSERT_OK(vt_st_open(&file, in_folder("twice.safetensors")));
+    assert_int_equal(vt_params_load(p, slab, file, ""), VT_ERR_SHAPE);
+    assert_non_null(strstr(vt_error_message(), "blocks.0.ls2.gamma: is there as blocks.0.gamma_2"));
+    vt_st_close(file);
+    free(slab);
+    free(entries);
+    free(names);
+    vt_model_destroy(model);
+}
+
 // Loading as it is names every tensor that does not fit.
 static void reports_all_that_does_not_fit(void **state)
 {
@@ -189,10 +248,9 @@ static void reports_all_that_does_not_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(interpolates_as_torch),
-        cmocka_unit_test(fits_grid_and_head),
-        cmocka_unit_test(reads_deit3),
-        cmocka_unit_test(reports_all_that_does_not_fit),
+        cmocka_unit_test(interpolates_as_torch), cmocka_unit_test(survives_wrong_metadata),
+        cmocka_unit_test(fits_grid_and_head),    cmocka_unit_test(refuses_what_is_there_twice),
+        cmocka_unit_test(reads_deit3),           cmocka_unit_test(reports_all_that_does_not_fit),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

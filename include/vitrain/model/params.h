@@ -36,6 +36,10 @@ typedef struct vt_param {
     // Weight decay applies: not to biases, 1-D tensors, tokens and position embeddings.
     bool decays;
     bool frozen; // not trained: vt_params_freeze
+    // How many layers of the model lie above the tensor's, for layer decay: 0 for the last norm and the
+    // heads, 1 for the last block (with the merging before it, where there is one), ... and the number of
+    // blocks + 1 for the embeddings, as in BEiT (arXiv 2106.08254) and MAE. vt_params_number_layers.
+    int layers_above;
 } vt_param;
 
 // Files of other versions call a tensor differently. out: (VT_ENTRY_NAME_BYTES), the name that the table
@@ -57,6 +61,9 @@ vt_status vt_params_add(vt_params *params, size_t *offset, vt_init init, bool de
 void vt_params_free(vt_params *params);                        // takes a zeroed one
 int vt_params_find(const vt_params *params, const char *name); // row, -1 if absent
 
+// Sets layers_above of every row, once the table is complete.
+void vt_params_number_layers(vt_params *params);
+
 // Freezes every tensor whose name matches one of the patterns (fnmatch(3): * any text, ? a character,
 // [0-5] one of them). No optimizer step changes a frozen tensor. VT_ERR_CONFIG names a pattern that
 // matches nothing; also when nothing is left to train.
@@ -72,16 +79,17 @@ void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed);
 
 // Fills a slab from a file, `prefix` (may be "") before each name. Each tensor must be there as F32,
 // F16, BF16 or F64 in its shape and finite (VT_ERR_NUMERIC). With an empty prefix, a tensor in the
-// file that is neither in the table nor begins with "optim." or "ema." is refused too. VT_ERR_SHAPE
-// names all tensors that are missing, unexpected or of another shape.
+// file that is neither in the table nor begins with "optim." or "ema.", or that is there under two
+// names, is refused too. VT_ERR_SHAPE names all tensors that are missing, unexpected or of another shape.
 vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_file *file,
                          const char *prefix);
 
-// The same where a tensor of another shape may be made to fit: adapt says whether it has filled
-// out: (row->count).
+// The same where a tensor of another shape may be made to fit: adapt sets *fits where it has filled
+// out: (row->count), or leaves it as initialized. VT_ERR_MEMORY.
 typedef struct vt_adapter {
     void *self;
-    bool (*adapt)(void *self, const vt_param *row, const vt_st_tensor *tensor, vt_real *out);
+    vt_status (*adapt)(bool *fits, void *self, const vt_param *row, const vt_st_tensor *tensor,
+                       vt_real *out);
 } vt_adapter;
 
 vt_status vt_params_load_adapted(const vt_params *params, vt_real *slab, const vt_st_file *file,

@@ -9,7 +9,7 @@ typedef struct vt_optim_ops {
     const char *name;
     int n_slabs;               // moments, 0 .. 2
     const char *slab_names[2]; // torch's; NAME in a checkpoint's "optim.NAME.weight"
-    // One step on elements [0, n) of one tensor. lr is the step's; decay is 0 for tensors that do
+    // One step on n elements of one tensor, seldom all of it. lr is the step's; decay is 0 for tensors that do
     // not decay; step counts from 1; g is already clipped by `scale` inside (g * scale).
     void (*update)(vt_real *w, const vt_real *g, vt_real *const slabs[2], size_t n, double lr,
                    double decay, double scale, int64_t step, const vt_optim_config *config);
@@ -25,13 +25,8 @@ typedef struct vt_optim_ops {
 const vt_optim_ops *vt_optim_find(const char *name); // NULL if unknown
 extern const vt_optim_ops *const vt_optims[];        // ended by NULL
 
-// What config->layer_decay multiplies a tensor's learning rate by: decay^(depth + 1 - layer), layer 0
-// being the embeddings, i + 1 block i (with the merging before it, where there is one), and depth + 1 the
-// last norm and the heads, as in BEiT (arXiv 2106.08254) and MAE.
-double vt_layer_scale(const vt_params *params, int row, double layer_decay);
-
 // The whole table but what is frozen, in parallel; the same bits with any number of threads. scale
-// multiplies every gradient (1/accumulate, clipping). partials: (vt_optim_partials(params)) scratch.
+// multiplies every gradient (1/accumulate, clipping), config->layer_decay^layers_above a tensor's rate. partials: (vt_optim_partials(params)) scratch.
 void vt_optim_step(const vt_optim_ops *ops, const vt_params *params, vt_real *weights,
                    const vt_real *grads, vt_real *const slabs[2], double lr, double scale,
                    int64_t step, const vt_optim_config *config, double *partials);
