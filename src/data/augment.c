@@ -283,26 +283,6 @@ static vt_status take_crop(const vt_image **view, const vt_pixels *from, const i
     return VT_OK;
 }
 
-// The size at which a picture just covers the frame, both sides of the input divided by crop_pct: one
-// side becomes that of the frame,
-// the other one int(frame * other / side), as torchvision's Resize(int) computes it.
-static vt_status covering_size(int size[2], const int from[2], const vt_augment_config *config,
-                               double crop_pct)
-{
-    double frame_w = fmax(1, floor(config->width / crop_pct));
-    double frame_h = fmax(1, floor(config->height / crop_pct));
-    double w = from[0], h = from[1], new_w = frame_w, new_h = frame_h;
-    if (frame_h * w >= frame_w * h)
-        new_w = floor(frame_h * w / h);
-    else
-        new_h = floor(frame_w * h / w);
-    VT_REQUIRE(new_w <= INT_MAX && new_h <= INT_MAX, VT_ERR_FORMAT,
-               "a picture of %d x %d px is too thin to be resized with its aspect kept", from[0],
-               from[1]);
-    size[0] = (int)new_w, size[1] = (int)new_h;
-    return VT_OK;
-}
-
 // A number from 0 to most, less pad.
 static int draw_offset(int most, int pad, vt_rng *rng)
 {
@@ -322,7 +302,9 @@ static vt_status crop_for_training(const vt_image **view, int *left, int *top,
     int box[4] = {0, 0, whole[0], whole[1]};
     if (config->crop == VT_CROP_RRC)
         vt_random_resized_crop(box, whole[0], whole[1], config->scale, config->ratio, rng);
-    if (simple) VT_TRY(named(covering_size(size, whole, config, 1), from));
+    const int frame[2] = {config->width, config->height};
+    if (simple)
+        VT_TRY(named(vt_cover_size(size, whole[0], whole[1], frame, from->max_pixels), from));
     VT_TRY(take_crop(view, from, box, size, config, filters, rng, scratch));
     const int room[2] = {size[0] - config->width + 2 * pad, size[1] - config->height + 2 * pad};
     *top = room[1] > 0 ? draw_offset(room[1], pad, rng) : -pad;
@@ -375,7 +357,7 @@ vt_status vt_augment_train_from(vt_real *out, const vt_pixels *from,
 vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment_config *config,
                            vt_rng *rng, vt_augment_scratch *scratch)
 {
-    const vt_pixels from = {.image = image};
+    const vt_pixels from = {.image = image, .max_pixels = INT64_MAX};
     return vt_augment_train_from(out, &from, config, rng, scratch);
 }
 
@@ -385,12 +367,20 @@ static int centre_offset(int size, int crop)
     return size >= crop ? (int)rint((size - crop) / 2.0) : -((crop - size) / 2);
 }
 
+// Of what is resized, that crop_pct of it is the input's side.
+static int frame_side(int side, const vt_augment_config *config)
+{
+    return (int)fmin(fmax(1, floor(side / config->crop_pct)), INT_MAX);
+}
+
 vt_status vt_augment_eval_from(vt_real *out, const vt_pixels *from, const vt_augment_config *config,
                                vt_augment_scratch *scratch)
 {
     int whole[2], size[2] = {0}, part[4];
     size_of(whole, from);
-    VT_TRY(named(covering_size(size, whole, config, config->crop_pct), from));
+    // As large as it likes: only what is in the frame is computed.
+    const int frame[2] = {frame_side(config->width, config), frame_side(config->height, config)};
+    VT_TRY(named(vt_cover_size(size, whole[0], whole[1], frame, INT64_MAX), from));
     int left = centre_offset(size[0], config->width), top = centre_offset(size[1], config->height);
     const vt_resize resize = {
         .from_width = whole[0],
@@ -416,7 +406,7 @@ vt_status vt_augment_eval_from(vt_real *out, const vt_pixels *from, const vt_aug
 vt_status vt_augment_eval(vt_real *out, const vt_image *image, const vt_augment_config *config,
                           vt_augment_scratch *scratch)
 {
-    const vt_pixels from = {.image = image};
+    const vt_pixels from = {.image = image, .max_pixels = INT64_MAX};
     return vt_augment_eval_from(out, &from, config, scratch);
 }
 

@@ -22,7 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 16, TEXT_BYTES = 2048, KEPT_BYTES = 1 << 26 }; // 22 megapixels in colour
+enum { TRIES = 16, TEXT_BYTES = 2048, KEPT_BYTES = 1 << 26 };
 
 // A batch of the ring. Guarded by the lock until it is complete.
 typedef struct slot {
@@ -88,14 +88,7 @@ static vt_status make_sample(vt_loader *loader, worker *w, int64_t position, int
 // ends with that much.
 static void trim(worker *w)
 {
-    const vt_sampler *s = &w->sampler;
-    const size_t capacities[] = {s->file.capacity, s->image.capacity, s->scratch.decoded.capacity,
-                                 s->scratch.region.capacity, s->scratch.resized.capacity};
-    for (size_t i = 0; i < sizeof capacities / sizeof *capacities; i++)
-        if (capacities[i] > KEPT_BYTES) {
-            vt_sampler_free(&w->sampler);
-            return;
-        }
+    if (vt_sampler_bytes(&w->sampler) > KEPT_BYTES) vt_sampler_free(&w->sampler);
 }
 
 // The message at hand names an unreadable sample; one warning each, however often it is met.

@@ -57,14 +57,11 @@ typedef struct packer {
 // The shorter side becomes config->decoded.
 static vt_status resize(item *it, const vt_image *image, const vt_pack_config *config, worker *w)
 {
-    const int64_t side = config->decoded, width = image->width, height = image->height;
-    const int64_t new_w = width <= height ? side : side * width / height;
-    const int64_t new_h = width <= height ? side * height / width : side;
-    VT_REQUIRE(new_w <= INT_MAX && new_h <= INT_MAX && new_w <= config->max_pixels / new_h,
-               VT_ERR_FORMAT, "%lldx%lld pixels after resizing, expected at most %lld in all",
-               (long long)new_w, (long long)new_h, (long long)config->max_pixels);
-    const double whole[4] = {0, 0, (double)width, (double)height};
-    return vt_resample(&it->image, image, whole, (int)new_w, (int)new_h, NULL, config->filter,
+    int size[2];
+    const int frame[2] = {config->decoded, config->decoded};
+    VT_TRY(vt_cover_size(size, image->width, image->height, frame, config->max_pixels));
+    const double whole[4] = {0, 0, (double)image->width, (double)image->height};
+    return vt_resample(&it->image, image, whole, size[0], size[1], NULL, config->filter,
                        &w->scratch);
 }
 

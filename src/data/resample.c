@@ -388,6 +388,22 @@ vt_status vt_resize_part(vt_image *to, const vt_image *from, const int part[4],
     return VT_OK;
 }
 
+vt_status vt_cover_size(int size[2], int width, int height, const int frame[2], int64_t max_pixels)
+{
+    int64_t w = frame[0], h = frame[1];
+    if (h * width >= w * height)
+        w = h * width / height;
+    else
+        h = w * height / width;
+    VT_REQUIRE(
+        w <= INT_MAX && h <= INT_MAX && w <= max_pixels / h, VT_ERR_FORMAT,
+        "a picture of %d x %d px is too thin: it would be resized to %lld x %lld, expected at "
+        "most %lld px in all",
+        width, height, (long long)w, (long long)h, (long long)max_pixels);
+    size[0] = (int)w, size[1] = (int)h;
+    return VT_OK;
+}
+
 vt_status vt_resample(vt_image *to, const vt_image *from, const double box[4], int width,
                       int height, const int window[4], vt_filter filter,
                       vt_resample_scratch *scratch)

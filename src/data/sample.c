@@ -15,6 +15,14 @@ vt_rng vt_sample_rng(uint64_t seed, uint32_t epoch, uint32_t position)
     return vt_rng_at(seed, VT_STREAM_AUGMENT, epoch, position);
 }
 
+size_t vt_sampler_bytes(const vt_sampler *sampler)
+{
+    const vt_augment_scratch *s = &sampler->scratch;
+    return sampler->file.capacity + sampler->image.capacity + s->decoded.capacity +
+           s->region.capacity + s->resized.capacity + s->framed.capacity + s->resample.bytes +
+           s->ops.spare.capacity + s->ops.padded.capacity;
+}
+
 static vt_status augment(vt_real *out, const vt_pixels *from, const vt_augment_config *config,
                          vt_rng *rng, vt_augment_scratch *scratch)
 {
@@ -28,7 +36,7 @@ static vt_status sample_encoded(vt_real *out, vt_sampler *sampler, const unsigne
 {
     vt_image_reader reader;
     VT_TRY(vt_image_open(&reader, data, bytes, max_pixels, name));
-    const vt_pixels from = {.name = name, .reader = &reader};
+    const vt_pixels from = {.name = name, .reader = &reader, .max_pixels = max_pixels};
     vt_status status = augment(out, &from, config, rng, &sampler->scratch);
     vt_image_close(&reader);
     return status;
@@ -48,7 +56,7 @@ vt_status vt_sample(vt_real *out, vt_sampler *sampler, const vt_source *source, 
     if (data) return sample_encoded(out, sampler, data, bytes, name, config, max_pixels, rng);
     VT_TRY(source->ops->read(source, index, &sampler->image, max_pixels));
     vt_stage_end(&sampler->scratch, VT_STAGE_DECODE);
-    const vt_pixels from = {.name = name, .image = &sampler->image};
+    const vt_pixels from = {.name = name, .image = &sampler->image, .max_pixels = max_pixels};
     return augment(out, &from, config, rng, &sampler->scratch);
 }
 

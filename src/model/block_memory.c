@@ -90,7 +90,8 @@ static void place_kept(vt_block_saved *saved, vt_arena *arena, const vt_block_sh
     saved->rstd1 = take(arena, units, T, 1);
     saved->q = take_typed(arena, s->type, units, T, s->C);
     saved->kv = take_typed(arena, s->type, units, T, 2 * s->C);
-    saved->maps = backward ? take_typed(arena, s->type, units * s->H, T, vt_map_ld(s->T)) : NULL;
+    saved->maps =
+        backward ? take_typed(arena, s->type, units, (size_t)s->H * T, vt_map_ld(s->T)) : NULL;
     saved->mid = take(arena, units, T, s->C);
     saved->mean2 = take(arena, units, T, 1);
     saved->rstd2 = take(arena, units, T, 1);

@@ -616,7 +616,7 @@ static void test_failures(void **state)
     write_fails(in_folder("old.vtpack"), folder, &config, VT_ERR_DATA, "3 of 24 samples");
     config = plain(1 << 20);
     config.max_bad = 0;
-    write_fails(in_folder("old.vtpack"), folder, &config, VT_ERR_DATA, "after resizing");
+    write_fails(in_folder("old.vtpack"), folder, &config, VT_ERR_DATA, "would be resized to");
     config = plain(0);
     write_fails(in_folder("no/such/folder"), folder, &config, VT_ERR_IO, "no/such/folder");
     unsigned char *data;

@@ -327,6 +327,19 @@ static void test_thin_pictures(void **state)
     assert_int_equal(vt_resample(&to, &thin, column, 1000, 1000, NULL, VT_FILTER_BICUBIC, &scratch),
                      VT_ERR_FORMAT);
     assert_non_null(strstr(vt_error_message(), "too thin"));
+    // Training resizes all of it, and refuses what is beyond max_pixels; evaluation takes a window.
+    vt_augment_config simple = small_crops(SIDE);
+    simple.crop = VT_CROP_SIMPLE;
+    vt_augment_scratch work = {0};
+    vt_rng rng = vt_sample_rng(SEED, 0, 0);
+    vt_real out[3 * SIDE * SIDE];
+    thin.width = 2, thin.height = 10000;
+    vt_pixels from = {.image = &thin, .max_pixels = (int64_t)SIDE * SIDE / 2 * thin.height};
+    assert_int_equal(vt_augment_train_from(out, &from, &simple, &rng, &work), VT_OK);
+    from.max_pixels--;
+    assert_int_equal(vt_augment_train_from(out, &from, &simple, &rng, &work), VT_ERR_FORMAT);
+    assert_int_equal(vt_augment_eval_from(out, &from, &simple, &work), VT_OK);
+    vt_augment_scratch_free(&work);
     vt_image_free(&thin);
     vt_image_free(&to);
     vt_resample_free(&scratch);

@@ -8,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// What a number is used for. Values are part of the run's identity: add at the end only.
+// What a number is used for. Values are part of the run's identity: they stay, and those from
+// VT_STREAM_DROPOUT on are all taken, by the sites of dropout.
 typedef enum vt_stream {
     VT_STREAM_INIT,      // sample = tensor's index
     VT_STREAM_ORDER,     // the epoch's permutation

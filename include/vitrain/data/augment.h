@@ -84,14 +84,15 @@ typedef struct vt_pixels {
     const char *name;        // for messages; NULL: none
     const vt_image *image;   // all of them; or NULL, and
     vt_image_reader *reader; // what decodes as many as are needed
+    int64_t max_pixels;      // of a picture resized as a whole
 } vt_pixels;
 
 // out: (channels, height, width). Grey pictures are replicated where the input has 3 channels;
-// colour ones become grey by Pillow's "L" formula where it has 1. VT_ERR_MEMORY.
+// colour ones become grey by Pillow's "L" formula where it has 1. VT_ERR_MEMORY, or VT_ERR_FORMAT for a
+// picture too thin to be resized.
 vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment_config *config,
                            vt_rng *rng, vt_augment_scratch *scratch);
-// torchvision's Resize(int) + CenterCrop + ToTensor + Normalize, bit for bit. VT_ERR_MEMORY, or
-// VT_ERR_FORMAT for a picture so thin that its longer side would exceed an int.
+// torchvision's Resize(int) + CenterCrop + ToTensor + Normalize, bit for bit. Errors likewise.
 vt_status vt_augment_eval(vt_real *out, const vt_image *image, const vt_augment_config *config,
                           vt_augment_scratch *scratch);
 

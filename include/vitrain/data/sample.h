@@ -13,7 +13,8 @@ typedef struct vt_sampler {
     vt_augment_scratch scratch;
 } vt_sampler;
 
-void vt_sampler_free(vt_sampler *sampler); // takes a zeroed one
+void vt_sampler_free(vt_sampler *sampler);          // takes a zeroed one
+size_t vt_sampler_bytes(const vt_sampler *sampler); // that it holds
 
 // What augments the sample at `position` of a training epoch.
 vt_rng vt_sample_rng(uint64_t seed, uint32_t epoch, uint32_t position);
