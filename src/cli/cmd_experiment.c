@@ -39,6 +39,7 @@ static const char DRY[] = "dry_run.json";
 
 typedef struct estimate {
     double run_s, bytes; // of a whole run
+    int classes;         // of its data
     char error[256];     // why it cannot run; "" if it can
 } estimate;
 
@@ -85,11 +86,23 @@ static vt_status try_arm(estimate *out, const vt_experiment *e, int index, int t
     if (status == VT_OK) {
         out->run_s = number_in(json, "total_s");
         out->bytes = number_in(vt_json_get(json, "memory_bytes"), "total");
+        const vt_json *config = vt_json_get(json, "config");
+        out->classes = (int)number_in(config ? vt_json_get(config, "model") : NULL, "num_classes");
     }
     vt_json_destroy(json);
     free(answer);
     vt_run_command_free(&c);
     return status;
+}
+
+// An arm that costs what another one does: planned without its data, for what else it may fail with.
+static vt_status plan_arm(estimate *out, const estimate *like, const vt_experiment_arm *arm)
+{
+    vt_config config = arm->config; // borrowed
+    vt_memory_plan plan;
+    if (!config.classes_given) config.model.num_classes = like->classes;
+    *out = *like;
+    return vt_plan_memory(&config, &plan);
 }
 
 // Of every arm; those that cost the same are tried once. Returns how many cannot run.
@@ -98,10 +111,12 @@ static int estimate_all(estimate *estimates, const vt_experiment *e, int threads
     int errors = 0;
     for (int i = 0; i < e->n_arms; i++) {
         int like = 0;
-        while (like < i && !cost_the_same(&e->arms[like], &e->arms[i])) like++;
-        if (like < i)
-            estimates[i] = estimates[like];
-        else if (try_arm(&estimates[i], e, i, threads) != VT_OK)
+        while (like < i &&
+               (estimates[like].error[0] || !cost_the_same(&e->arms[like], &e->arms[i])))
+            like++;
+        const vt_status status = like < i ? plan_arm(&estimates[i], &estimates[like], &e->arms[i])
+                                          : try_arm(&estimates[i], e, i, threads);
+        if (status != VT_OK)
             snprintf(estimates[i].error, sizeof estimates[i].error, "%s", vt_error_message());
         errors += estimates[i].error[0] != '\0';
     }

@@ -3,12 +3,12 @@
 
 static volatile sig_atomic_t interrupted;
 
-// The first signal asks for an end; the next one ends at once.
+// Asks for an end. Whoever presses Ctrl-C again wants it at once; SIGTERM may come twice by itself, from
+// who ends a whole group and from a parent in it.
 static void on_signal(int number)
 {
     interrupted = number;
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
+    if (number == SIGINT) signal(SIGINT, SIG_DFL);
 }
 
 const volatile sig_atomic_t *vt_catch_signals(void)

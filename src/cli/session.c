@@ -10,12 +10,10 @@
 #include "vitrain/io/file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -261,6 +259,13 @@ static void stop(session *s)
         if (s->slots[i].child) kill(s->slots[i].child, SIGTERM);
 }
 
+static void wait_for_all(session *s)
+{
+    for (int i = 0; i < s->jobs; i++)
+        while (s->slots[i].child && waitpid(s->slots[i].child, NULL, 0) < 0 && errno == EINTR) {
+        }
+}
+
 static vt_status run_all(session *s)
 {
     const struct timespec pause = {.tv_nsec = 20 * 1000 * 1000};
@@ -276,37 +281,19 @@ static vt_status run_all(session *s)
 
 // ---- one session at a time ----
 
-// Opens the lock's file and tries once: *fd is -1 if another has the lock.
-static vt_status try_lock(int *fd, const vt_experiment *e)
-{
-    VT_TRY(vt_make_directories(e->output));
-    char *path = vt_path_join(e->output, ".lock");
-    VT_REQUIRE(path, VT_ERR_MEMORY, "out of memory");
-    vt_status status = VT_OK;
-    *fd = open(path, O_RDWR | O_CREAT, 0666);
-    if (*fd < 0) {
-        status = vt_fail(VT_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
-    } else if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
-        close(*fd);
-        *fd = -1;
-    }
-    free(path);
-    return status;
-}
-
 // The lock is inherited by the runs, so that it also holds while one of them outlives a killed session
 // (to write its checkpoint): that one is waited for.
 static vt_status lock(int *fd, const vt_experiment *e)
 {
     const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};
     const double start = vt_now_s();
-    VT_TRY(try_lock(fd, e));
+    VT_TRY(vt_folder_lock(fd, e->output));
     if (*fd < 0) vt_log(VT_LOG_INFO, "waiting for a run of an earlier session to end");
     while (*fd < 0) {
         VT_REQUIRE(vt_now_s() - start < LOCK_PATIENCE_S, VT_ERR_IO,
                    "%s: another vitrain is at work on this experiment", e->output);
         nanosleep(&pause, NULL);
-        VT_TRY(try_lock(fd, e));
+        VT_TRY(vt_folder_lock(fd, e->output));
     }
     return VT_OK;
 }
@@ -314,14 +301,14 @@ static vt_status lock(int *fd, const vt_experiment *e)
 vt_status vt_session_write(const vt_experiment *e)
 {
     int fd = -1;
-    VT_TRY(try_lock(&fd, e));
+    VT_TRY(vt_folder_lock(&fd, e->output));
     if (fd < 0) return VT_OK;
     vt_status status = vt_experiment_write(e);
     close(fd);
     return status;
 }
 
-// Errors in the middle leave no child behind: they are told to end, and the lock waits for them.
+// Errors in the middle leave no child behind: they are told to end, and waited for.
 static vt_status conduct(vt_experiment *e, int jobs)
 {
     session s = {
@@ -339,6 +326,7 @@ static vt_status conduct(vt_experiment *e, int jobs)
     free(s.tried);
     if (status != VT_OK) {
         stop(&s);
+        wait_for_all(&s);
         return status;
     }
     VT_TRY(vt_experiment_write(e));

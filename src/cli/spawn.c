@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,8 @@ static vt_status start(pid_t *child, const char *const *arguments, int out, int 
     // Threads that spin while they wait take the processors from those that decode pictures: one run with
     // two data workers on two cores was 1.5 times as fast without.
     setenv("OMP_WAIT_POLICY", "passive", 0);
+    signal(SIGCHLD,
+           SIG_DFL); // whoever started this program may ignore it: nothing could be waited for
     const pid_t parent = getpid();
     *child = fork();
     if (*child == 0) become_child(parent, argv, (const int[]){none, out, err});

@@ -6,6 +6,7 @@
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -227,6 +228,23 @@ vt_status vt_make_directories(const char *path)
         *p = kept;
     }
     free(prefix);
+    return status;
+}
+
+vt_status vt_folder_lock(int *fd, const char *folder)
+{
+    VT_TRY(vt_make_directories(folder));
+    char *path = vt_path_join(folder, ".lock");
+    if (!path) return out_of_memory(folder);
+    vt_status status = VT_OK;
+    *fd = open(path, O_RDWR | O_CREAT, 0666);
+    if (*fd < 0) {
+        status = fail_errno(path, "open");
+    } else if (flock(*fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(*fd); // where there are no locks, one goes without
+        *fd = -1;
+    }
+    free(path);
     return status;
 }
 

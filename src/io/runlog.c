@@ -27,6 +27,17 @@ vt_status vt_runlog_append(const char *path, const vt_json *line)
     return status;
 }
 
+vt_status vt_runlog_sync(const char *path)
+{
+    const int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) return VT_OK;
+    vt_status status = VT_OK;
+    if (fd < 0 || (fdatasync(fd) != 0 && errno != EINVAL && errno != EROFS))
+        status = vt_fail(VT_ERR_IO, "%s: cannot write: %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
+    return status;
+}
+
 // Whether a whole line is to stay; *end is set where it and all that follows are to go.
 static bool keep_line(const char *line, size_t bytes, const char *key, double limit, bool *end)
 {

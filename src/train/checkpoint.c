@@ -29,20 +29,22 @@ typedef struct member {
     int64_t *whole; // one of the two is set
     double *real;
     double least;
+    bool later; // states of older versions are without: 0
 } member;
 
-enum { MEMBERS = 7 };
+enum { MEMBERS = 8 };
 
 static void list_members(member out[MEMBERS], vt_progress *p)
 {
     const member members[MEMBERS] = {
-        {"epoch", &p->epoch, NULL, 0},
-        {"batch", &p->batch, NULL, 0},
-        {"step", &p->step, NULL, 0},
-        {"loss_sum", NULL, &p->loss_sum, -INFINITY},
-        {"bad", &p->bad, NULL, 0},
-        {"best_acc1", NULL, &p->best_acc1, -1},
-        {"best_epoch", &p->best_epoch, NULL, -1},
+        {"epoch", &p->epoch, NULL, 0, false},
+        {"batch", &p->batch, NULL, 0, false},
+        {"step", &p->step, NULL, 0, false},
+        {"loss_sum", NULL, &p->loss_sum, -INFINITY, false},
+        {"bad", &p->bad, NULL, 0, false},
+        {"train_s", NULL, &p->train_s, 0, true},
+        {"best_acc1", NULL, &p->best_acc1, -1, false},
+        {"best_epoch", &p->best_epoch, NULL, -1, false},
     };
     memcpy(out, members, sizeof members);
 }
@@ -65,7 +67,7 @@ static vt_status read_member(const member *m, const vt_json *root, const char *p
 {
     const vt_json *node = vt_json_get(root, m->name);
     bool fine = node && vt_json_type_of(node) == VT_JSON_NUMBER;
-    double value = fine ? vt_json_number(node) : NAN;
+    double value = fine ? vt_json_number(node) : m->later && !node ? 0 : NAN;
     fine = value >= m->least && (!m->whole || (value == floor(value) && value < 0x1p53));
     VT_REQUIRE(fine, VT_ERR_FORMAT, "%s: metadata %s: no valid \"%s\"", path, PROGRESS_KEY,
                m->name);

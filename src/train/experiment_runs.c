@@ -92,7 +92,7 @@ static void take_line(vt_experiment_run *run, const char *text, size_t bytes)
     vt_json *line = NULL;
     if (vt_json_parse(&line, text, bytes, "log.jsonl") != VT_OK) return;
     const double seconds = number_of(line, "train_s"), epoch = number_of(line, "epoch");
-    if (isfinite(seconds)) run->seconds += seconds;
+    if (isfinite(seconds) && epoch < (double)run->epoch) run->seconds += seconds;
     if (epoch + 1 == (double)run->epoch) { // the last one that the state knows of
         run->acc1 = number_of(line, "test_acc1");
         run->acc5 = number_of(line, "test_acc5");

@@ -6,6 +6,7 @@
 #include "vitrain/io/weights.h"
 #include "vitrain/model/finetune.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +40,7 @@ static vt_status resume(vt_run *run, const char *path)
     VT_TRY(vt_checkpoint_load(path, run->model, run->optim, &run->state));
     vt_progress *p = &run->state.progress;
     const int64_t accumulate = run->config->train.accumulate, steps = run->batches / accumulate;
-    VT_REQUIRE(p->batch <= run->batches && p->batch % accumulate == 0 &&
+    VT_REQUIRE(p->epoch <= INT_MAX && p->batch <= run->batches && p->batch % accumulate == 0 &&
                    p->step == p->epoch * steps + p->batch / accumulate,
                VT_ERR_CONFIG,
                "data.train: %lld steps an epoch; the run in %s had another number: %lld steps in "
@@ -74,6 +75,19 @@ vt_status vt_run_initialize(vt_run *run)
     return VT_OK;
 }
 
+// In a folder without a state. What a run left there is not written over.
+static vt_status begin(vt_run *run)
+{
+    const char *const left[] = {run->log, run->final};
+    for (int i = 0; i < 2; i++)
+        VT_REQUIRE(
+            !vt_file_exists(left[i]), VT_ERR_CONFIG,
+            "%s: is of a run that left no last.safetensors to go on from; set another output, "
+            "or train.resume=never to begin anew in its place",
+            left[i]);
+    return vt_run_initialize(run);
+}
+
 vt_status vt_run_begin(vt_run *run)
 {
     const char *wish = run->config->train.resume;
@@ -85,7 +99,7 @@ vt_status vt_run_begin(vt_run *run)
     else if (vt_file_exists(run->last))
         VT_TRY(resume(run, run->last));
     else
-        VT_TRY(vt_run_initialize(run));
+        VT_TRY(begin(run));
     if (p->step && p->epoch < run->config->train.epochs)
         vt_log(VT_LOG_INFO, "resumed at epoch %lld, batch %lld", (long long)p->epoch + 1,
                (long long)p->batch);

@@ -17,6 +17,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 static const double CHECKPOINT_INTERVAL_S = 600; // inside an epoch; there is one at its end anyway
 enum { DRY_STEPS = 2 };
@@ -26,16 +27,20 @@ typedef struct loop {
     const vt_train_options *options;
     vt_train_result *result;
     vt_meter meter;
-    double saved_s; // when the last checkpoint was written
-    double epoch_start_s;
-    int64_t epoch_first;  // progress.batch when this process entered the epoch
-    int64_t bad_before;   // progress.bad then
+    int lock;             // of the run's folder
+    double saved_s;       // when the last checkpoint was written
+    int64_t bad_before;   // progress.bad when this process entered the epoch
     double lr, grad_norm; // of the last optimizer step
 } loop;
 
+static vt_status stop_not_finite(const loop *l, const char *what, double value);
+
+// Never over a good state with one that cannot go on.
 static vt_status save(loop *l)
 {
     vt_run *run = &l->run;
+    if (vt_params_first_bad(&run->model->params, run->state.weights))
+        return stop_not_finite(l, "training loss to come", NAN);
     VT_TRY(vt_checkpoint_save(run->last, run->model, run->optim, &run->state, run->config_text,
                               run->input_text));
     l->saved_s = vt_now_s();
@@ -69,7 +74,7 @@ static vt_status stop_not_finite(const loop *l, const char *what, double value)
     }
     return vt_fail(VT_ERR_NUMERIC,
                    "epoch %lld, step %lld: the %s is %g; first tensor concerned: %s%s; the last "
-                   "good state is in %s",
+                   "state before is in %s",
                    (long long)p->epoch + 1, (long long)p->step + 1, what, value, kind,
                    bad ? bad->name : "none but the loss itself", run->last);
 }
@@ -184,12 +189,13 @@ static void log_evaluation(vt_json *line, const vt_eval_result *eval, const char
 }
 
 // DeiT's key names, and what it cost.
-static vt_status log_epoch(const loop *l, double seconds)
+static vt_status log_epoch(const loop *l)
 {
     const vt_run *run = &l->run;
     const vt_eval_result *eval = &l->result->eval, *ema = &l->result->ema;
     const vt_progress *p = &run->state.progress;
-    double made = (double)((run->batches - l->epoch_first) * run->config->train.batch_size);
+    const double rate =
+        p->train_s > 0 ? (double)run->batches * run->config->train.batch_size / p->train_s : 0;
     vt_json *line = vt_json_new_object();
     vt_json_add_number(line, "epoch", (double)p->epoch);
     vt_json_add_number(line, "train_loss", p->loss_sum / (double)run->batches);
@@ -200,8 +206,8 @@ static vt_status log_epoch(const loop *l, double seconds)
     vt_json_add_number(line, "distinct_images",
                        (double)vt_loader_distinct(run->train_loader, run->batches));
     vt_json_add_number(line, "bad_samples", (double)p->bad);
-    vt_json_add_number(line, "train_s", seconds);
-    vt_json_add_number(line, "images_per_s", seconds > 0 ? made / seconds : 0);
+    vt_json_add_number(line, "train_s", p->train_s);
+    vt_json_add_number(line, "images_per_s", rate);
     vt_json_add_number(line, "data_wait_s", vt_loader_wait_s(run->train_loader));
     vt_status status = vt_runlog_append(run->log, line);
     vt_json_destroy(line);
@@ -214,7 +220,7 @@ static vt_status log_epoch(const loop *l, double seconds)
     if (unreadable) snprintf(bad, sizeof bad, "  %lld unreadable samples", (long long)unreadable);
     vt_log(VT_LOG_INFO, "epoch %lld/%d  train loss %.4f  lr %.2e%s%s  %.1f images/s%s",
            (long long)p->epoch + 1, run->config->train.epochs, p->loss_sum / (double)run->batches,
-           l->lr, accuracy, averaged, seconds > 0 ? made / seconds : 0, bad);
+           l->lr, accuracy, averaged, rate, bad);
     return status;
 }
 
@@ -224,12 +230,12 @@ static vt_status train_epoch(loop *l)
 {
     vt_run *run = &l->run;
     vt_progress *p = &run->state.progress;
-    l->epoch_start_s = vt_now_s();
-    l->epoch_first = p->batch;
     l->bad_before = p->bad;
     vt_loader_start(run->train_loader, (uint32_t)p->epoch, p->batch);
     while (p->batch < run->batches) {
+        const double start = vt_now_s();
         VT_TRY(optimizer_step(l));
+        p->train_s += vt_now_s() - start;
         VT_TRY(log_step(l));
         if (vt_now_s() - l->saved_s > CHECKPOINT_INTERVAL_S) VT_TRY(save(l));
     }
@@ -270,13 +276,12 @@ static vt_status end_epoch(loop *l)
     vt_run *run = &l->run;
     vt_progress *p = &run->state.progress;
     const vt_eval_result *eval = &l->result->eval;
-    const double seconds = vt_now_s() - l->epoch_start_s;
     VT_TRY(evaluate(l));
     // Before anything good is overwritten: the last step may have blown up, and no loss has seen it.
     if (!isfinite(eval->loss)) return stop_not_finite(l, "validation loss", eval->loss);
     if (vt_params_first_bad(&run->model->params, run->state.weights))
         return stop_not_finite(l, "training loss to come", NAN);
-    VT_TRY(log_epoch(l, seconds));
+    VT_TRY(log_epoch(l));
     VT_TRY(vt_run_log_shares(run));
     l->result->train_loss = p->loss_sum / (double)run->batches;
     VT_TRY(save_weights(run));
@@ -289,6 +294,10 @@ static vt_status end_epoch(loop *l)
     p->batch = 0;
     p->loss_sum = 0;
     p->bad = 0;
+    p->train_s = 0;
+    // A state never knows of an epoch whose lines a power cut could still take.
+    VT_TRY(vt_runlog_sync(run->log));
+    VT_TRY(vt_runlog_sync(run->shares));
     if (run->state.shares) vt_fluctuation_clear(run->state.shares);
     return save(l);
 }
@@ -317,7 +326,6 @@ static vt_status train(loop *l)
 static vt_status prepare_folder(loop *l)
 {
     const vt_run *run = &l->run;
-    VT_TRY(vt_make_directories(run->config->output));
     if (run->state.progress.step == 0) {
         VT_TRY(save(l));
         remove(run->best);
@@ -364,6 +372,9 @@ static vt_status run_all(loop *l, vt_config *config)
 {
     VT_TRY(vt_run_open(&l->run, config));
     if (l->options->dry_run) return dry_run(l);
+    VT_TRY(vt_folder_lock(&l->lock, config->output));
+    VT_REQUIRE(l->lock >= 0, VT_ERR_IO, "%s: another vitrain is training in this folder",
+               config->output);
     VT_TRY(vt_run_begin(&l->run));
     const vt_progress *p = &l->run.state.progress;
     if (p->epoch >= config->train.epochs) {
@@ -376,9 +387,10 @@ static vt_status run_all(loop *l, vt_config *config)
 
 vt_status vt_train(vt_config *config, const vt_train_options *options, vt_train_result *result)
 {
-    loop l = {.options = options, .result = result};
+    loop l = {.options = options, .result = result, .lock = -1};
     *result = (vt_train_result){0};
     vt_status status = run_all(&l, config);
     vt_run_close(&l.run);
+    if (l.lock >= 0) close(l.lock);
     return status;
 }

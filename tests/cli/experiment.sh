@@ -154,6 +154,22 @@ run experiment "${long[@]}" --jobs 2
 check "it goes on, two at a time" test $status = 0
 same_as_whole "after both"
 
+# A folder that cannot be written: the run under way is stopped in good order, not killed.
+cat >"$dir/uneven.json" <<END
+{
+  "base": "tiny.json", "arms": {"short": {}, "long": {"set": {"train.epochs": 100000}}}, "seeds": 1,
+  "output": "$dir/uneven"
+}
+END
+mkdir -p "$dir/uneven/table.md"
+run "$vitrain" experiment "$dir/uneven.json" --quiet --jobs 2
+check "a table that cannot be written ends the session" test $status = 1
+check "when the other run has left its state" grep -q 'vitrain: interrupted in epoch' "$dir/uneven/long/seed0/messages.txt"
+
+# Whoever starts it may ignore the end of children.
+run timeout 100 env --ignore-signal=CHLD "$vitrain" experiment "$dir/both.json" --quiet --output "$dir/ignored"
+check "with SIGCHLD ignored it ends all the same" test $status = 0
+
 # ---- a run that fails ----
 cat >"$dir/bad.json" <<END
 {
@@ -175,6 +191,18 @@ cp "$dir/whole/TL-Align/seed3/model.safetensors" "$dir/nothing.safetensors"
 run "$vitrain" experiment "$dir/bad.json" --quiet
 check "once it can, it is made good" test $status = 0 -a "$(grep -c '^- bad' "$dir/bad/table.md")" = 0
 
+cat >"$dir/rules.json" <<END
+{
+  "base": "tiny.json", "set": {"model.pool": "avg"},
+  "arms": {"area": {"set": {"label.rule": "area"}}, "transmix": {"set": {"label.rule": "transmix"}},
+           "tl-align": {}},
+  "seeds": 1, "output": "$dir/rules"
+}
+END
+fails "also arms that cost what another one does" 1 "1 of 3 arms cannot run; the first: transmix: label.rule: transmix" \
+    "$vitrain" experiment "$dir/rules.json" --dry-run --quiet
+check "and no other one" test "$(grep -c 'cannot run' "$dir/.out")" = 1
+
 # ---- damaged files ----
 cp "$dir/bad/good/seed0/log.jsonl" "$dir/good.jsonl"
 sed -i '$s/.*/{"epoch": 2, "test_acc1": 9#/' "$dir/bad/good/seed0/log.jsonl"
@@ -184,6 +212,13 @@ check "the others are in the table" test $status = 0 -a "$(grep -cE '^\| (bad|fi
 run "$vitrain" experiment "$dir/bad.json" --quiet
 check "no session mends it" test $status = 1 -a "$(grep -c "1 of 3 runs failed; the first: good" "$dir/.err")" = 1
 cp "$dir/good.jsonl" "$dir/bad/good/seed0/log.jsonl"
+mv "$dir/bad/good/seed0/last.safetensors" "$dir/good.safetensors"
+mv "$dir/bad/good/seed0/config.json" "$dir/good.config"
+echo 'no json' >"$dir/bad/good/seed0/config.json"
+run "$vitrain" experiment "$dir/bad.json" --table
+check "so does a damaged configuration" test $status = 0 -a "$(grep -c '^- good, seed 0: .*config.json:1:1: .*; without the folder' "$dir/.out")" = 1
+mv "$dir/good.safetensors" "$dir/bad/good/seed0/last.safetensors"
+mv "$dir/good.config" "$dir/bad/good/seed0/config.json"
 truncate -s 1000 "$dir/bad/fine/seed0/last.safetensors"
 run "$vitrain" experiment "$dir/bad.json" --quiet
 check "nor a damaged state" grep -q "1 of 3 runs failed; the first: fine, seed 0: .*last.safetensors: .*; without the folder" "$dir/.err"

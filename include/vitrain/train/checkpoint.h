@@ -14,6 +14,7 @@ typedef struct vt_progress {
     int64_t step;       // optimizer steps done
     double loss_sum;    // of those micro-batches
     int64_t bad;        // unreadable samples among them
+    double train_s;     // seconds that those steps took
     double best_acc1;   // -1: none yet
     int64_t best_epoch; // likewise
 } vt_progress;

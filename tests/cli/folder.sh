@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# A run's folder: one training at a time, nothing of an older run written over, and a state whatever signals
+# come.
+. tests/cli/lib.sh
+tiny_problem
+train() { "$vitrain" --config "$dir/tiny.json" --quiet "$@"; }
+long=(--set train.epochs=1000)
+lines() { if [ -e "$dir/run/log.jsonl" ]; then wc -l <"$dir/run/log.jsonl"; else echo 0; fi; }
+begin() { # starts the long run, waits for an epoch
+    "$vitrain" --config "$dir/tiny.json" --quiet "${long[@]}" >"$dir/.out" 2>"$dir/.first" &
+    local before
+    before=$(lines)
+    for _ in $(seq 3000); do
+        if [ "$(lines)" -gt "$before" ]; then break; fi
+        sleep 0.01
+    done
+}
+
+# ---- one at a time ----
+begin
+fails "a second training in the folder is refused" 1 "run: another vitrain is training in this folder" train
+fails "also one that would begin anew" 1 "another vitrain is training" train --set train.resume=never
+run train --dry-run
+check "a dry run is not" test $status = 0
+
+# ---- signals ----
+kill -TERM $!
+sleep 0.002
+kill -TERM $! 2>/dev/null
+wait $!
+check "SIGTERM twice: exit 130" test $? = 130
+check "with the state as of then" grep -q "interrupted in epoch" "$dir/.first"
+count=$(lines)
+run "$vitrain" --config "$dir/tiny.json" --set train.epochs=$((count + 3))
+check "which goes on" test $status = 0 -a "$(lines)" = $((count + 3))
+check "at epoch $((count + 1))" grep -q "resumed at epoch $((count + 1)), batch" "$dir/.err"
+
+# Time spent in an epoch before a stop counts: no epoch takes a tenth of what most of them do.
+check "no epoch was for nothing" test -z "$(
+    sed 's/.*"train_s": \([-+.e0-9]*\),.*/\1/' "$dir/run/log.jsonl" | sort -g |
+        awk '{ s[NR] = $1 } END { if (s[1] < s[int(NR / 2) + 1] / 10) print "least", s[1] }')"
+
+# ---- nothing is written over ----
+sum=$(cat "$dir/run"/{model.safetensors,log.jsonl} | cksum)
+rm "$dir/run/last.safetensors"
+fails "a folder whose state is gone is left alone" 2 "log.jsonl: is of a run that left no last.safetensors.*train.resume=never" train
+rm "$dir/run/log.jsonl"
+fails "one with weights, too" 2 "model.safetensors: is of a run" train
+run train --set train.resume=never
+check "unless it is asked for" test $status = 0 -a "$(lines)" = 3
+check "then its files are the new run's" test "$(cat "$dir/run"/{model.safetensors,log.jsonl} | cksum)" != "$sum"
+finish
