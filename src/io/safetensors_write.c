@@ -29,7 +29,7 @@ static char *make_header(const vt_st_entry *entries, size_t n_entries, const vt_
     vt_json *root = vt_json_new_object();
     vt_json *meta = n_metadata ? vt_json_add_object(root, VT_ST_METADATA) : NULL;
     for (size_t i = 0; i < n_metadata; i++) {
-        vt_json_add_string(meta, metadata[i].key, metadata[i].value);
+        if (metadata[i].value) vt_json_add_string(meta, metadata[i].key, metadata[i].value);
     }
     size_t end = 0;
     for (size_t i = 0; i < n_entries; i++) {

@@ -3,12 +3,14 @@
 //     vitrain            the version of this layout, "1" (in a checkpoint, not in a weights file)
 //     vitrain.model      the model's shape (VT_MODEL_METADATA)
 //     vitrain.input      what its pictures are like (VT_INPUT_METADATA)
+//     vitrain.data       what they were trained on (VT_DATA_METADATA); if told
 //     vitrain.config     the resolved configuration
 //     vitrain.progress   vt_progress as JSON
 //     vitrain.shares     how far labels moved in the epoch at hand (vt_fluctuation_text); if counted
 #include "vitrain/train/checkpoint.h"
 
 #include "vitrain/io/json.h"
+#include "vitrain/train/data_record.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -154,18 +156,20 @@ static vt_status write_tensors(const char *path, const vt_params *params, const 
 // ---- files ----
 
 vt_status vt_checkpoint_save(const char *path, const vt_model *model, const vt_optim_ops *optim,
-                             const vt_state *state, const char *config_text, const char *input_text)
+                             const vt_state *state, const char *config_text,
+                             const vt_weights_notes *notes)
 {
     char *shape = vt_model_config_text(&model->config);
     char *progress = progress_text(state->progress);
     char *shares = state->shares ? vt_fluctuation_text(state->shares) : NULL;
-    const vt_st_meta metadata[] = {{VERSION_KEY, VERSION},          {VT_MODEL_METADATA, shape},
-                                   {VT_INPUT_METADATA, input_text}, {CONFIG_KEY, config_text},
-                                   {PROGRESS_KEY, progress},        {SHARES_KEY, shares}};
+    const vt_st_meta metadata[] = {
+        {VERSION_KEY, VERSION},    {VT_MODEL_METADATA, shape}, {VT_INPUT_METADATA, notes->input},
+        {CONFIG_KEY, config_text}, {PROGRESS_KEY, progress},   {VT_DATA_METADATA, notes->data},
+        {SHARES_KEY, shares}};
     tensor_set sets[MAX_SETS];
     const int n = list_sets(sets, state, optim);
     vt_status status = shape && progress && (shares || !state->shares)
-                           ? write_tensors(path, &model->params, sets, n, metadata, shares ? 6 : 5)
+                           ? write_tensors(path, &model->params, sets, n, metadata, 7)
                            : vt_fail(VT_ERR_MEMORY, "%s: out of memory for the metadata", path);
     free(shape);
     free(progress);
@@ -174,14 +178,16 @@ vt_status vt_checkpoint_save(const char *path, const vt_model *model, const vt_o
 }
 
 vt_status vt_weights_save(const char *path, const vt_model *model, const vt_real *weights,
-                          const char *input_text)
+                          const vt_weights_notes *notes)
 {
     char *shape = vt_model_config_text(&model->config);
     VT_REQUIRE(shape, VT_ERR_MEMORY, "%s: out of memory for the metadata", path);
-    const vt_st_meta metadata[] = {
-        {"format", "pt"}, {VT_MODEL_METADATA, shape}, {VT_INPUT_METADATA, input_text}};
+    const vt_st_meta metadata[] = {{"format", "pt"},
+                                   {VT_MODEL_METADATA, shape},
+                                   {VT_INPUT_METADATA, notes->input},
+                                   {VT_DATA_METADATA, notes->data}};
     const tensor_set set = {(vt_real *)weights, ""}; // is read only
-    vt_status status = write_tensors(path, &model->params, &set, 1, metadata, 3);
+    vt_status status = write_tensors(path, &model->params, &set, 1, metadata, 4);
     free(shape);
     return status;
 }
@@ -197,16 +203,33 @@ static vt_status check_version(const vt_st_file *file)
     return VT_OK;
 }
 
-vt_status vt_checkpoint_config(const char *path, char **config_text)
+static vt_status copy_metadata(char **out, const vt_st_file *file, const char *key)
+{
+    const char *text = vt_st_metadata(file, key);
+    *out = text ? strdup(text) : NULL;
+    VT_REQUIRE(*out || !text, VT_ERR_MEMORY, "%s: out of memory for the metadata",
+               vt_st_path(file));
+    return VT_OK;
+}
+
+static vt_status read_config(char **config_text, char **data, const vt_st_file *file)
+{
+    VT_TRY(check_version(file));
+    VT_TRY(copy_metadata(config_text, file, CONFIG_KEY));
+    VT_REQUIRE(*config_text, VT_ERR_FORMAT, "%s: metadata lacks %s", vt_st_path(file), CONFIG_KEY);
+    return data ? copy_metadata(data, file, VT_DATA_METADATA) : VT_OK;
+}
+
+vt_status vt_checkpoint_config(const char *path, char **config_text, char **data)
 {
     vt_st_file *file = NULL;
+    *config_text = NULL;
     VT_TRY(vt_st_open(&file, path));
-    vt_status status = check_version(file);
-    const char *text = vt_st_metadata(file, CONFIG_KEY);
-    if (status == VT_OK && !text)
-        status = vt_fail(VT_ERR_FORMAT, "%s: metadata lacks %s", path, CONFIG_KEY);
-    if (status == VT_OK && !(*config_text = strdup(text)))
-        status = vt_fail(VT_ERR_MEMORY, "%s: out of memory for the metadata", path);
+    vt_status status = read_config(config_text, data, file);
+    if (status != VT_OK) {
+        free(*config_text);
+        *config_text = NULL;
+    }
     vt_st_close(file);
     return status;
 }

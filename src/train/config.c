@@ -436,12 +436,12 @@ static const char *first_difference(const vt_json *a, const vt_json *b, unsigned
     return NULL;
 }
 
-const char *vt_config_difference(const vt_json *a, const vt_json *b)
+const char *vt_config_difference(const vt_json *a, const vt_json *b, bool same_data)
 {
-    return first_difference(a, b, VT_KEY_SETTLED);
+    return first_difference(a, b, VT_KEY_SETTLED | (same_data ? 0 : VT_KEY_PLACE));
 }
 
 const char *vt_config_other_result(const vt_json *a, const vt_json *b)
 {
-    return first_difference(a, b, VT_KEY_SETTLED | VT_KEY_RESULT);
+    return first_difference(a, b, VT_KEY_SETTLED | VT_KEY_PLACE | VT_KEY_RESULT);
 }

@@ -124,6 +124,7 @@ const char *const vt_config_sections[] = {
 #define SETTLED VT_KEY_SETTLED
 #define RESULT VT_KEY_RESULT
 #define FAMILY VT_KEY_FAMILY
+#define PLACE VT_KEY_PLACE
 
 // clang-format off
 const vt_config_key vt_config_keys[] = {
@@ -169,13 +170,13 @@ const vt_config_key vt_config_keys[] = {
     {"model.attn_drop", REAL(model.attn_drop, 0, 1), SETTLED | BELOW, NULL, "0",
      "dropout of the attention maps"},
 
-    {"data.train", PATH(data.train), SETTLED | NULL_OK, NULL, "null",
+    {"data.train", PATH(data.train), PLACE | NULL_OK, NULL, "null",
      "training data: the folder of the class folders, or a file"},
-    {"data.val", PATH(data.val), SETTLED | NULL_OK, NULL, "null",
+    {"data.val", PATH(data.val), PLACE | NULL_OK, NULL, "null",
      "validation data, likewise; null: no evaluation"},
-    {"data.format", TEXT(data.format), SETTLED, formats, "\"auto\"",
+    {"data.format", TEXT(data.format), PLACE, formats, "\"auto\"",
      "what lies there; auto looks"},
-    {"data.class_map", PATH(data.class_map), SETTLED | NULL_OK, NULL, "null",
+    {"data.class_map", PATH(data.class_map), PLACE | NULL_OK, NULL, "null",
      "file of class names, line number = label"},
     {"data.workers", INT(data.workers, 0, 1024), 0, NULL, "2",
      "threads that decode and augment ahead"},

@@ -34,7 +34,8 @@ enum {
     VT_KEY_SHAPE = 64, // begins with an int that is not 0: the preset or the configuration gives it
     VT_KEY_SETTLED = 128, // a resumed run may not change it
     VT_KEY_RESULT = 256,  // it may, but then does not arrive where it would have
-    VT_KEY_FAMILY = 512   // only where the model's family takes it
+    VT_KEY_FAMILY = 512,  // only where the model's family takes it
+    VT_KEY_PLACE = 1024   // where data lies: settled, unless it is known to be the same
 };
 
 typedef struct vt_config_key {

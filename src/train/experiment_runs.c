@@ -70,7 +70,7 @@ static vt_status same_definition(const vt_experiment_arm *arm, const vt_experime
 {
     char *text = NULL;
     vt_json *old = NULL;
-    VT_TRY(vt_checkpoint_config(state, &text));
+    VT_TRY(vt_checkpoint_config(state, &text, NULL));
     vt_status status = vt_json_parse(&old, text, strlen(text), state);
     free(text);
     VT_TRY(status);

@@ -5,6 +5,7 @@
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
 #include "vitrain/ops/ops.h"
+#include "vitrain/train/data_record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -146,7 +147,10 @@ static vt_status describe_config(vt_run *run)
     run->config_text = vt_json_text(json, true);
     vt_json_destroy(json);
     run->input_text = vt_config_input_text(run->config);
-    VT_REQUIRE(run->config_text && run->input_text, VT_ERR_MEMORY, "out of memory");
+    run->data_text = vt_data_record(run->train, run->val);
+    run->notes = (vt_weights_notes){run->input_text, run->data_text};
+    VT_REQUIRE(run->config_text && run->input_text && run->data_text, VT_ERR_MEMORY,
+               "out of memory");
     return VT_OK;
 }
 
@@ -160,7 +164,7 @@ static void keep_precision(vt_run *run)
     vt_json *old = NULL;
     if (t->precision != VT_PRECISION_AUTO || !strcmp(t->resume, "never") || !vt_file_exists(path))
         return;
-    if (vt_checkpoint_config(path, &text) == VT_OK &&
+    if (vt_checkpoint_config(path, &text, NULL) == VT_OK &&
         vt_json_parse(&old, text, strlen(text), path) == VT_OK) {
         const vt_json *train = vt_json_get(old, "train");
         const vt_json *precision = train ? vt_json_get(train, "precision") : NULL;
@@ -208,9 +212,10 @@ void vt_run_close(vt_run *run)
     vt_model_destroy(run->model);
     vt_teacher_close(run->teacher);
     vt_arena_release(&run->arena);
-    char *const texts[] = {run->config_text, run->input_text, run->log,   run->steps,
-                           run->shares,      run->said,       run->last,  run->best,
-                           run->config_path, run->picture,    run->final, run->final_ema};
+    char *const texts[] = {run->config_text, run->input_text,  run->data_text, run->log,
+                           run->steps,       run->shares,      run->said,      run->last,
+                           run->best,        run->config_path, run->picture,   run->final,
+                           run->final_ema};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) free(texts[i]);
     *run = (vt_run){0};
 }

@@ -21,9 +21,10 @@ typedef struct vt_run {
     double *partials;           // the optimizer's scratch
     vt_arena arena;
     vt_memory_plan memory;
-    int64_t batches;   // micro-batches of an epoch, a multiple of train.accumulate
-    char *config_text; // the resolved configuration, once num_classes is known
-    char *input_text;  // vt_config_input_text
+    int64_t batches;              // micro-batches of an epoch, a multiple of train.accumulate
+    char *config_text;            // the resolved configuration, once num_classes is known
+    char *input_text, *data_text; // vt_config_input_text, vt_data_record
+    vt_weights_notes notes;       // of both
     char *log, *steps, *shares, *said, *last, *best, *final, *final_ema, *config_path,
         *picture; // paths
 } vt_run;

@@ -5,25 +5,30 @@
 #include "vitrain/io/file.h"
 #include "vitrain/io/weights.h"
 #include "vitrain/model/finetune.h"
+#include "vitrain/train/data_record.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-// A resumed run must be the run that it resumes.
-static vt_status same_run(const vt_run *run, const char *path, const char *old_text)
+// A resumed run must be the run that it resumes: its configuration, and its data wherever that lies. A
+// state of an older version has no record of the data: then it lies where it lay.
+static vt_status same_run(const vt_run *run, const char *path, const char *old_text,
+                          const char *old_data)
 {
     vt_json *old = NULL, *now = NULL;
     vt_status status;
     VT_TRY_OR_FAIL(status, vt_json_parse(&old, old_text, strlen(old_text), path));
     VT_TRY_OR_FAIL(
         status, vt_json_parse(&now, run->config_text, strlen(run->config_text), run->config_path));
-    const char *key = vt_config_difference(old, now);
+    const char *key = vt_config_difference(old, now, old_data != NULL);
     if (key)
         status = vt_fail(VT_ERR_CONFIG,
                          "%s: differs from the run in %s, which cannot be resumed with it; set "
                          "train.resume=never or another output",
                          key, path);
+    else if (old_data)
+        status = vt_data_record_check(old_data, run->data_text, path);
 fail:
     vt_json_destroy(old);
     vt_json_destroy(now);
@@ -32,10 +37,11 @@ fail:
 
 static vt_status resume(vt_run *run, const char *path)
 {
-    char *old_text = NULL;
-    VT_TRY(vt_checkpoint_config(path, &old_text));
-    vt_status status = same_run(run, path, old_text);
+    char *old_text, *old_data = NULL;
+    VT_TRY(vt_checkpoint_config(path, &old_text, &old_data));
+    vt_status status = same_run(run, path, old_text, old_data);
     free(old_text);
+    free(old_data);
     VT_TRY(status);
     VT_TRY(vt_checkpoint_load(path, run->model, run->optim, &run->state));
     vt_progress *p = &run->state.progress;

@@ -42,7 +42,7 @@ static vt_status save(loop *l)
     if (vt_params_first_bad(&run->model->params, run->state.weights))
         return stop_not_finite(l, "training loss to come", NAN);
     VT_TRY(vt_checkpoint_save(run->last, run->model, run->optim, &run->state, run->config_text,
-                              run->input_text));
+                              &run->notes));
     l->saved_s = vt_now_s();
     return VT_OK;
 }
@@ -265,10 +265,10 @@ static vt_status evaluate(loop *l)
 static vt_status save_weights(const vt_run *run)
 {
     const vt_state *s = &run->state;
-    VT_TRY(vt_weights_save(run->final, run->model, s->weights, run->input_text));
+    VT_TRY(vt_weights_save(run->final, run->model, s->weights, &run->notes));
     if (run->val) VT_TRY(vt_predictions_write(run->said, &run->predictions));
     if (!s->ema) return VT_OK;
-    return vt_weights_save(run->final_ema, run->model, s->ema, run->input_text);
+    return vt_weights_save(run->final_ema, run->model, s->ema, &run->notes);
 }
 
 static vt_status end_epoch(loop *l)
@@ -286,7 +286,7 @@ static vt_status end_epoch(loop *l)
     l->result->train_loss = p->loss_sum / (double)run->batches;
     VT_TRY(save_weights(run));
     if (eval->n && eval->acc1 > p->best_acc1) {
-        VT_TRY(vt_weights_save(run->best, run->model, run->state.weights, run->input_text));
+        VT_TRY(vt_weights_save(run->best, run->model, run->state.weights, &run->notes));
         p->best_acc1 = eval->acc1;
         p->best_epoch = p->epoch;
     }

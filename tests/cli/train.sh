@@ -97,6 +97,12 @@ cp -r "$dir/train" "$dir/fewer"
 rm "$dir"/fewer/*/*[0-4].png
 fails "data that has shrunk does not resume" 2 "data.train" \
     train --set output="$dir/other" --set train.epochs=2 --set data.train="$dir/fewer"
+cp -r "$dir/train" "$dir/moved"
+run train --set output="$dir/other" --set train.epochs=2 --set data.train="$dir/moved"
+check "data that has moved does" test $status = 0 -a "$(wc -l <"$dir/other/log.jsonl")" = 2
+mv "$dir/moved/class0" "$dir/moved/other"
+fails "other classes do not" 2 'data.train: label 0 is class "class1"; in the run in .* it was "class0"' \
+    train --set output="$dir/other" --set train.epochs=3 --set data.train="$dir/moved" --set data.val=null
 
 # What would be.
 rm -r "$dir/run"

@@ -5,6 +5,7 @@
 #include "vitrain/base/rng.h"
 #include "vitrain/io/file.h"
 #include "vitrain/train/checkpoint.h"
+#include "vitrain/train/data_record.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -70,9 +71,11 @@ static const vt_progress somewhere = {.epoch = 3,
                                       .step = 1234567890123,
                                       .loss_sum = 0.1 + 0.2,
                                       .bad = 2,
+                                      .train_s = 1.5,
                                       .best_acc1 = 55.123456789012345,
                                       .best_epoch = 1};
 #define INPUT "{\"crop_pct\": 0.9}"
+static const vt_weights_notes notes = {INPUT, "{\"classes\": [\"cat\", \"dog\"]}"};
 #define CONFIG "{\n  \"a\": \"\\\"quoted\\\"\"\n}"
 
 typedef struct fixture {
@@ -89,7 +92,7 @@ static void save(fixture *f)
     f->saved = state_new(&f->model->params, 1);
     f->saved.progress = somewhere;
     f->path = in_folder("last.safetensors");
-    if (vt_checkpoint_save(f->path, f->model, f->optim, &f->saved, CONFIG, INPUT) != VT_OK)
+    if (vt_checkpoint_save(f->path, f->model, f->optim, &f->saved, CONFIG, &notes) != VT_OK)
         fail_msg("%s", vt_error_message());
 }
 
@@ -106,7 +109,7 @@ static void test_round_trip(void **unused)
     save(&f);
     const vt_params *params = &f.model->params;
     vt_state state = state_new(params, 0);
-    char *text = NULL;
+    char *text, *data;
     if (vt_checkpoint_load(f.path, f.model, f.optim, &state) != VT_OK)
         fail_msg("%s", vt_error_message());
     size_t bytes = params->slab_count * sizeof(vt_real);
@@ -117,10 +120,13 @@ static void test_round_trip(void **unused)
     assert_true(p->epoch == somewhere.epoch && p->batch == somewhere.batch);
     assert_true(p->step == somewhere.step && p->loss_sum == somewhere.loss_sum);
     assert_true(p->bad == somewhere.bad && p->best_acc1 == somewhere.best_acc1);
+    assert_true(p->train_s == somewhere.train_s);
     assert_true(p->best_epoch == somewhere.best_epoch);
-    assert_int_equal(vt_checkpoint_config(f.path, &text), VT_OK);
+    assert_int_equal(vt_checkpoint_config(f.path, &text, &data), VT_OK);
     assert_string_equal(text, CONFIG);
+    assert_string_equal(data, notes.data);
     free(text);
+    free(data);
     state_free(&state);
     release(&f);
 }
@@ -132,7 +138,7 @@ static void test_weights(void **unused)
     fixture f;
     save(&f);
     const char *path = in_folder("model.safetensors");
-    assert_int_equal(vt_weights_save(path, f.model, f.saved.weights, INPUT), VT_OK);
+    assert_int_equal(vt_weights_save(path, f.model, f.saved.weights, &notes), VT_OK);
     const char *files[] = {path, f.path};
     for (int i = 0; i < 2; i++) {
         vt_st_file *file = NULL;
@@ -143,6 +149,10 @@ static void test_weights(void **unused)
         assert_memory_equal(weights, f.saved.weights, f.model->params.slab_count * sizeof *weights);
         assert_non_null(vt_st_metadata(file, VT_MODEL_METADATA));
         assert_string_equal(vt_st_metadata(file, VT_INPUT_METADATA), INPUT);
+        vt_classes classes;
+        assert_int_equal(vt_data_record_classes(&classes, file), VT_OK);
+        assert_true(classes.count == 2 && !strcmp(classes.names[1], "dog"));
+        vt_classes_free(&classes);
         assert_int_equal(
             vt_model_config_parse(&told, vt_st_metadata(file, VT_MODEL_METADATA), path), VT_OK);
         assert_true(told.embed_dim == 8 && told.depth == 2 && told.num_classes == 5);
@@ -150,6 +160,44 @@ static void test_weights(void **unused)
         free(weights);
     }
     release(&f);
+}
+
+// What differs between the data of a run and the data that it would go on with is named.
+static void test_data_record(void **unused)
+{
+    (void)unused;
+    char *names[] = {"cat", "do\"g"};
+    int32_t labels[] = {0, 0, 1, 1};
+    vt_source source = {.count = 4, .labels = labels, .classes = {names, 2}};
+    char *then = vt_data_record(&source, &source);
+    assert_int_equal(vt_data_record_check(then, then, "there"), VT_OK);
+    const struct {
+        int32_t last;
+        int64_t count;
+        char *name;
+        int classes;
+        const char *words;
+    } cases[] = {
+        {0, 4, "do\"g", 2, "data.train: 4 images, as the run in there had, but with other labels"},
+        {1, 3, "do\"g", 2, "data.train: 3 images; the run in there had 4"},
+        {1, 4, "eel", 2,
+         "data.train: label 1 is class \"eel\"; in the run in there it was \"do\"g\""},
+        {1, 4, "do\"g", 1, "data.train: 1 classes; the run in there had 2"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        labels[3] = cases[i].last;
+        names[1] = cases[i].name;
+        source.count = cases[i].count;
+        source.classes.count = cases[i].classes;
+        char *now = vt_data_record(&source, NULL);
+        assert_int_equal(vt_data_record_check(then, now, "there"), VT_ERR_CONFIG);
+        assert_string_equal(vt_error_message(), cases[i].words);
+        free(now);
+    }
+    const char *const wrong[] = {"", "{", "[]", "{}", "{\"classes\": 1}", "{\"classes\": [1]}"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        assert_int_equal(vt_data_record_check(wrong[i], then, "there"), VT_ERR_FORMAT);
+    free(then);
 }
 
 // Loading is refused with this status and words, and nothing has changed.
@@ -177,7 +225,7 @@ static void test_other_model(void **unused)
     vt_model *wider = make_model(12);
     assert_refused(f.path, wider, f.optim, VT_ERR_SHAPE, wider->params.rows[0].name);
     assert_int_equal(
-        vt_checkpoint_save(f.path, f.model, vt_optim_find("sgd"), &f.saved, CONFIG, INPUT), VT_OK);
+        vt_checkpoint_save(f.path, f.model, vt_optim_find("sgd"), &f.saved, CONFIG, &notes), VT_OK);
     assert_refused(f.path, f.model, f.optim, VT_ERR_SHAPE, "optim.exp_avg.cls_token");
     vt_model_destroy(wider);
     release(&f);
@@ -224,14 +272,14 @@ static void test_not_a_checkpoint(void **unused)
     save(&f);
     char *text = NULL;
     const char *path = in_folder("weights.safetensors");
-    assert_int_equal(vt_weights_save(path, f.model, f.saved.weights, INPUT), VT_OK);
+    assert_int_equal(vt_weights_save(path, f.model, f.saved.weights, &notes), VT_OK);
     assert_refused(path, f.model, f.optim, VT_ERR_FORMAT, "not a checkpoint");
-    assert_int_equal(vt_checkpoint_config(path, &text), VT_ERR_FORMAT);
+    assert_int_equal(vt_checkpoint_config(path, &text, NULL), VT_ERR_FORMAT);
     assert_null(text);
     assert_refused(in_folder("absent"), f.model, f.optim, VT_ERR_IO, "");
 
     f.saved.progress.epoch = -1;
-    assert_int_equal(vt_checkpoint_save(path, f.model, f.optim, &f.saved, CONFIG, INPUT), VT_OK);
+    assert_int_equal(vt_checkpoint_save(path, f.model, f.optim, &f.saved, CONFIG, &notes), VT_OK);
     assert_refused(path, f.model, f.optim, VT_ERR_FORMAT, "\"epoch\"");
     release(&f);
 }
@@ -249,7 +297,7 @@ static void test_averaged_weights(void **unused)
     if (vt_checkpoint_load(f.path, f.model, f.optim, &with) == VT_OK) fail_msg("no ema. in it");
     assert_non_null(strstr(vt_error_message(), "ema.cls_token"));
     f.saved.ema = slab_new(params, 9);
-    assert_int_equal(vt_checkpoint_save(f.path, f.model, f.optim, &f.saved, CONFIG, INPUT), VT_OK);
+    assert_int_equal(vt_checkpoint_save(f.path, f.model, f.optim, &f.saved, CONFIG, &notes), VT_OK);
     assert_int_equal(vt_checkpoint_load(f.path, f.model, f.optim, &with), VT_OK);
     assert_memory_equal(with.ema, f.saved.ema, bytes);
     assert_memory_equal(with.weights, f.saved.weights, bytes);
@@ -275,7 +323,7 @@ static void test_shares(void **unused)
     assert_int_equal(vt_checkpoint_load(f.path, f.model, f.optim, &f.saved), VT_OK);
     assert_int_equal(settled[0].n, 0);
     memcpy(settled, counted, sizeof settled);
-    assert_int_equal(vt_checkpoint_save(f.path, f.model, f.optim, &f.saved, CONFIG, INPUT), VT_OK);
+    assert_int_equal(vt_checkpoint_save(f.path, f.model, f.optim, &f.saved, CONFIG, &notes), VT_OK);
     memset(settled, 0, sizeof settled);
     assert_int_equal(vt_checkpoint_load(f.path, f.model, f.optim, &f.saved), VT_OK);
     assert_memory_equal(settled, counted, sizeof settled);
@@ -290,7 +338,7 @@ static void test_unwritable(void **unused)
     fixture f;
     save(&f);
     assert_int_equal(
-        vt_checkpoint_save(in_folder("no/such/folder"), f.model, f.optim, &f.saved, CONFIG, INPUT),
+        vt_checkpoint_save(in_folder("no/such/folder"), f.model, f.optim, &f.saved, CONFIG, &notes),
         VT_ERR_IO);
     release(&f);
 }
@@ -298,10 +346,11 @@ static void test_unwritable(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),       cmocka_unit_test(test_weights),
-        cmocka_unit_test(test_other_model),      cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_not_a_checkpoint), cmocka_unit_test(test_unwritable),
-        cmocka_unit_test(test_averaged_weights), cmocka_unit_test(test_shares),
+        cmocka_unit_test(test_round_trip),  cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_data_record), cmocka_unit_test(test_other_model),
+        cmocka_unit_test(test_damage),      cmocka_unit_test(test_not_a_checkpoint),
+        cmocka_unit_test(test_unwritable),  cmocka_unit_test(test_averaged_weights),
+        cmocka_unit_test(test_shares),
     };
     return cmocka_run_group_tests_name("checkpoint", tests, folder_make, folder_remove);
 }

@@ -59,13 +59,13 @@ static void test_round_trip(void **state)
     vt_config_free(&b);
 }
 
-static const char *difference(const char *text, const char *set)
+static const char *difference(const char *text, const char *set, bool same_data)
 {
     vt_config a, b;
     load_config(&a, text, NULL, 0);
     load_config(&b, text, &set, 1);
     vt_json *x = vt_config_json(&a), *y = vt_config_json(&b);
-    const char *key = vt_config_difference(x, y);
+    const char *key = vt_config_difference(x, y, same_data);
     vt_json_destroy(x);
     vt_json_destroy(y);
     vt_config_free(&a);
@@ -98,9 +98,18 @@ static void test_difference(void **state)
         "mix.prob=1.0",      "train.resume=never",
     };
     for (int i = 0; i < COUNT(fixed); i++)
-        assert_string_equal(difference(text, fixed[i][0]), fixed[i][1]);
+        assert_string_equal(difference(text, fixed[i][0], true), fixed[i][1]);
     for (int i = 0; i < COUNT(free_to_change); i++)
-        assert_null(difference(text, free_to_change[i]));
+        assert_null(difference(text, free_to_change[i], false));
+    const char *counted = "{" SMALL ", \"num_classes\": 3}}";
+    static const char *const places[][2] = {{"data.train=x", "data.train"},
+                                            {"data.val=x", "data.val"},
+                                            {"data.format=idx", "data.format"},
+                                            {"data.class_map=x", "data.class_map"}};
+    for (int i = 0; i < COUNT(places); i++) {
+        assert_string_equal(difference(counted, places[i][0], false), places[i][1]);
+        assert_null(difference(counted, places[i][0], true));
+    }
 }
 
 // A run of a version that did not know a key goes on with the default, and with nothing else.
@@ -123,7 +132,7 @@ static void test_difference_of_versions(void **state)
         assert_non_null(key);
         memset(key, ' ', strcspn(key, ",") + 1);
         assert_int_equal(vt_json_parse(&old, text, strlen(text), "old"), VT_OK);
-        const char *difference = vt_config_difference(old, now);
+        const char *difference = vt_config_difference(old, now, true);
         if (cases[i].difference)
             assert_string_equal(difference, cases[i].difference);
         else

@@ -41,7 +41,7 @@ static const char *write_teacher(vt_model_config config, const char *pictures)
     assert_non_null(slab);
     vt_params_init(&model->params, slab, 3);
     for (size_t i = 0; i < model->params.slab_count; i++) slab[i] *= 8; // opinions
-    VT_ASSERT_OK(vt_weights_save(path, model, slab, pictures));
+    VT_ASSERT_OK(vt_weights_save(path, model, slab, &(vt_weights_notes){.input = pictures}));
     free(slab);
     vt_model_destroy(model);
     return path;

@@ -92,7 +92,7 @@ typedef struct vt_st_entry {
 } vt_st_entry;
 
 typedef struct vt_st_meta {
-    const char *key, *value;
+    const char *key, *value; // value NULL: not written
 } vt_st_meta;
 
 // All of a read file's metadata, which the file owns. *out: (*count) malloc'd. VT_ERR_MEMORY.

@@ -128,10 +128,12 @@ vt_status vt_labels_read(vt_classes *classes, const vt_data_config *data);
 char *vt_config_input_text(const vt_config *config);
 
 // The first key whose resolved value differs between two configurations (vt_config_json) although a
-// resumed run may not change it, or NULL: model, data (but workers and max_bad), mix, label, optim, and
-// train.batch_size, accumulate and seed, which say what a batch is, and train.ema_decay. A key that
-// one of them lacks (of an older version) has its default.
-const char *vt_config_difference(const vt_json *a, const vt_json *b);
+// resumed run may not change it, or NULL: model, data (but workers and max_bad), mix, label, optim, distill
+// (but where the teacher lies), and of train batch_size, accumulate and seed, which say what a batch is,
+// ema_decay, freeze, loss and bce_target. same_data: whether the data is known to be the same
+// (vt_data_record_check); then it may lie elsewhere. A key that one of them lacks (of an older version) has
+// its default.
+const char *vt_config_difference(const vt_json *a, const vt_json *b, bool same_data);
 
 // The same of every key that has a part in what a run arrives at, the schedule and the number of
 // epochs among them: whether two runs are to be compared as the same.
