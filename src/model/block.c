@@ -8,19 +8,8 @@
 
 #include <string.h>
 
-// Everything that a pass of one chunk needs.
-typedef struct work {
-    const vt_block_saved *saved;
-    const vt_block_packed *packed;
-    const vt_block_param *param;
-    const vt_block_shape *shape;
-    const vt_real *weights;
-    const vt_block_scratch *scratch;
-    const vt_chunk *chunk;
-} work;
-
 // A span's rows of a branch, in scratch, times gamma; what they were is kept if there is room.
-static void layer_scale(const work *w, int which, const vt_span *s)
+static void layer_scale(const vt_block_work *w, int which, const vt_span *s)
 {
     const size_t first = (size_t)s->row * (size_t)w->shape->C;
     vt_real *kept = w->saved->branch[which];
@@ -30,8 +19,8 @@ static void layer_scale(const work *w, int which, const vt_span *s)
 }
 
 // dbranch = scale_of_image gamma dx for a span's rows; dx begins with the first of them.
-static void branch_gradient(const work *w, void *dbranch, const vt_real *dx, const vt_span *s,
-                            int which, vt_real *sums)
+static void branch_gradient(const vt_block_work *w, void *dbranch, const vt_real *dx,
+                            const vt_span *s, int which, vt_real *sums)
 {
     const int C = w->shape->C;
     vt_span_scale scale;
@@ -45,8 +34,8 @@ static void branch_gradient(const work *w, void *dbranch, const vt_real *dx, con
 }
 
 // y = x Wt + b, y of any type.
-static void linear(const work *w, void *y, vt_elem type, const void *x, vt_block_linear which,
-                   int M)
+static void linear(const vt_block_work *w, void *y, vt_elem type, const void *x,
+                   vt_block_linear which, int M)
 {
     const vt_elem stored = w->shape->type;
     const vt_linear_param l = vt_block_linear_at(w->param, which);
@@ -55,7 +44,7 @@ static void linear(const work *w, void *y, vt_elem type, const void *x, vt_block
 }
 
 // dx = dy W, or +=.
-static void linear_input(const work *w, void *dx, vt_elem type, const void *dy,
+static void linear_input(const vt_block_work *w, void *dx, vt_elem type, const void *dy,
                          vt_block_linear which, vt_into into, int M)
 {
     const vt_elem stored = w->shape->type;
@@ -65,8 +54,8 @@ static void linear_input(const work *w, void *dx, vt_elem type, const void *dy,
 }
 
 // Leaves a span's rows x: (rows,n) as panels, of the chunk's `k` rows.
-static void leave(const work *w, char *place, const void *x, vt_elem type, int n, bool left, int k,
-                  const vt_span *s)
+static void leave(const vt_block_work *w, char *place, const void *x, vt_elem type, int n,
+                  bool left, int k, const vt_span *s)
 {
     if (!place) return;
     const vt_chunk *c = w->chunk;
@@ -75,13 +64,13 @@ static void leave(const work *w, char *place, const void *x, vt_elem type, int n
 }
 
 // All rows where a unit has `each`, padding too.
-static vt_span whole(const work *w, int each)
+static vt_span whole(const vt_block_work *w, int each)
 {
     return (vt_span){0, w->chunk->count * each};
 }
 
 // Norm1's output for kv, and for q the rows of it that ask.
-static void leave_normed1(const work *w, const void *normed, const void *asking)
+static void leave_normed1(const vt_block_work *w, const void *normed, const void *asking)
 {
     const vt_block_shape *s = w->shape;
     const vt_span all = whole(w, s->T), few = whole(w, w->chunk->R);
@@ -107,7 +96,7 @@ static void on_map(void *self, int head, const vt_real *map)
         l->pass->hooks[k].on_attention(l->pass->hooks[k].self, &l->view);
 }
 
-static vt_attention attention_of(const work *w, vt_dropout *d, int unit)
+static vt_attention attention_of(const vt_block_work *w, vt_dropout *d, int unit)
 {
     const vt_block_shape *s = w->shape;
     vt_attention at = {.T = s->T,
@@ -132,7 +121,7 @@ typedef struct unit_view {
     void *q, *k, *v, *maps;
 } unit_view;
 
-static unit_view unit_at(const work *w, const void *q, const void *kv, int unit)
+static unit_view unit_at(const vt_block_work *w, const void *q, const void *kv, int unit)
 {
     const vt_block_shape *s = w->shape;
     const size_t i = (size_t)unit, C = (size_t)s->C, R = (size_t)w->chunk->R, T = (size_t)s->T;
@@ -147,7 +136,7 @@ static unit_view unit_at(const work *w, const void *q, const void *kv, int unit)
 }
 
 // y: (count,R,C) out
-static void attend(const work *w, void *y, bool heard)
+static void attend(const vt_block_work *w, void *y, bool heard)
 {
     const vt_block_shape *s = w->shape;
     const vt_chunk *chunk = w->chunk;
@@ -180,7 +169,7 @@ static void attend(const work *w, void *y, bool heard)
 
 // ---- forward ----
 
-static void forward_attention(const work *w, bool heard)
+static void forward_attention(const vt_block_work *w, bool heard)
 {
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
@@ -208,7 +197,7 @@ static void forward_attention(const work *w, bool heard)
 }
 
 // out: the chunk's, or NULL.
-static void forward_mlp(const work *w, vt_real *out, const vt_span *rows)
+static void forward_mlp(const vt_block_work *w, vt_real *out, const vt_span *rows)
 {
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
@@ -234,22 +223,19 @@ static void forward_mlp(const work *w, vt_real *out, const vt_span *rows)
                      s->C);
 }
 
-void vt_block_forward(vt_real *out, const vt_block_saved *saved, const vt_block_packed *packed,
-                      const vt_block_param *p, const vt_block_shape *s, const vt_real *weights,
-                      const vt_block_scratch *scratch, const vt_chunk *chunk)
+void vt_block_forward(vt_real *out, const vt_block_work *w)
 {
-    const work w = {saved, packed, p, s, weights, scratch, chunk};
-    forward_attention(&w, out != NULL);
-    for (int i = 0; i < vt_mlp_spans(chunk); i++) {
-        const vt_span rows = vt_mlp_span(chunk, i);
-        forward_mlp(&w, out, &rows);
+    forward_attention(w, out != NULL);
+    for (int i = 0; i < vt_mlp_spans(w->chunk); i++) {
+        const vt_span rows = vt_mlp_span(w->chunk, i);
+        forward_mlp(w, out, &rows);
     }
 }
 
 // ---- backward ----
 
 // Norm2's and GELU's outputs again; GELU's is at hand.
-static void leave_mlp_inputs(const work *w, const vt_span *rows)
+static void leave_mlp_inputs(const vt_block_work *w, const vt_span *rows)
 {
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
@@ -264,8 +250,8 @@ static void leave_mlp_inputs(const work *w, const vt_span *rows)
     leave(w, saved->inputs.normed2, normed, s->type, s->C, false, vt_chunk_rows(w->chunk), rows);
 }
 
-static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, vt_real *sums,
-                         bool again, const vt_span *rows)
+static void backward_mlp(const vt_block_work *w, vt_real *dout, const vt_block_grads *g,
+                         vt_real *sums, bool again, const vt_span *rows)
 {
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
@@ -291,7 +277,8 @@ static void backward_mlp(const work *w, vt_real *dout, const vt_block_grads *g, 
 }
 
 // dnormed: (count,T,C) out, the gradient of norm1's output.
-static void norm1_output_gradient(const work *w, vt_real *dnormed, const void *dq, const void *dkv)
+static void norm1_output_gradient(const vt_block_work *w, vt_real *dnormed, const void *dq,
+                                  const void *dkv)
 {
     const vt_block_shape *s = w->shape;
     const int count = w->chunk->count, R = w->chunk->R, C = s->C;
@@ -316,7 +303,7 @@ static void spread(vt_real *dx, const vt_real *dout, const vt_block_shape *s, co
 }
 
 // dq: (count,R,C), dkv: (count,T,2C) out; dy: (count,R,C).
-static void attend_backward(const work *w, void *dq, void *dkv, const void *dy,
+static void attend_backward(const vt_block_work *w, void *dq, void *dkv, const void *dy,
                             const vt_block_grads *g)
 {
     const vt_block_shape *s = w->shape;
@@ -339,8 +326,8 @@ static void attend_backward(const work *w, void *dq, void *dkv, const void *dy,
     vt_window_bias_backward(sums, dbias, s->H, s->window_h, s->window_w);
 }
 
-static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const vt_block_grads *g,
-                               vt_real *sums, bool again)
+static void backward_attention(const vt_block_work *w, vt_real *dx, vt_real *dout,
+                               const vt_block_grads *g, vt_real *sums, bool again)
 {
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
@@ -375,32 +362,29 @@ static void backward_attention(const work *w, vt_real *dx, vt_real *dout, const 
                           saved->mean1, saved->rstd1, true, M, C);
 }
 
-void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
-                       const vt_block_packed *packed, const vt_block_param *p,
-                       const vt_block_shape *s, const vt_real *weights, const vt_block_grads *g,
-                       const vt_block_scratch *scratch, const vt_chunk *chunk, bool again)
+void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_grads *g, bool again,
+                       const vt_block_work *w)
 {
-    const work w = {saved, packed, p, s, weights, scratch, chunk};
-    const size_t values = VT_BLOCK_SUMS * (size_t)s->C;
-    vt_real *sums = g->sums + (size_t)chunk->index * values;
+    const size_t values = VT_BLOCK_SUMS * (size_t)w->shape->C;
+    vt_real *sums = g->sums + (size_t)w->chunk->index * values;
     memset(sums, 0, values * sizeof *sums);
-    for (int i = 0; i < vt_mlp_spans(chunk); i++) {
-        const vt_span rows = vt_mlp_span(chunk, i);
-        backward_mlp(&w, dout, g, sums, again, &rows);
+    for (int i = 0; i < vt_mlp_spans(w->chunk); i++) {
+        const vt_span rows = vt_mlp_span(w->chunk, i);
+        backward_mlp(w, dout, g, sums, again, &rows);
     }
-    backward_attention(&w, dx, dout, g, sums, again);
+    backward_attention(w, dx, dout, g, sums, again);
 }
 
-vt_block_saved vt_block_recall(const vt_block_saved *saved, const vt_block_inputs *again,
-                               const vt_block_packed *packed, const vt_block_param *p,
-                               const vt_block_shape *s, const vt_real *weights,
-                               const vt_block_scratch *scratch, const vt_chunk *chunk,
+vt_block_saved vt_block_recall(const vt_block_work *w, const vt_block_inputs *again,
                                vt_recompute recompute)
 {
-    if (recompute != VT_RECOMPUTE_BLOCK) return vt_block_saved_at(saved, s, chunk);
-    vt_block_saved computed = scratch->chunk;
-    computed.x = saved->x + vt_rows_before(chunk->chunks, chunk->first, s->T) * (size_t)s->C;
+    if (recompute != VT_RECOMPUTE_BLOCK) return vt_block_saved_at(w);
+    const size_t before = vt_rows_before(w->chunk->chunks, w->chunk->first, w->shape->T);
+    vt_block_saved computed = w->scratch->chunk;
+    computed.x = w->saved->x + before * (size_t)w->shape->C;
     computed.inputs = *again;
-    vt_block_forward(NULL, &computed, packed, p, s, weights, scratch, chunk);
+    vt_block_work once_more = *w;
+    once_more.saved = &computed;
+    vt_block_forward(NULL, &once_more);
     return computed;
 }

@@ -126,6 +126,17 @@ typedef struct vt_chunk {
     const vt_pass *pass;
 } vt_chunk;
 
+// A block at work on a chunk: what its passes read.
+typedef struct vt_block_work {
+    const vt_block_param *param;
+    const vt_block_shape *shape;
+    const vt_block_packed *packed;
+    const vt_real *weights;
+    const vt_block_saved *saved; // the batch's, or the chunk's: each pass says which
+    const vt_block_scratch *scratch;
+    const vt_chunk *chunk;
+} vt_block_work;
+
 // ---- tensors (block_weights.c) ----
 
 // prefix: of timm's names, "blocks.0".
@@ -194,39 +205,27 @@ void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt
 void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_param *param,
                           const vt_block_shape *shape, const vt_chunks *chunks);
 
-// What one chunk sees of the batch's.
-vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *shape,
-                                 const vt_chunk *chunk);
-// What a chunk's forward pass writes to: the layer's `saved` or, where nothing is kept, the thread's
-// scratch with x, the chunk's input.
-vt_block_saved vt_block_saved_for(const vt_block_saved *saved, vt_real *x,
-                                  const vt_block_scratch *scratch, const vt_block_shape *shape,
-                                  vt_recompute recompute, const vt_chunk *chunk);
+// What one chunk sees of the batch's, which is work->saved.
+vt_block_saved vt_block_saved_at(const vt_block_work *work);
+// What a chunk's forward pass writes to: its part of the batch's, which is work->saved, or, where nothing is
+// kept, the thread's scratch with x, the chunk's input.
+vt_block_saved vt_block_saved_for(const vt_block_work *work, vt_real *x, vt_recompute recompute);
 
 // ---- the passes (block.c) ----
 
 // out: (count,R,C), the block's output for the chunk's images; may be saved->x if R = T and nothing is
-// kept; NULL if nobody needs it. saved: the chunk's; saved->x holds the input.
-void vt_block_forward(vt_real *out, const vt_block_saved *saved, const vt_block_packed *packed,
-                      const vt_block_param *param, const vt_block_shape *shape,
-                      const vt_real *weights, const vt_block_scratch *scratch,
-                      const vt_chunk *chunk);
+// kept; NULL if nobody needs it. work->saved: the chunk's; its x holds the input.
+void vt_block_forward(vt_real *out, const vt_block_work *work);
 
-// What the backward pass of a chunk finds: kept in `saved`, or computed again from its input there. again:
-// of vt_block_inputs_place.
-vt_block_saved vt_block_recall(const vt_block_saved *saved, const vt_block_inputs *again,
-                               const vt_block_packed *packed, const vt_block_param *param,
-                               const vt_block_shape *shape, const vt_real *weights,
-                               const vt_block_scratch *scratch, const vt_chunk *chunk,
+// What the backward pass of a chunk finds: kept in the batch's work->saved, or computed again from its input
+// there. again: of vt_block_inputs_place.
+vt_block_saved vt_block_recall(const vt_block_work *work, const vt_block_inputs *again,
                                vt_recompute recompute);
 
 // dx: (count,T,C) out, the gradient of the block's input; dout: (count,R,C), that of its output, is
 // changed; the same memory if R = T. again: the inputs of norms and GELU are computed again, else
-// forward has left them.
-void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_saved *saved,
-                       const vt_block_packed *packed, const vt_block_param *param,
-                       const vt_block_shape *shape, const vt_real *weights,
-                       const vt_block_grads *grads, const vt_block_scratch *scratch,
-                       const vt_chunk *chunk, bool again);
+// forward has left them. work->saved: the chunk's.
+void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_grads *grads, bool again,
+                       const vt_block_work *work);
 
 #endif

@@ -168,9 +168,11 @@ void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block
     grads->tables = take(arena, chunks->count, (size_t)offsets, s->H);
 }
 
-vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_shape *s,
-                                 const vt_chunk *chunk)
+vt_block_saved vt_block_saved_at(const vt_block_work *work)
 {
+    const vt_block_saved *saved = work->saved;
+    const vt_block_shape *s = work->shape;
+    const vt_chunk *chunk = work->chunk;
     const size_t first = (size_t)chunk->first, T = (size_t)s->T, C = (size_t)s->C, F = (size_t)s->F,
                  t = first * T, r = first * (size_t)chunk->R;
     const size_t token = vt_rows_before(chunk->chunks, chunk->first, s->T),
@@ -191,16 +193,14 @@ vt_block_saved vt_block_saved_at(const vt_block_saved *saved, const vt_block_sha
         .inputs = saved->inputs};
 }
 
-vt_block_saved vt_block_saved_for(const vt_block_saved *saved, vt_real *x,
-                                  const vt_block_scratch *scratch, const vt_block_shape *s,
-                                  vt_recompute recompute, const vt_chunk *chunk)
+vt_block_saved vt_block_saved_for(const vt_block_work *work, vt_real *x, vt_recompute recompute)
 {
-    if (chunk->pass->training && recompute != VT_RECOMPUTE_BLOCK) {
-        vt_block_saved kept = vt_block_saved_at(saved, s, chunk);
+    if (work->chunk->pass->training && recompute != VT_RECOMPUTE_BLOCK) {
+        vt_block_saved kept = vt_block_saved_at(work);
         if (recompute == VT_RECOMPUTE_GELU) kept.inputs = (vt_block_inputs){.y = kept.inputs.y};
         return kept;
     }
-    vt_block_saved passing = scratch->chunk;
+    vt_block_saved passing = work->scratch->chunk;
     passing.x = x;
     passing.maps = NULL;
     passing.branch[0] = passing.branch[1] = NULL;

@@ -92,20 +92,31 @@ static void embed_image(const work *w, int image)
     drop_embedded(w, tokens, image);
 }
 
+static vt_block_work block_work(const work *w, const vt_chunk *chunk, int i, int j)
+{
+    const vt_swin_stage *s = &w->swin->stage[i];
+    return (vt_block_work){.param = &s->blocks[j],
+                           .shape = &s->shape,
+                           .packed = &s->packed,
+                           .weights = w->weights,
+                           .saved = &s->saved[j],
+                           .scratch = &my_thread(w)->block[i],
+                           .chunk = chunk};
+}
+
 static void forward_chunk(const work *w, const vt_chunk *chunk, int i, int j)
 {
     const vt_swin_stage *s = &w->swin->stage[i];
     const vt_swin_thread *t = my_thread(w);
-    const vt_recompute recompute = w->swin->placement.recompute;
+    vt_block_work block = block_work(w, chunk, i, j);
     vt_real *x = t->rows[i];
     if (chunk->pass->training)
         x = s->saved[j].x +
             vt_rows_before(chunk->chunks, chunk->first, s->shape.T) * (size_t)s->shape.C;
-    const vt_block_saved saved =
-        vt_block_saved_for(&s->saved[j], x, &t->block[i], &s->shape, recompute, chunk);
+    const vt_block_saved saved = vt_block_saved_for(&block, x, w->swin->placement.recompute);
     vt_chunk_move(saved.x, s->tokens, &s->shape, chunk, false);
-    vt_block_forward(t->rows[i], &saved, &s->packed, &s->blocks[j], &s->shape, w->weights,
-                     &t->block[i], chunk);
+    block.saved = &saved;
+    vt_block_forward(t->rows[i], &block);
     vt_chunk_move(t->rows[i], s->tokens, &s->shape, chunk, true);
 }
 
@@ -247,15 +258,13 @@ static void add_norms(vt_real *grads, size_t w, size_t b, const vt_real *norms, 
 static void backward_chunk(const work *w, const vt_chunk *chunk, int i, int j)
 {
     const vt_swin_stage *s = &w->swin->stage[i];
-    const vt_swin_thread *t = my_thread(w);
     const vt_recompute recompute = w->swin->placement.recompute;
-    vt_real *dx = t->rows[i];
-    const vt_block_saved saved =
-        vt_block_recall(&s->saved[j], &s->again, &s->packed, &s->blocks[j], &s->shape, w->weights,
-                        &t->block[i], chunk, recompute);
+    vt_block_work block = block_work(w, chunk, i, j);
+    vt_real *dx = my_thread(w)->rows[i];
+    const vt_block_saved saved = vt_block_recall(&block, &s->again, recompute);
     vt_chunk_move(dx, s->dtokens, &s->shape, chunk, false);
-    vt_block_backward(dx, dx, &saved, &s->packed, &s->blocks[j], &s->shape, w->weights, &s->grads,
-                      &t->block[i], chunk, recompute == VT_RECOMPUTE_GELU);
+    block.saved = &saved;
+    vt_block_backward(dx, dx, &s->grads, recompute == VT_RECOMPUTE_GELU, &block);
     vt_chunk_move(dx, s->dtokens, &s->shape, chunk, true);
 }
 

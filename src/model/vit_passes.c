@@ -105,21 +105,31 @@ static vt_chunk chunk_of(const vt_model *model, const vt_pass *pass, const vt_ch
     return chunk;
 }
 
+static vt_block_work work_on(const vt_vit *v, const vt_real *weights, const vt_chunk *chunk)
+{
+    return (vt_block_work){.param = &v->blocks[chunk->layer],
+                           .shape = &v->shape,
+                           .packed = &v->packed,
+                           .weights = weights,
+                           .saved = &v->saved[chunk->layer],
+                           .scratch = &v->thread[vt_thread_index()].block,
+                           .chunk = chunk};
+}
+
 static void forward_chunk(const vt_model *model, const vt_real *weights, const vt_chunk *chunk)
 {
     const vt_vit *v = model->state;
-    const vt_block_scratch *scratch = &v->thread[vt_thread_index()].block;
+    vt_block_work work = work_on(v, weights, chunk);
     const bool last = chunk->layer == model->config.depth - 1;
     const size_t row = (size_t)chunk->first * (size_t)v->shape.C;
     vt_real *x = chunk->pass->training ? v->saved[chunk->layer].x : v->x;
     const vt_block_saved saved =
-        vt_block_saved_for(&v->saved[chunk->layer], x + row * (size_t)v->shape.T, scratch,
-                           &v->shape, v->placement.recompute, chunk);
+        vt_block_saved_for(&work, x + row * (size_t)v->shape.T, v->placement.recompute);
     vt_real *next = chunk->pass->training && !last ? v->saved[chunk->layer + 1].x : v->x;
     vt_real *out = last ? v->last + row * (size_t)chunk->R : next + row * (size_t)v->shape.T;
     if (chunk->layer == 0) embed(model, saved.x, weights, chunk);
-    vt_block_forward(out, &saved, &v->packed, &v->blocks[chunk->layer], &v->shape, weights, scratch,
-                     chunk);
+    work.saved = &saved;
+    vt_block_forward(out, &work);
     if (last) classify(model, out, weights, chunk);
 }
 
@@ -234,17 +244,14 @@ static void embed_gradients(const vt_model *model, vt_real *grads, const vt_chun
 static void backward_chunk(const vt_model *model, const vt_real *weights, const vt_chunk *chunk)
 {
     const vt_vit *v = model->state;
-    const vt_block_scratch *scratch = &v->thread[vt_thread_index()].block;
-    const vt_block_param *param = &v->blocks[chunk->layer];
+    vt_block_work work = work_on(v, weights, chunk);
     const size_t row = (size_t)chunk->first * (size_t)v->shape.C;
     vt_real *dx = v->dx + row * (size_t)v->shape.T;
     vt_real *dout = chunk->R < v->shape.T ? v->dlast + row * (size_t)chunk->R : dx;
-    const vt_block_saved saved =
-        vt_block_recall(&v->saved[chunk->layer], &v->again, &v->packed, param, &v->shape, weights,
-                        scratch, chunk, v->placement.recompute);
+    const vt_block_saved saved = vt_block_recall(&work, &v->again, v->placement.recompute);
     if (chunk->layer == model->config.depth - 1) unpool(model, dout, chunk);
-    vt_block_backward(dx, dout, &saved, &v->packed, param, &v->shape, weights, &v->grads, scratch,
-                      chunk, v->placement.recompute == VT_RECOMPUTE_GELU);
+    work.saved = &saved;
+    vt_block_backward(dx, dout, &v->grads, v->placement.recompute == VT_RECOMPUTE_GELU, &work);
     if (chunk->layer == 0) unembed(model, dx, chunk);
 }
 

@@ -47,7 +47,8 @@ static vt_status parse(vt_json **root, const char *text, const char *path)
     if (status != VT_OK) return vt_fail_within(status, path);
     const vt_json *classes = vt_json_get(*root, "classes");
     bool fine = classes && vt_json_type_of(classes) == VT_JSON_ARRAY;
-    for (const vt_json *name = fine ? vt_json_first(classes) : NULL; name; name = vt_json_next(name))
+    for (const vt_json *name = fine ? vt_json_first(classes) : NULL; name;
+         name = vt_json_next(name))
         fine = fine && vt_json_type_of(name) == VT_JSON_STRING;
     if (fine) return VT_OK;
     vt_json_destroy(*root);
@@ -66,7 +67,8 @@ vt_status vt_data_record_classes(vt_classes *out, const vt_st_file *file)
     const vt_json *classes = vt_json_get(root, "classes");
     vt_status status = VT_OK;
     out->names = calloc((size_t)vt_json_size(classes) + 1, sizeof *out->names);
-    for (const vt_json *name = vt_json_first(classes); out->names && name; name = vt_json_next(name))
+    for (const vt_json *name = vt_json_first(classes); out->names && name;
+         name = vt_json_next(name))
         if ((out->names[out->count] = strdup(vt_json_string(name)))) out->count++;
     if (!out->names || out->count < vt_json_size(classes)) {
         vt_classes_free(out);
@@ -116,7 +118,8 @@ vt_status vt_data_record_check(const char *then, const char *now, const char *pa
     vt_status status;
     VT_TRY_OR_FAIL(status, parse(&a, then, path));
     VT_TRY_OR_FAIL(status, parse(&b, now, "data"));
-    VT_TRY_OR_FAIL(status, same_classes(vt_json_get(a, "classes"), vt_json_get(b, "classes"), path));
+    VT_TRY_OR_FAIL(status,
+                   same_classes(vt_json_get(a, "classes"), vt_json_get(b, "classes"), path));
     VT_TRY_OR_FAIL(status, same_images(a, b, "train", path));
     VT_TRY_OR_FAIL(status, same_images(a, b, "val", path));
 fail:

@@ -143,17 +143,28 @@ static void place_block(op *o)
     o->rows = VT_ARENA_TAKE(&o->arena, vt_real, o->chunks.rows * o->shape.C);
 }
 
+static vt_block_work work_on(const op *o, const vt_chunk *chunk)
+{
+    return (vt_block_work){.param = &o->param,
+                           .shape = &o->shape,
+                           .packed = &o->packed,
+                           .weights = o->weights,
+                           .saved = &o->saved,
+                           .scratch = &o->block_scratch,
+                           .chunk = chunk};
+}
+
 static void forward_block(op *o)
 {
     for (int i = 0; i < vt_block_pack_tasks(&o->packed, &o->shape, true); i++)
         vt_block_pack(i, &o->packed, &o->param, &o->shape, o->weights);
     for (int i = 0; i < o->chunks.count; i++) {
         const vt_chunk chunk = vt_chunk_at(&o->chunks, i, o->shape.T, &PASS);
-        const vt_block_saved saved = vt_block_saved_for(&o->saved, NULL, &o->block_scratch,
-                                                        &o->shape, VT_RECOMPUTE_GELU, &chunk);
+        vt_block_work work = work_on(o, &chunk);
+        const vt_block_saved saved = vt_block_saved_for(&work, NULL, VT_RECOMPUTE_GELU);
         vt_chunk_move(saved.x, o->x, &o->shape, &chunk, false);
-        vt_block_forward(o->rows, &saved, &o->packed, &o->param, &o->shape, o->weights,
-                         &o->block_scratch, &chunk);
+        work.saved = &saved;
+        vt_block_forward(o->rows, &work);
         vt_chunk_move(o->rows, o->y, &o->shape, &chunk, true);
     }
 }
@@ -162,10 +173,11 @@ static void backward_block(op *o)
 {
     for (int i = 0; i < o->chunks.count; i++) {
         const vt_chunk chunk = vt_chunk_at(&o->chunks, i, o->shape.T, &PASS);
-        const vt_block_saved saved = vt_block_saved_at(&o->saved, &o->shape, &chunk);
+        vt_block_work work = work_on(o, &chunk);
+        const vt_block_saved saved = vt_block_saved_at(&work);
         vt_chunk_move(o->rows, o->dy, &o->shape, &chunk, false);
-        vt_block_backward(o->rows, o->rows, &saved, &o->packed, &o->param, &o->shape, o->weights,
-                          &o->block_grads, &o->block_scratch, &chunk, true);
+        work.saved = &saved;
+        vt_block_backward(o->rows, o->rows, &o->block_grads, true, &work);
         vt_chunk_move(o->rows, o->dx, &o->shape, &chunk, true);
     }
     for (int i = 0; i < vt_block_gradient_tasks(THREADS); i++)
