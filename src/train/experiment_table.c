@@ -156,8 +156,8 @@ static vt_json *json_of(const vt_experiment *e, const vt_arm_result *results)
     vt_json *root = vt_json_new_object();
     vt_json_add_number(root, "vitrain_experiment", 1);
     vt_json_add_string(root, "title", e->title);
-    vt_json_add_string(root, "definition", e->path);
-    vt_json_add_string(root, "output", e->output);
+    vt_json_add_string(root, "definition", e->path_as_given);
+    vt_json_add_string(root, "output", e->output_as_given);
     vt_json_add_bool(root, "finished", vt_experiment_count(e, VT_RUN_FINISHED) == e->n_runs);
     vt_json_add_number(root, "confidence", VT_EXPERIMENT_CONFIDENCE);
     vt_json_add_string(root, "baseline", e->arms[e->baseline].name);
