@@ -119,13 +119,12 @@ epochs() { cat "$dir"/e/*/seed*/log.jsonl 2>/dev/null | wc -l; }
 stopped() { # signal, epochs, options...: starts it, sends the signal once so much is done
     local signal=$1 most=$2
     shift 2
-    experiment "${long[@]}" "$@" >"$dir/.out" 2>"$dir/.err" &
+    "$vitrain" experiment "$dir/both.json" --quiet "${long[@]}" "$@" >"$dir/.out" 2>"$dir/.err" &
     for _ in $(seq 3000); do
         if [ "$(epochs)" -ge "$most" ]; then break; fi
         sleep 0.01
     done
-    # experiment is a function: the program is the shell's child
-    kill "-$signal" "$(pgrep -P $! -x vitrain || echo $!)"
+    kill "-$signal" $!
     wait $! 2>/dev/null
     status=$?
 }
