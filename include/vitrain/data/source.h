@@ -17,7 +17,8 @@ typedef struct vt_classes {
     int count;
 } vt_classes;
 
-// One name a line; blank lines and duplicates are refused (VT_ERR_FORMAT with the line's number).
+// One name a line; blank lines and duplicates are refused (VT_ERR_FORMAT with the line's number),
+// and so is what has no line or is no text. VT_ERR_IO, VT_ERR_MEMORY.
 vt_status vt_classes_read(vt_classes *out, const char *path);
 int vt_classes_find(const vt_classes *classes, const char *name); // -1 if absent
 vt_status vt_classes_copy(vt_classes *out, const vt_classes *from);
@@ -58,7 +59,7 @@ struct vt_source {
 };
 
 // Opens path (format "auto", or an ops' name). VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_DATA (no classes,
-// an empty class, a class unknown to `classes`), VT_ERR_CONFIG (unknown format).
+// an empty class, a class unknown to `classes`), VT_ERR_CONFIG (unknown format), VT_ERR_MEMORY.
 vt_status vt_source_open(vt_source **out, const char *path, const char *format,
                          const vt_classes *classes);
 void vt_source_close(vt_source *source); // takes NULL
