@@ -51,11 +51,17 @@ LIB := $(BUILD)/libvitrain.a
 TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/%,$(if $(filter double,$(config)),$(TEST_SOURCES),\
            $(filter-out $(GRADCHECKS),$(TEST_SOURCES))))
 
-.PHONY: all test unit build-tests check bench-torch quickstart setup install format clean help
+.PHONY: all test unit build-tests check bench-torch quickstart setup install format clean help force
 all: $(PROGRAM)
 .SECONDARY: # objects of tests are kept
 
-$(BUILD)/%.o: %.c Makefile
+# What things are built with, ARCH and CFLAGS too: rewritten when it changes, and then all is built anew.
+BUILT_WITH := $(filter-out -Werror,$(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(LDFLAGS) $(LDLIBS))
+$(BUILD)/flags: force
+	@mkdir -p $(@D)
+	@echo '$(subst ','\'',$(BUILT_WITH))' | cmp -s - $@ || echo '$(subst ','\'',$(BUILT_WITH))' >$@
+
+$(BUILD)/%.o: %.c Makefile $(BUILD)/flags
 	@mkdir -p $(@D)
 	@echo "  CC $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c $< -o $@

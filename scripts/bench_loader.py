@@ -8,9 +8,9 @@ Both on one core, in turn, N times; prints a table in Markdown of median images 
 the median ratio, each round against its neighbour in time. --cpu-time counts processor time on both
 sides, for machines that are not idle. C's data.train is an image folder; both
 programs go through its files in a shuffled order. The pipelines are those of timm 0.4.12: random resized
-crop (bicubic) and flip for training, with DeiT's augmentation between (RandAugment m9-mstd0.5-inc1) and
-behind (a quarter of the pictures erased with noise) or without, and resize and centre crop for evaluation,
-to normalised float tensors.
+crop and flip for training, with DeiT's augmentation between (RandAugment m9-mstd0.5-inc1) and behind (a
+quarter of the pictures erased with noise) or without, and resize and centre crop for evaluation, to
+normalised float tensors. The input's size, filter, mean, deviation and crop_pct are C's.
 """
 
 import argparse
@@ -31,9 +31,21 @@ from PIL import Image
 import golden_augment
 
 SUFFIXES = {".jpg", ".jpeg", ".png"}
-MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
-STD = torch.tensor([0.229, 0.224, 0.225])[:, None, None]
-SIDE, CROP_PCT = 224, 0.875
+FILTERS = {"bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC}
+
+
+class Settings:
+    """What the configuration says of the input, as vitrain resolves it (`bench loader --json`)."""
+
+    def __init__(self, answer):
+        data = answer["data"]
+        self.side = answer["image_size"]
+        self.crop_pct = data["crop_pct"]
+        if isinstance(self.side, list) or len(data["mean"]) != 3:
+            sys.exit("expected a square input of three channels")
+        self.mean, self.std = (torch.tensor(data[key])[:, None, None] for key in ("mean", "std"))
+        self.filter = FILTERS[data["interpolation"]]
+        self.train_filter = FILTERS.get(data["augment"]["interpolation"], self.filter)
 
 
 def decode(path):
@@ -41,9 +53,9 @@ def decode(path):
         return Image.open(f).convert("RGB")
 
 
-def to_input(image):
+def to_input(image, s):
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
-    return pixels.to(torch.float32).div_(255).sub_(MEAN).div_(STD)
+    return pixels.to(torch.float32).div_(255).sub_(s.mean).div_(s.std)
 
 
 def draw_box(width, height, scale=(0.08, 1), ratio=(3 / 4, 4 / 3)):
@@ -59,14 +71,14 @@ def draw_box(width, height, scale=(0.08, 1), ratio=(3 / 4, 4 / 3)):
     return left, top, left + w, top + h
 
 
-def crop_and_flip(path):
+def crop_and_flip(path, s):
     image = decode(path)
-    image = image.crop(draw_box(*image.size)).resize((SIDE, SIDE), Image.BICUBIC)
+    image = image.crop(draw_box(*image.size)).resize((s.side, s.side), s.train_filter)
     return image.transpose(Image.FLIP_LEFT_RIGHT) if random.random() < 0.5 else image
 
 
-def train(path):
-    return to_input(crop_and_flip(path))
+def train(path, s):
+    return to_input(crop_and_flip(path, s), s)
 
 
 def strength(name, level):
@@ -83,47 +95,48 @@ def strength(name, level):
 
 def erase(pixels):
     """A box of 2% to a third of the pixels becomes noise."""
+    side = pixels.shape[-1]
     for _ in range(10):
-        area = SIDE * SIDE * random.uniform(0.02, 1 / 3)
+        area = side * side * random.uniform(0.02, 1 / 3)
         aspect = math.exp(random.uniform(math.log(0.3), math.log(1 / 0.3)))
         h, w = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
-        if h < SIDE and w < SIDE:
-            top, left = random.randint(0, SIDE - h), random.randint(0, SIDE - w)
+        if h < side and w < side:
+            top, left = random.randint(0, side - h), random.randint(0, side - w)
             pixels[:, top:top + h, left:left + w] = torch.empty(3, h, w).normal_()
             return
 
 
-def train_deit(path):
-    image = crop_and_flip(path)
+def train_deit(path, s):
+    image = crop_and_flip(path, s)
     for name in random.choices(list(golden_augment.ARGUMENTS), k=2):
         if random.random() < 0.5:
             level = min(10, max(0, random.gauss(9, 0.5))) / 10
             image = golden_augment.apply(name, image, strength(name, level))
-    pixels = to_input(image)
+    pixels = to_input(image, s)
     if random.random() < 0.25:
         erase(pixels)
     return pixels
 
 
-def evaluate(path):
+def evaluate(path, s):
     image = decode(path)
     w, h = image.size
-    short = math.floor(SIDE / CROP_PCT)
+    short = math.floor(s.side / s.crop_pct)
     size = (short, int(short * h / w)) if w <= h else (int(short * w / h), short)
-    left, top = round((size[0] - SIDE) / 2), round((size[1] - SIDE) / 2)
-    image = image.resize(size, Image.BICUBIC).crop((left, top, left + SIDE, top + SIDE))
-    return to_input(image)
+    left, top = round((size[0] - s.side) / 2), round((size[1] - s.side) / 2)
+    image = image.resize(size, s.filter).crop((left, top, left + s.side, top + s.side))
+    return to_input(image, s)
 
 
-def rate(make, files, seconds, clock=time.monotonic):
+def rate(make, files, settings, seconds, clock=time.monotonic):
     """Images per second, whole passes only: files differ in size."""
     for path in files[:8]:
-        make(path)
+        make(path, settings)
     done, start = 0, clock()
     while clock() - start < seconds:
         random.shuffle(files)
         for path in files:
-            make(path)
+            make(path, settings)
         done += len(files)
     return done / (clock() - start)
 
@@ -138,12 +151,10 @@ def vitrain(args, *options):
     return json.loads(done.stdout)
 
 
-def training_files(args):
-    path = json.loads(Path(args.config).read_text()).get("data", {}).get("train")
-    for option in args.set:
-        path = option.partition("=")[2] if option.startswith("data.train=") else path
-    root = Path(args.config).parent / path if path else sys.exit("data.train: missing")
-    return sorted(str(p) for p in root.rglob("*") if p.suffix.lower() in SUFFIXES)
+def pictures(folder):
+    """All of them below a folder. None, or a file (a pack, say), is an error."""
+    files = sorted(str(p) for p in Path(folder).rglob("*") if p.suffix.lower() in SUFFIXES)
+    return files or sys.exit(f"{folder}: expected a folder with pictures ({', '.join(sorted(SUFFIXES))}) in it")
 
 
 def spread(values):
@@ -164,7 +175,6 @@ def main():
     os.sched_setaffinity(0, {cpu})  # the children's too
     torch.set_num_threads(1)
     random.seed(0)
-    files = training_files(args)
     pipelines = (  # row, ours, theirs
         ("crop + flip", ("train", "light", "exact"), train),
         ("DeiT's augmentation", ("train", "deit", "exact"), train_deit),
@@ -177,7 +187,8 @@ def main():
     for _ in range(args.rounds):
         for name, (part, augment, how), make in pipelines:
             answer = vitrain(args, "data.val=null", f"data.augment={augment}", f"data.decode={how}")
-            rows[name].append((answer[part][unit], rate(make, files, args.seconds, clock)))
+            theirs = rate(make, pictures(answer["data"]["train"]), Settings(answer), args.seconds, clock)
+            rows[name].append((answer[part][unit], theirs))
     print("| pipeline | vitrain, images/s | Pillow, images/s | ratio |\n|---|---|---|---|")
     for name, pairs in rows.items():
         ours, theirs = zip(*pairs)

@@ -262,9 +262,21 @@ static void print_loader(const vt_config *c, const vt_bench_loader_result result
     }
 }
 
-static vt_json *json_loader(const vt_bench_loader_result results[PIPELINES])
+// What was measured, for who measures the same elsewhere: the input's size and all that concerns data.
+static void add_settings(vt_json *root, const vt_config *c)
+{
+    vt_json *all = vt_config_json(c);
+    if (all) {
+        vt_json_put_copy(root, "image_size", vt_json_get(vt_json_get(all, "model"), "image_size"));
+        vt_json_put_copy(root, "data", vt_json_get(all, "data"));
+    }
+    vt_json_destroy(all);
+}
+
+static vt_json *json_loader(const vt_config *c, const vt_bench_loader_result results[PIPELINES])
 {
     vt_json *root = vt_json_new_object();
+    add_settings(root, c);
     for (int p = 0; p < PIPELINES; p++) {
         const vt_bench_loader_result *r = &results[p];
         vt_json *one = vt_json_add_object(root, pipelines[p]);
@@ -294,7 +306,7 @@ static vt_status bench_loader(const vt_args *args)
     vt_status status = vt_bench_loader(&config, true, &results[TRAINING]);
     if (status == VT_OK) status = vt_bench_loader(&config, false, &results[EVALUATION]);
     if (status == VT_OK && args->json)
-        status = vt_answer_json(json_loader(results));
+        status = vt_answer_json(json_loader(&config, results));
     else if (status == VT_OK)
         print_loader(&config, results);
     vt_config_free(&config);

@@ -20,7 +20,7 @@ enum { MOST_CURVES = 3 };
 typedef struct chart {
     const char *id, *title, *x_label, *x_key;
     curve curves[MOST_CURVES]; // ended by key NULL
-    bool steps;                // from steps.jsonl, else log.jsonl
+    bool steps;                // from steps.jsonl, which may be missing, else log.jsonl
     bool percent, from_zero;
     int digits;
     double x_add; // to x: epochs are counted from 1
@@ -63,6 +63,16 @@ static const chart charts[] = {
      .from_zero = true,
      .curves = {{"images_per_s", "training", false, 0}}},
 };
+
+// In place of the steps' where a run has too few of them to make a line.
+static const chart rate_by_epoch = {.id = "chart-lr",
+                                    .title = "Learning rate",
+                                    .x_label = "epoch",
+                                    .x_key = "epoch",
+                                    .x_add = 1,
+                                    .digits = 6,
+                                    .curves = {{"train_lr", "learning rate", false, 0}},
+                                    .note = "That of each epoch's last step."};
 
 // What a chart's series are kept in.
 typedef struct drawing {
@@ -142,6 +152,14 @@ static vt_status draw(const vt_report *r, const chart *c)
     return status;
 }
 
+// Whether every run that has done an epoch has steps enough for a line.
+static bool has_steps(const vt_report *r)
+{
+    for (int k = 0; k < r->n; k++)
+        if (r->runs[k].steps.n < 2 && r->runs[k].log.n > 0) return false;
+    return true;
+}
+
 // ---- the numbers themselves ----
 
 static const char *const columns[][2] = {
@@ -178,7 +196,10 @@ vt_status vt_section_curves(const vt_report *r)
 {
     vt_section_begin(r->page, "curves", "Training");
     fputs("<div class=\"charts\">\n", r->page);
-    for (size_t i = 0; i < sizeof charts / sizeof *charts; i++) VT_TRY(draw(r, &charts[i]));
+    for (size_t i = 0; i < sizeof charts / sizeof *charts; i++) {
+        const chart *c = &charts[i];
+        VT_TRY(draw(r, c->steps && !has_steps(r) ? &rate_by_epoch : c));
+    }
     fputs("</div>\n", r->page);
     for (int k = 0; k < r->n; k++) {
         if (r->runs[k].log.n == 0)

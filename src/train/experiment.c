@@ -183,10 +183,14 @@ static vt_status name_output(const vt_reader *r, const char *given)
     if (!output) VT_TRY(get_text(r, "output", &output));
     VT_TRY(get_text(r, "title", &title));
     vt_experiment *e = r->e;
-    e->output = vt_path_absolute(output ? output : fallback);
+    if (!output) output = fallback;
+    e->output = vt_path_absolute(output);
+    e->output_as_given = strdup(output);
     e->title = title ? strdup(title) : strndup(name, length);
-    e->path = vt_path_absolute(r->path);
-    return e->output && e->title && e->path ? VT_OK : vt_reader_out_of_memory(r);
+    e->path_as_given = strdup(r->path);
+    return e->output && e->output_as_given && e->title && e->path_as_given
+               ? VT_OK
+               : vt_reader_out_of_memory(r);
 }
 
 static vt_status read_definition(vt_reader *r, const char *output, const char *const *overrides,
@@ -253,8 +257,9 @@ void vt_experiment_free(vt_experiment *e)
     }
     free(e->arms);
     free(e->runs);
-    free(e->path);
+    free(e->path_as_given);
     free(e->title);
     free(e->output);
+    free(e->output_as_given);
     *e = (vt_experiment){0};
 }

@@ -3,6 +3,7 @@
 
 #include "vitrain/io/file.h"
 
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,8 +157,8 @@ static vt_json *json_of(const vt_experiment *e, const vt_arm_result *results)
     vt_json *root = vt_json_new_object();
     vt_json_add_number(root, "vitrain_experiment", 1);
     vt_json_add_string(root, "title", e->title);
-    vt_json_add_string(root, "definition", e->path);
-    vt_json_add_string(root, "output", e->output);
+    vt_json_add_string(root, "definition", e->path_as_given);
+    vt_json_add_string(root, "output", e->output_as_given);
     vt_json_add_bool(root, "finished", vt_experiment_count(e, VT_RUN_FINISHED) == e->n_runs);
     vt_json_add_number(root, "confidence", VT_EXPERIMENT_CONFIDENCE);
     vt_json_add_string(root, "baseline", e->arms[e->baseline].name);
@@ -181,21 +182,39 @@ vt_json *vt_experiment_json(const vt_experiment *e)
 // ---- table.md ----
 
 enum { ARM, N, TOP1, TOP5, LOSS, DIFFERENCE, INTERVAL, PAIRS, P, P_HOLM, VERDICT, COLUMNS };
-enum { CELL_BYTES = 160 };
+enum { CELL_BYTES = 256 }; // a name of 120 bytes, each of them escaped
 
 typedef char cell[CELL_BYTES];
 typedef cell table_row[COLUMNS];
 
-// A name inside a table: a bar would end the cell.
+// Whether Markdown would take text[i] for something else: the end of a cell, HTML, an entity, a link,
+// other type. Inside a word an underscore is no more than that.
+static bool needs_escape(const char *text, size_t i)
+{
+    if (text[i] == '_')
+        return i == 0 || !isalnum((unsigned char)text[i - 1]) ||
+               !isalnum((unsigned char)text[i + 1]);
+    return strchr("\\|<&[*`~", text[i]) != NULL;
+}
+
+// A name inside a table.
 static void write_name(cell text, const char *name)
 {
     size_t n = 0;
-    for (; *name && n + 3 < CELL_BYTES; name++) {
-        if (*name == '|') text[n++] = '\\';
-        text[n++] = *name;
-        if ((unsigned char)*name < 0x20) text[n - 1] = ' ';
+    for (size_t i = 0; name[i] && n + 3 < CELL_BYTES; i++) {
+        if (needs_escape(name, i)) text[n++] = '\\';
+        text[n++] = (unsigned char)name[i] < 0x20 ? ' ' : name[i];
     }
     text[n] = '\0';
+}
+
+// A text outside of it.
+static void print_text(FILE *out, const char *text)
+{
+    for (size_t i = 0; text[i]; i++) {
+        if (needs_escape(text, i)) fputc('\\', out);
+        fputc(text[i], out);
+    }
 }
 
 static void write_mean(cell text, const vt_summary *s, int digits)
@@ -291,8 +310,11 @@ static void print_missing(FILE *out, const vt_experiment *e)
     for (int i = 0; i < e->n_runs; i++) {
         const vt_experiment_run *run = &e->runs[i];
         if (run->state != VT_RUN_FAILED) continue;
-        fprintf(out, "- %s, seed %llu: %s\n", e->arms[run->arm].name, (unsigned long long)run->seed,
-                run->error ? run->error : "?");
+        fputs("- ", out);
+        print_text(out, e->arms[run->arm].name);
+        fprintf(out, ", seed %llu: ", (unsigned long long)run->seed);
+        print_text(out, run->error ? run->error : "?");
+        fputc('\n', out);
     }
 }
 
@@ -301,7 +323,9 @@ static void print_table(FILE *out, const vt_experiment *e, const vt_arm_result *
 {
     int comparisons = 0;
     for (int i = 0; i < e->n_arms; i++) comparisons += !isnan(results[i].against.p);
-    fprintf(out, "# %s\n\n", e->title);
+    fputs("# ", out);
+    print_text(out, e->title);
+    fputs("\n\n", out);
     fill_rows(rows, e, results);
     print_rows(out, rows, e->n_arms + 1);
     fputs("\nMean ± standard deviation over n seeds, of the last epoch. Differences of top-1 from "

@@ -68,6 +68,7 @@ for key in read decode resize normalise; do
     check "bench loader: $key is there for both pipelines" \
         test "$(grep -o "\"$key\": *[0-9.e-]*[1-9]" <<<"$out" | wc -l)" = 4
 done
+check "bench loader: what the input is" grep -q "\"image_size\": \[16, 24\].*\"train\": \"$dir/pictures\".*\"crop_pct\":" "$dir/.out"
 for pipeline in train eval; do
     one=$(sed "s/.*\"$pipeline\": *{\([^}]*}\).*/\1/" <<<"$out")
     out=$one

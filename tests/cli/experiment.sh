@@ -43,6 +43,7 @@ check "a number of seeds is the first ones" test "$(grep -o '"seed": [0-9]*' <<<
 run experiment
 check "an experiment" test $status = 0
 check "its table on stdout is table.md" cmp "$dir/.out" "$dir/e/table.md"
+check "experiment.json says what was asked for, as it was" test "$(field definition)$(field output)" = "\"$dir/both.json\"\"$dir/e\""
 check "with a row for each arm" test "$(grep -cE '^\| (CutMix area|TL-Align) +\| 2 ' "$dir/e/table.md")" = 2
 check "all runs are finished" test "$(field state | sort | uniq -c | tr -d ' ')" = '4"finished"'
 check "experiment.json is finished" test "$(field finished)" = true
@@ -118,13 +119,12 @@ epochs() { cat "$dir"/e/*/seed*/log.jsonl 2>/dev/null | wc -l; }
 stopped() { # signal, epochs, options...: starts it, sends the signal once so much is done
     local signal=$1 most=$2
     shift 2
-    experiment "${long[@]}" "$@" >"$dir/.out" 2>"$dir/.err" &
+    "$vitrain" experiment "$dir/both.json" --quiet "${long[@]}" "$@" >"$dir/.out" 2>"$dir/.err" &
     for _ in $(seq 3000); do
         if [ "$(epochs)" -ge "$most" ]; then break; fi
         sleep 0.01
     done
-    # experiment is a function: the program is the shell's child
-    kill "-$signal" "$(pgrep -P $! -x vitrain || echo $!)"
+    kill "-$signal" $!
     wait $! 2>/dev/null
     status=$?
 }
@@ -297,13 +297,20 @@ for file in configs/experiments/*.json; do
 done
 
 # ---- published results ----
+# In a copy, without the data: there is nothing else on a machine that has just cloned this.
+mkdir "$dir/clone"
+cp -r configs "$dir/clone"
+in_clone() { (cd "$dir/clone" && "$vitrain" "$@"); }
 for folder in configs/experiments/results/*; do
     name=$(basename "$folder")
-    cp -r "$folder" "$dir/$name"
     config=$(find "$folder" -name config.json | sort | head -n 1)
     data() { grep -m 1 -o "\"$1\": \"/[^\"]*" "$config" | cut -d'"' -f4; }
-    run "$vitrain" experiment "configs/experiments/$name.json" --table --output "$dir/$name" \
+    run in_clone report "$folder"
+    check "$folder: report makes its page" test $status = 0 -a "$(grep -c 'id="chart-accuracy"' "$dir/clone/$folder/report.html")" = 1
+    rm "$dir/clone/$folder/experiment.json"
+    run in_clone experiment "configs/experiments/$name.json" --table --output "$folder" \
         --set data.train="$(data train)" --set data.val="$(data val)"
     check "$folder: the table is what the logs give" cmp "$dir/.out" "$folder/table.md"
+    check "$folder: so is experiment.json" cmp "$dir/clone/$folder/experiment.json" "$folder/experiment.json"
 done
 finish

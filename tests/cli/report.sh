@@ -66,6 +66,21 @@ cp -r "$dir/plain" "$dir/y/seed0"
 run "$vitrain" report "$dir/x/seed0" "$dir/y/seed0" --output "$dir/both2.html"
 check "runs of one name are told apart" says "$dir/both2.html" "<th>x/seed0</th><th>y/seed0</th>"
 
+rates() { grep '^<figure class="chart" id="chart-lr">' "$1"; } # page: its chart, a line
+lines_in() { grep -o 'class="line s[0-9]" d="M[0-9. ]*L' | wc -l; }
+check "the learning rate of every step" test -n "$(rates "$dir/run/report.html" | grep '>optimizer step<')" \
+    -a "$(rates "$dir/run/report.html" | lines_in)" = 1
+cp -r "$dir/run" "$dir/few"
+for steps in missing "of one line"; do
+    if [ "$steps" = missing ]; then rm "$dir/few/steps.jsonl"; else head -n 1 "$dir/run/steps.jsonl" >"$dir/few/steps.jsonl"; fi
+    run "$vitrain" report "$dir/few"
+    good "steps.jsonl $steps" "$dir/few/report.html"
+    check "steps.jsonl $steps: each epoch's learning rate" test -n "$(rates "$dir/few/report.html" | grep '>epoch<')" \
+        -a "$(rates "$dir/few/report.html" | lines_in)" = 1
+done
+run "$vitrain" report "$dir/run" "$dir/few" --output "$dir/few.html"
+check "beside another run's, too" test -n "$(rates "$dir/few.html" | grep '>epoch<')" -a "$(rates "$dir/few.html" | lines_in)" = 2
+
 cp -r "$dir/run" "$dir/damaged"
 sed -i '2s/.*/{"epoch": 1, "train_loss"/' "$dir/damaged/log.jsonl"
 echo 'no json' >"$dir/damaged/config.json"

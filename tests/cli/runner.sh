@@ -2,8 +2,9 @@
 # The test runner counts what went wrong: it would be of no use if it could not fail.
 . tests/cli/lib.sh
 
-mkdir -p "$dir/tests" "$dir/build/tests"
+mkdir -p "$dir/tests/unit" "$dir/build/tests"
 cp tests/run.sh "$dir/tests"
+touch "$dir/tests/unit/test_x.c"
 program=$dir/build/tests/test_x
 
 try() { # name, exit status, last line, program's text
@@ -24,4 +25,6 @@ try "a crash after one of three" 1 "1 passed, 2 failed" \
 try "a crash at the end" 1 "1 passed, 1 failed" 'printf "1..1\nok 1 - a\n"; kill -ABRT $$'
 try "no plan" 1 "0 passed, 1 failed" 'exit 0'
 try "nothing but skips" 1 "0 passed, 0 failed" 'printf "1..1\nok 1 # SKIP a\n"'
+rm "$dir/tests/unit/test_x.c"
+try "a program whose source is gone is not run" 1 "0 passed, 0 failed" 'printf "1..1\nok 1 - a\n"'
 finish

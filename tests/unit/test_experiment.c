@@ -155,6 +155,27 @@ static void test_results(void **state)
     vt_experiment_free(&e);
 }
 
+// Names that Markdown would read otherwise.
+static void test_escapes(void **state)
+{
+    (void)state;
+    vt_experiment e;
+    load(&e,
+         "{" BASE ", \"title\": \"<b>\", \"arms\": {\"<i>a & b\": {}, \"c|*d*`e`\": {},"
+         " \"mix.switch_prob=1 _f_ [g] \\\\ ~\": {}}, \"seeds\": 1}",
+         NULL, 0);
+    e.runs[0].state = VT_RUN_FAILED;
+    e.runs[0].error = strdup("<u>");
+    char *table = vt_experiment_table(&e);
+    const char *const parts[] = {"# \\<b>\n", "| \\<i>a \\& b ", "| c\\|\\*d\\*\\`e\\` ",
+                                 "| mix.switch_prob=1 \\_f\\_ \\[g] \\\\ \\~ ",
+                                 "- \\<i>a \\& b, seed 0: \\<u>\n"};
+    for (int i = 0; i < 5; i++)
+        if (!strstr(table, parts[i])) fail_msg("no \"%s\" in\n%s", parts[i], table);
+    free(table);
+    vt_experiment_free(&e);
+}
+
 // Differences that do not vary tell nothing, but that there are none if they are 0.
 static void test_no_spread(void **state)
 {
@@ -208,7 +229,7 @@ int main(void)
         cmocka_unit_test(test_layers),  cmocka_unit_test(test_plan),
         cmocka_unit_test(test_grid),    cmocka_unit_test(test_too_much),
         cmocka_unit_test(test_results), cmocka_unit_test(test_no_spread),
-        cmocka_unit_test(test_json),
+        cmocka_unit_test(test_json),    cmocka_unit_test(test_escapes),
     };
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

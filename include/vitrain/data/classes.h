@@ -10,7 +10,8 @@ typedef struct vt_classes {
     int count;
 } vt_classes;
 
-// One name a line; blank lines and duplicates are refused (VT_ERR_FORMAT with the line's number).
+// One name a line; blank lines and duplicates are refused (VT_ERR_FORMAT with the line's number),
+// and so is what has no line or is no text. VT_ERR_IO, VT_ERR_MEMORY.
 vt_status vt_classes_read(vt_classes *out, const char *path);
 int vt_classes_find(const vt_classes *classes, const char *name); // -1 if absent
 vt_status vt_classes_copy(vt_classes *out, const vt_classes *from);

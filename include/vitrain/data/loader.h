@@ -34,7 +34,7 @@ typedef struct vt_batch {
 typedef struct vt_loader vt_loader;
 
 // The source must outlive the loader. VT_ERR_MEMORY, VT_ERR_DATA (a training epoch smaller than a
-// batch).
+// batch, no sample at all, or more than 2^32 - 1 of them).
 vt_status vt_loader_create(vt_loader **out, const vt_source *source,
                            const vt_loader_config *config);
 void vt_loader_destroy(vt_loader *loader); // takes NULL; stops the workers

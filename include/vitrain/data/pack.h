@@ -69,6 +69,7 @@ typedef struct vt_pack_result {
 // Packs `source` into the file `path`: samples, labels, classes, and their order stay as they are.
 // An unreadable sample keeps its place, without bytes, with a warning. Uses vt_threads() threads,
 // whose number changes no byte. Written atomically: after an error there is the old file or none.
+// VT_ERR_DATA (more than max_bad unreadable), VT_ERR_IO, VT_ERR_MEMORY, VT_INTERRUPTED.
 vt_status vt_pack_write(const char *path, const vt_source *source, const vt_pack_config *config,
                         vt_pack_result *result);
 

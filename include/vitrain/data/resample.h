@@ -33,7 +33,7 @@ typedef struct vt_resize {
 
 // part: left, top, width, height of what of the source is read, px out.
 void vt_resize_reach(int part[4], const vt_resize *resize);
-// from: the part `part` of the source, at least what vt_resize_reach says. VT_ERR_MEMORY.
+// from: the part `part` of the source, at least what vt_resize_reach says. Errors as vt_resample.
 vt_status vt_resize_part(vt_image *to, const vt_image *from, const int part[4],
                          const vt_resize *resize, vt_resample_scratch *scratch);
 

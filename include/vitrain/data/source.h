@@ -44,7 +44,7 @@ struct vt_source {
 };
 
 // Opens path (format "auto", or an ops' name). VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_DATA (no classes,
-// an empty class, a class unknown to `classes`), VT_ERR_CONFIG (unknown format).
+// an empty class, a class unknown to `classes`), VT_ERR_CONFIG (unknown format), VT_ERR_MEMORY.
 vt_status vt_source_open(vt_source **out, const char *path, const char *format,
                          const vt_classes *classes);
 void vt_source_close(vt_source *source); // takes NULL

@@ -27,11 +27,14 @@ typedef struct vt_image {
 // size is allocated) or VT_ERR_MEMORY. `name` is what messages call the picture.
 vt_status vt_image_decode(vt_image *image, const unsigned char *data, size_t bytes,
                           int64_t max_pixels, const char *name);
+// The same of a file, of VT_IMAGE_MAX_BYTES at most; also VT_ERR_IO.
 vt_status vt_image_read(vt_image *image, const char *path, int64_t max_pixels);
-vt_status vt_image_write_png(const char *path, const vt_image *image); // atomically
+// Atomically. VT_ERR_IO, VT_ERR_MEMORY.
+vt_status vt_image_write_png(const char *path, const vt_image *image);
 // The same file in memory; malloc'd. VT_ERR_MEMORY.
 vt_status vt_image_encode_png(unsigned char **out, size_t *bytes, const vt_image *image);
-vt_status vt_image_reserve(vt_image *image, int width, int height, int channels); // sizes, grows
+// Sizes an image; its memory grows if need be, and what was in it is lost then. VT_ERR_MEMORY.
+vt_status vt_image_reserve(vt_image *image, int width, int height, int channels);
 void vt_image_free(vt_image *image); // takes a zeroed one
 
 // ---- in two steps: the header, then as much of the picture as is wanted ----
@@ -52,6 +55,7 @@ void vt_image_close(vt_image_reader *reader); // takes a zeroed or closed one
 // Decodes the part box (left, top, width, height), once for each opening: the same bytes as that
 // part of the whole picture, and a truncated file is refused whichever part is asked for. Of a JPEG
 // of one scan no row below the box is decoded, and little of what lies above and beside it.
+// VT_ERR_FORMAT, VT_ERR_MEMORY.
 vt_status vt_image_decode_part(vt_image_reader *reader, vt_image *image, const int box[4]);
 
 // The same of the picture at 1/shrink of its size, ceil(width / shrink) x ceil(height / shrink) px,

@@ -21,9 +21,12 @@ typedef enum vt_json_type {
 
 // Parses text of `bytes` bytes (no terminator needed). `name` is what messages call the document.
 // Refused with VT_ERR_FORMAT, line and column: syntax errors, anything after the value, duplicate
-// keys, a NUL byte, nesting deeper than 64. The tree is the caller's: vt_json_destroy.
+// keys, a NUL (\u0000 too) or another control character, numbers that no double holds or of more
+// than 63 characters, nesting deeper than 64. VT_ERR_MEMORY. The tree is the caller's:
+// vt_json_destroy.
 vt_status vt_json_parse(vt_json **out, const char *text, size_t bytes, const char *name);
-// Reads and parses a file of at most max_bytes. A file that cannot be read: VT_ERR_IO.
+// Reads and parses a file. One that cannot be read: VT_ERR_IO; one of more than max_bytes:
+// VT_ERR_FORMAT.
 vt_status vt_json_read(vt_json **out, const char *path, size_t max_bytes);
 void vt_json_destroy(vt_json *node); // takes NULL
 

@@ -54,7 +54,8 @@ typedef struct vt_st_tensor {
 
 typedef struct vt_st_file vt_st_file;
 
-// Maps the file and checks its header. VT_ERR_IO, or VT_ERR_FORMAT with the tensor's name.
+// Maps the file and checks its header. VT_ERR_IO, VT_ERR_MEMORY, or VT_ERR_FORMAT with the tensor's
+// name.
 vt_status vt_st_open(vt_st_file **out, const char *path);
 void vt_st_close(vt_st_file *file); // takes NULL
 const char *vt_st_path(const vt_st_file *file);
@@ -63,9 +64,9 @@ const vt_st_tensor *vt_st_at(const vt_st_file *file, size_t index);       // in 
 const vt_st_tensor *vt_st_find(const vt_st_file *file, const char *name); // NULL if absent
 const char *vt_st_metadata(const vt_st_file *file, const char *key);      // NULL if absent
 
-// Tensor `name`, which must have this dtype and shape; VT_ERR_SHAPE with file, name, expected and
-// got otherwise. vt_st_get_real reads F32, F16, BF16 and F64. out: (product of
-// shape). -1 in shape: any size there, returned through `shape`.
+// Tensor `name`, which must be there and have this dtype and shape; VT_ERR_SHAPE with file, name,
+// expected and got otherwise. -1 in shape: any size there, returned through `shape`. vt_st_get_real
+// reads F32, F16, BF16 and F64; its out: (product of shape), so there is no -1.
 vt_status vt_st_get(const vt_st_file *file, const char *name, vt_dtype dtype, int ndim,
                     int64_t *shape, const vt_st_tensor **out);
 vt_status vt_st_get_real(const vt_st_file *file, const char *name, int ndim, const int64_t *shape,
@@ -74,7 +75,8 @@ void vt_st_reals(const vt_st_tensor *tensor, vt_real *out); // of those types; o
 double vt_st_number(const vt_st_tensor *tensor, size_t i);  // element i, likewise
 
 // The same view of tensors that another format keeps: names and data are owner's, which `release`
-// frees on vt_st_close (and the caller after an error). VT_ERR_FORMAT if a name is there twice.
+// frees on vt_st_close (and the caller after an error). VT_ERR_FORMAT if a name is there twice,
+// VT_ERR_MEMORY.
 vt_status vt_st_assemble(vt_st_file **out, const char *path, const vt_st_tensor *tensors,
                          size_t count, void *owner, void (*release)(void *owner));
 // Gives it a file's metadata, unless it has some; that file must stay as long.
@@ -95,10 +97,11 @@ typedef struct vt_st_meta {
     const char *key, *value; // value NULL: not written
 } vt_st_meta;
 
-// All of a read file's metadata, which the file owns. *out: (*count) malloc'd. VT_ERR_MEMORY.
+// All of a read file's metadata. *out: (*count) malloc'd, the caller's; its texts are the file's.
+// VT_ERR_MEMORY.
 vt_status vt_st_metadata_all(const vt_st_file *file, vt_st_meta **out, size_t *count);
 
-// Writes all entries in the given order, atomically (vt_atomic_file).
+// Writes all entries in the given order, atomically (vt_atomic_file, whose errors it has).
 vt_status vt_st_write(const char *path, const vt_st_entry *entries, size_t n_entries,
                       const vt_st_meta *metadata, size_t n_metadata);
 

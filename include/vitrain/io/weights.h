@@ -15,11 +15,12 @@ vt_status vt_weights_open(vt_st_file **out, const char *path);
 vt_status vt_pth_open(vt_st_file **out, const char *path);
 
 // Writes all tensors of a file as safetensors, with its metadata, atomically. dtype: F32, F16 or
-// BF16 for the floating ones (to the nearest; F64 becomes BF16 by way of F32), or NULL: each as it is.
-// VT_ERR_NUMERIC for NaN and infinity, and for a number that would become infinite: then nothing is
-// written. One tensor is in memory at a time. shard_bytes > 0: weights of more bytes are split into
-// shards of at most that many (or one tensor), PATH-00001-of-0000N.safetensors, and an index is
-// written, last; path must end in .safetensors then (VT_ERR_USAGE).
+// BF16 for the floating ones (to the nearest; F64 becomes BF16 by way of F32), or NULL: each as it
+// is. VT_ERR_NUMERIC for NaN and infinity, and for a number that would become infinite: then
+// nothing is written. One tensor is in memory at a time. shard_bytes > 0: weights of more bytes are
+// split into shards of at most that many (or one tensor), PATH-00001-of-0000N.safetensors, and an
+// index is written, last; path must end in .safetensors then, and there are at most 99999 of them
+// (VT_ERR_USAGE). VT_ERR_IO, VT_ERR_MEMORY.
 vt_status vt_weights_write(const char *path, const vt_st_file *file, const vt_dtype *dtype,
                            size_t shard_bytes);
 

@@ -27,7 +27,8 @@ typedef struct vt_record {
     vt_lines log, steps, shares;
 } vt_record;
 
-// VT_ERR_IO if it is no folder; VT_ERR_FORMAT if there is neither a configuration nor a log in it.
+// VT_ERR_IO if it is no folder; VT_ERR_FORMAT if there is neither a configuration nor a log in it;
+// VT_ERR_MEMORY.
 vt_status vt_record_read(vt_record *record, const char *folder);
 void vt_record_free(vt_record *record); // takes a zeroed one
 

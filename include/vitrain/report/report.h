@@ -16,10 +16,11 @@ typedef struct vt_report_options {
     const volatile sig_atomic_t *interrupted;
 } vt_report_options;
 
-// Writes the page about the runs in `folders` (n), or about an experiment if there is one folder with an
-// experiment.json. Whatever can be told is told; what is missing is named on the page, with the reason.
-// Its threads are those of vt_threads(). VT_ERR_IO, VT_ERR_FORMAT (a folder that is none or holds no
-// run), VT_ERR_MEMORY.
+// Writes the page about the runs in `folders` (n), or about an experiment if there is one folder
+// with an experiment.json. Whatever can be told is told; what is missing is named on the page, with
+// the reason. Its threads are those of vt_threads(). VT_ERR_IO (a folder that is none, a page that
+// cannot be written), VT_ERR_FORMAT (one that holds no run, or an experiment.json that is none),
+// VT_ERR_MEMORY, VT_INTERRUPTED.
 vt_status vt_report_write(const char *path, const char *const *folders, int n,
                           const vt_report_options *options);
 

@@ -1,5 +1,6 @@
-// Measurements of training against the machine's peak. Nothing is read from data.train: images are
-// synthetic. config->model.num_classes must be known; config->train.precision gets settled.
+// Measurements of training against the machine's peak, and of a data worker. Only vt_bench_loader
+// reads data: the others' images are synthetic, config->model.num_classes must be known to them,
+// and they settle config->train.precision.
 #ifndef VITRAIN_TRAIN_BENCH_H
 #define VITRAIN_TRAIN_BENCH_H
 
@@ -61,7 +62,8 @@ typedef struct vt_bench_loader_result {
 
 // One sample after the other, in a fixed random order: once through the data, again until five
 // seconds have passed, but no longer than thirty. A first pass of at most two seconds warms up.
-// VT_ERR_CONFIG without data, VT_ERR_DATA if no sample is readable.
+// VT_ERR_CONFIG without data, VT_ERR_DATA if no sample is readable, and the errors of
+// vt_source_open.
 vt_status vt_bench_loader(const vt_config *config, bool training, vt_bench_loader_result *result);
 
 #endif

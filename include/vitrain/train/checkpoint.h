@@ -1,6 +1,7 @@
 // A run's state on disk: last.safetensors holds the weights under timm's names, the optimizer's
 // moments under "optim.NAME.", averaged weights under "ema.", and in its metadata where the run
-// stands; it is written atomically.
+// stands, its configuration, and how far labels moved in the epoch at hand. It is written
+// atomically, so beside the old one: its size must be free a second time.
 #ifndef VITRAIN_TRAIN_CHECKPOINT_H
 #define VITRAIN_TRAIN_CHECKPOINT_H
 
@@ -45,7 +46,7 @@ vt_status vt_checkpoint_save(const char *path, const vt_model *model, const vt_o
 // out. A resumed run compares them before it loads, so that a change is named by its key and not by the
 // first tensor that does not fit. data may be NULL.
 vt_status vt_checkpoint_config(const char *path, char **config_text, char **data);
-// Where the run stands; reads no tensor.
+// Where the run stands; reads no tensor. Both: VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_MEMORY.
 vt_status vt_checkpoint_progress(const char *path, vt_progress *progress);
 // VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_SHAPE (tensor named). Shapes and types of all tensors are
 // checked before `state` is touched; after an error its progress is what it was.

@@ -79,15 +79,17 @@ typedef struct vt_config {
 } vt_config;
 
 // Reads a configuration file, then the overrides ("optim.lr=1e-3"; the value is JSON, or a string
-// if it is not JSON). path NULL: overrides alone. Paths in the file are relative to its folder,
-// those in overrides to the working directory. Everything is checked here: VT_ERR_CONFIG names the
-// key, what it takes and what it got; an unknown key names the nearest known one. Without a file
+// if it is not JSON). path NULL: overrides alone. Paths in the file are relative to its folder, but
+// for `output`, which is relative to the working directory, as are those in overrides. Everything
+// is checked here: VT_ERR_CONFIG names the key, what it takes and what it got; an unknown key names
+// the nearest known one. VT_ERR_IO: the file cannot be read. VT_ERR_MEMORY. Without a file
 // model.name may be missing: then model.name is "" (a weights file may say what the model is).
 vt_status vt_config_load(vt_config *config, const char *path, const char *const *overrides,
                          int n_overrides);
 void vt_config_free(vt_config *config); // takes a zeroed one
 
-// What people write, as JSON; the caller's to destroy. VT_ERR_CONFIG: it is none; VT_ERR_IO.
+// What people write, as JSON; the caller's to destroy. VT_ERR_CONFIG: it is none, or has more than
+// 1 MiB; VT_ERR_IO, VT_ERR_MEMORY.
 vt_status vt_config_read(vt_json **out, const char *path);
 
 // The same from layers, each over the ones before it.
@@ -95,7 +97,7 @@ typedef struct vt_config_layer {
     char *key;          // of the table, or a section; "" is the whole
     vt_json *value;     // what it becomes
     const char *origin; // what messages call the place where that is written
-    const char *folder; // what paths in it are relative to; NULL: the working directory
+    const char *folder; // what its paths are relative to, but `output`; NULL: the working directory
 } vt_config_layer;
 
 // "key=value" as a layer; key and value are the caller's to release, after an error too.
@@ -128,15 +130,16 @@ vt_status vt_labels_read(vt_classes *classes, const vt_data_config *data);
 char *vt_config_input_text(const vt_config *config);
 
 // The first key whose resolved value differs between two configurations (vt_config_json) although a
-// resumed run may not change it, or NULL: model, data (but workers and max_bad), mix, label, optim, distill
-// (but where the teacher lies), and of train batch_size, accumulate and seed, which say what a batch is,
-// ema_decay, freeze, loss and bce_target. same_data: whether the data is known to be the same
-// (vt_data_record_check); then it may lie elsewhere. A key that one of them lacks (of an older version) has
-// its default.
+// resumed run may not change it, or NULL: model, data (but workers and max_bad), mix, label and
+// optim; train.batch_size, accumulate, seed, loss, bce_target, ema_decay and freeze; distill.type,
+// alpha and tau. (VT_KEY_SETTLED in config_table.c.) same_data: whether the data is known to be the
+// same (vt_data_record_check); then it may lie elsewhere. A key that one of them lacks (of an older
+// version) has its default.
 const char *vt_config_difference(const vt_json *a, const vt_json *b, bool same_data);
 
-// The same of every key that has a part in what a run arrives at, the schedule and the number of
-// epochs among them: whether two runs are to be compared as the same.
+// The same of every key that has a part in what a run arrives at, so also of schedule,
+// train.epochs, precision and init, distill.teacher and model: whether two runs are to be compared
+// as the same.
 const char *vt_config_other_result(const vt_json *a, const vt_json *b);
 
 // The table as Markdown rows (README) and as text (--help): malloc'd; NULL when out of memory.

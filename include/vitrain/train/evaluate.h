@@ -26,8 +26,9 @@ typedef struct vt_predictions {
 // For a source of `capacity` samples.
 void vt_predictions_place(vt_predictions *predictions, vt_arena *arena, int64_t capacity);
 
-// predictions.safetensors of a run's folder: sample, label, predicted I64 (n), loss F32 (n). Reading
-// allocates the arena; VT_ERR_FORMAT if the numbers cannot be of K classes.
+// predictions.safetensors of a run's folder: sample, label, predicted I64 (n), loss F32 (n).
+// Reading allocates the arena, which is the caller's to release, after an error too; VT_ERR_FORMAT
+// if the numbers cannot be of K classes, and the errors of vt_st_open and vt_st_get.
 #define VT_PREDICTIONS_NAME "predictions.safetensors"
 vt_status vt_predictions_write(const char *path, const vt_predictions *predictions);
 vt_status vt_predictions_read(vt_predictions *predictions, vt_arena *arena, const char *path,
@@ -52,7 +53,8 @@ void vt_evaluator_logits(vt_evaluator *evaluator, const vt_real *weights, const 
                          int B);
 
 // Runs over the whole source; a loader created for evaluation. interrupted: stops when it becomes
-// nonzero (VT_INTERRUPTED); may be NULL.
+// nonzero (VT_INTERRUPTED); may be NULL. VT_ERR_DATA if no sample can be read, and the errors of
+// vt_loader_next.
 vt_status vt_evaluate(vt_evaluator *evaluator, const vt_real *weights, vt_loader *loader,
                       const volatile sig_atomic_t *interrupted, vt_eval_result *result);
 

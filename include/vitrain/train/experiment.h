@@ -36,6 +36,7 @@
 //
 // The output folder:
 //
+//     .lock                       empty; held by a session at work
 //     experiment.json             everything known so far (below)
 //     table.md                    the table
 //     report.html                 a page about it, when a session ends
@@ -52,7 +53,9 @@
 //
 //     {
 //       "vitrain_experiment": 1,               version of this format
-//       "title": "...", "definition": "/abs/E.json", "output": "/abs/runs/cutmix",
+//       "title": "...",
+//       "definition": "E.json",                this and the next as they were given, so relative to
+//       "output": "runs/cutmix",               the command's working directory if not absolute
 //       "finished": false,                     whether all runs are
 //       "confidence": 0.95, "baseline": "CutMix",
 //       "arms": [{
@@ -123,8 +126,9 @@ typedef struct vt_experiment_run {
 } vt_experiment_run;
 
 typedef struct vt_experiment {
-    char *path, *title, *output; // path, output: absolute
-    vt_experiment_arm *arms;     // (n_arms)
+    char *path_as_given, *title;
+    char *output, *output_as_given; // the same folder; output: absolute
+    vt_experiment_arm *arms;        // (n_arms)
     int n_arms, baseline;
     vt_experiment_run *runs; // (n_runs) each seed in all arms before the next seed
     int n_runs;

@@ -14,9 +14,10 @@ typedef struct vt_teacher {
     vt_real *weights; // a slab
 } vt_teacher;
 
-// The teacher that distill.* names, *out NULL if it names none. Its shape comes from distill.model, or
-// from the file itself. VT_ERR_CONFIG where it cannot teach: it does not say what it is; it takes images
-// of another size, number of channels or normalisation; it knows another number of classes.
+// The teacher that distill.* names, *out NULL if it names none. Its shape comes from distill.model,
+// or from the file itself. VT_ERR_CONFIG where it cannot teach: it does not say what it is; it
+// takes images of another size, number of channels or normalisation; it knows another number of
+// classes. Also the errors of vt_weights_open.
 vt_status vt_teacher_open(vt_teacher **out, const vt_config *config);
 void vt_teacher_close(vt_teacher *teacher); // takes NULL
 
