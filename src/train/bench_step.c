@@ -59,8 +59,9 @@ static void update(vt_run *run, int step)
     const vt_params *params = &run->model->params;
     vt_state *s = &run->state;
     const double norm = vt_grad_norm(params, s->grads, run->partials);
-    vt_optim_step(run->optim, params, s->weights, s->grads, s->slabs, c->lr,
-                  vt_optim_scale(run->optim, norm, c->clip_norm), step + 1, c, run->partials);
+    const vt_optim_work work = {run->optim, c,        params,       s->weights,
+                                s->grads,   s->slabs, run->partials};
+    vt_optim_step(&work, c->lr, vt_optim_scale(run->optim, norm, c->clip_norm), step + 1);
     memset(s->grads, 0, params->slab_count * sizeof *s->grads);
 }
 

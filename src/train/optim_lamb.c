@@ -22,11 +22,11 @@ typedef struct direction {
     vt_real m_scale, v_root, eps, decay;
 } direction;
 
-static direction direction_at(int64_t step, double decay, const vt_optim_config *config)
+static direction direction_at(const vt_optim_rate *rate, const vt_optim_config *config)
 {
-    return (direction){(vt_real)(1 / (1 - pow(config->betas[0], (double)step))),
-                       (vt_real)sqrt(1 - pow(config->betas[1], (double)step)), (vt_real)config->eps,
-                       (vt_real)decay};
+    return (direction){(vt_real)(1 / (1 - pow(config->betas[0], (double)rate->step))),
+                       (vt_real)sqrt(1 - pow(config->betas[1], (double)rate->step)),
+                       (vt_real)config->eps, (vt_real)rate->decay};
 }
 
 static inline vt_real along(const direction *d, vt_real w, vt_real m, vt_real v)
@@ -35,13 +35,13 @@ static inline vt_real along(const direction *d, vt_real w, vt_real m, vt_real v)
 }
 
 static void measure(double sums[2], const vt_real *restrict w, const vt_real *restrict g,
-                    vt_real *const slabs[2], size_t n, double decay, double scale, int64_t step,
+                    vt_real *const slabs[2], size_t n, const vt_optim_rate *rate,
                     const vt_optim_config *config)
 {
     vt_real *restrict m = slabs[0], *restrict v = slabs[1];
-    const direction d = direction_at(step, decay, config);
+    const direction d = direction_at(rate, config);
     const double b1 = config->betas[0], b2 = config->betas[1];
-    const vt_real gain = (vt_real)scale, m_old = (vt_real)b1, m_new = (vt_real)(1 - b1);
+    const vt_real gain = (vt_real)rate->scale, m_old = (vt_real)b1, m_new = (vt_real)(1 - b1);
     const vt_real v_old = (vt_real)b2, v_new = (vt_real)(1 - b2);
     double weight = 0, moved = 0;
 #pragma omp simd reduction(+ : weight, moved)
@@ -58,15 +58,13 @@ static void measure(double sums[2], const vt_real *restrict w, const vt_real *re
 }
 
 static void update(vt_real *restrict w, const vt_real *restrict g, vt_real *const slabs[2],
-                   size_t n, double lr, double decay, double scale, int64_t step,
-                   const vt_optim_config *config)
+                   size_t n, const vt_optim_rate *rate, const vt_optim_config *config)
 {
     (void)g;
-    (void)scale;
     const vt_real *restrict m = slabs[0], *restrict v = slabs[1];
-    const direction d = direction_at(step, decay, config);
-    const vt_real rate = (vt_real)lr;
-    for (size_t i = 0; i < n; i++) w[i] -= rate * along(&d, w[i], m[i], v[i]);
+    const direction d = direction_at(rate, config);
+    const vt_real lr = (vt_real)rate->lr;
+    for (size_t i = 0; i < n; i++) w[i] -= lr * along(&d, w[i], m[i], v[i]);
 }
 
 const vt_optim_ops vt_optim_lamb = {

@@ -37,22 +37,9 @@ double vt_trust_ratio(const double sums[2], double decay)
     return decay != 0 && sums[0] > 0 && sums[1] > 0 ? sqrt(sums[0]) / sqrt(sums[1]) : 1;
 }
 
-// What a step is for each chunk.
-typedef struct optim_step {
-    const vt_optim_ops *ops;
-    const vt_params *params;
-    vt_real *weights;
-    const vt_real *grads;
-    vt_real *const *slabs;
-    double lr, scale;
-    int64_t step;
-    const vt_optim_config *config;
-    double *partials; // measured: of each tensor's chunks, two each
-} optim_step;
-
-static double decay_of(const optim_step *s, const vt_param *param)
+static double decay_of(const vt_optim_work *w, const vt_param *param)
 {
-    return param->decays ? s->config->weight_decay : 0;
+    return param->decays ? w->config->weight_decay : 0;
 }
 
 // As in BEiT and MAE: the more layers lie above, the slower.
@@ -61,42 +48,33 @@ static double layer_scale(const vt_param *param, double decay)
     return decay > 0 ? pow(decay, param->layers_above) : 1;
 }
 
-static void moments_at(vt_real *moments[2], const optim_step *s, size_t at)
-{
-    for (int i = 0; i < 2; i++) moments[i] = i < s->ops->n_slabs ? s->slabs[i] + at : NULL;
-}
-
-static void measure_chunk(const optim_step *s, const vt_param *param, size_t chunk, double *sums)
+// A chunk of a tensor; sums: where it is measured, NULL where it is updated.
+static void do_chunk(const vt_optim_work *w, const vt_param *param, size_t chunk,
+                     const vt_optim_rate *rate, double *sums)
 {
     const size_t start = chunk * CHUNK, at = param->offset + start;
+    const size_t n = chunk_length(param->count, start);
     vt_real *moments[2];
-    moments_at(moments, s, at);
-    s->ops->measure(sums, s->weights + at, s->grads + at, moments,
-                    chunk_length(param->count, start), decay_of(s, param), s->scale, s->step,
-                    s->config);
+    for (int i = 0; i < 2; i++) moments[i] = i < w->ops->n_slabs ? w->slabs[i] + at : NULL;
+    if (sums)
+        w->ops->measure(sums, w->weights + at, w->grads + at, moments, n, rate, w->config);
+    else
+        w->ops->update(w->weights + at, w->grads + at, moments, n, rate, w->config);
 }
 
-static void update_chunk(const optim_step *s, const vt_param *param, size_t chunk, double lr)
+static void measure(const vt_optim_work *w, vt_optim_rate rate)
 {
-    const size_t start = chunk * CHUNK, at = param->offset + start;
-    vt_real *moments[2];
-    moments_at(moments, s, at);
-    s->ops->update(s->weights + at, s->grads + at, moments, chunk_length(param->count, start), lr,
-                   decay_of(s, param), s->scale, s->step, s->config);
-}
-
-static void measure(const optim_step *s)
-{
-#pragma omp parallel
+#pragma omp parallel firstprivate(rate)
     {
-        double *sums = s->partials;
-        for (int row = 0; row < s->params->count; row++) {
-            const vt_param *param = &s->params->rows[row];
+        double *sums = w->partials;
+        for (int row = 0; row < w->params->count; row++) {
+            const vt_param *param = &w->params->rows[row];
             const size_t chunks = chunks_of(param->count);
             if (!param->frozen) {
+                rate.decay = decay_of(w, param);
 #pragma omp for schedule(dynamic) nowait
                 for (size_t chunk = 0; chunk < chunks; chunk++)
-                    measure_chunk(s, param, chunk, sums + 2 * chunk);
+                    do_chunk(w, param, chunk, &rate, sums + 2 * chunk);
             }
             sums += 2 * chunks;
         }
@@ -104,34 +82,33 @@ static void measure(const optim_step *s)
 }
 
 // The ratio of the tensor whose chunks' sums begin at `sums`, added up in their order.
-static double ratio_of(const optim_step *s, const vt_param *param, const double *sums)
+static double ratio_of(const vt_optim_work *w, const vt_param *param, const double *sums)
 {
-    if (!s->ops->measure) return 1;
+    if (!w->ops->measure) return 1;
     double all[2] = {0, 0};
     for (size_t i = 0; i < 2 * chunks_of(param->count); i++) all[i % 2] += sums[i];
-    return vt_trust_ratio(all, decay_of(s, param));
+    return vt_trust_ratio(all, decay_of(w, param));
 }
 
-void vt_optim_step(const vt_optim_ops *ops, const vt_params *params, vt_real *weights,
-                   const vt_real *grads, vt_real *const slabs[2], double lr, double scale,
-                   int64_t step, const vt_optim_config *config, double *partials)
+void vt_optim_step(const vt_optim_work *w, double lr, double scale, int64_t step)
 {
-    const optim_step s = {ops, params, weights, grads, slabs, lr, scale, step, config, partials};
-    if (ops->measure) measure(&s);
-#pragma omp parallel
+    vt_optim_rate rate = {.scale = scale, .step = step};
+    if (w->ops->measure) measure(w, rate);
+#pragma omp parallel firstprivate(rate)
     {
-        const double *sums = partials;
-        for (int row = 0; row < params->count; row++) {
-            const vt_param *param = &params->rows[row];
+        const double *sums = w->partials;
+        for (int row = 0; row < w->params->count; row++) {
+            const vt_param *param = &w->params->rows[row];
             const size_t chunks = chunks_of(param->count);
             if (!param->frozen) {
-                const double rate =
-                    lr * layer_scale(param, config->layer_decay) * ratio_of(&s, param, sums);
+                rate.lr =
+                    lr * layer_scale(param, w->config->layer_decay) * ratio_of(w, param, sums);
+                rate.decay = decay_of(w, param);
 #pragma omp for schedule(dynamic) nowait
                 for (size_t chunk = 0; chunk < chunks; chunk++)
-                    update_chunk(&s, param, chunk, rate);
+                    do_chunk(w, param, chunk, &rate, NULL);
             }
-            if (ops->measure) sums += 2 * chunks;
+            if (w->ops->measure) sums += 2 * chunks;
         }
     }
 }

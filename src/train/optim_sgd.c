@@ -10,19 +10,17 @@
 #include "vitrain/train/optim.h"
 
 static void update(vt_real *restrict w, const vt_real *restrict g, vt_real *const slabs[2],
-                   size_t n, double lr, double decay, double scale, int64_t step,
-                   const vt_optim_config *config)
+                   size_t n, const vt_optim_rate *rate, const vt_optim_config *config)
 {
-    (void)step;
     vt_real *restrict buf = slabs[0];
-    const vt_real momentum = (vt_real)config->momentum, gain = (vt_real)scale;
-    const vt_real pull = (vt_real)decay, rate = (vt_real)lr;
+    const vt_real momentum = (vt_real)config->momentum, gain = (vt_real)rate->scale;
+    const vt_real pull = (vt_real)rate->decay, lr = (vt_real)rate->lr;
     // What the step is made of: the gradient's part and the buffer's.
     const vt_real direct = config->nesterov ? 1 : 0, along = config->nesterov ? momentum : 1;
     for (size_t i = 0; i < n; i++) {
         vt_real gi = g[i] * gain + pull * w[i];
         buf[i] = momentum * buf[i] + gi;
-        w[i] -= rate * (direct * gi + along * buf[i]);
+        w[i] -= lr * (direct * gi + along * buf[i]);
     }
 }
 

@@ -115,9 +115,10 @@ static vt_status update(loop *l)
     l->grad_norm = mean * vt_grad_norm(params, s->grads, run->partials);
     if (!isfinite(l->grad_norm)) return stop_not_finite(l, "gradient's norm", l->grad_norm);
     l->lr = learning_rate(l, s->progress.step);
-    vt_optim_step(run->optim, params, s->weights, s->grads, s->slabs, l->lr,
-                  mean * vt_optim_scale(run->optim, l->grad_norm, c->optim.clip_norm),
-                  s->progress.step + 1, &c->optim, run->partials);
+    const vt_optim_work work = {run->optim, &c->optim, params,       s->weights,
+                                s->grads,   s->slabs,  run->partials};
+    vt_optim_step(&work, l->lr, mean * vt_optim_scale(run->optim, l->grad_norm, c->optim.clip_norm),
+                  s->progress.step + 1);
     if (s->ema) vt_ema_update(params, s->ema, s->weights, c->train.ema_decay);
     memset(s->grads, 0, params->slab_count * sizeof *s->grads);
     return VT_OK;

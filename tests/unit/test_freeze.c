@@ -108,9 +108,9 @@ static void check_frozen(const vt_model_config *model, const char *a, const char
     const double norm = vt_grad_norm(params, part->grads, partials);
     VT_ASSERT_BELOW(fabs(norm * norm - sum), 1e-12 * sum, "norm of the trained gradients");
     memcpy(part->other, part->weights, params->slab_count * sizeof(vt_real));
-    for (int step = 1; step <= STEPS; step++)
-        vt_optim_step(vt_optim_find("adamw"), params, part->weights, whole->grads, part->slabs,
-                      0.01, 1, step, &config, partials);
+    const vt_optim_work work = {vt_optim_find("adamw"), &config,     params,  part->weights,
+                                whole->grads,           part->slabs, partials};
+    for (int step = 1; step <= STEPS; step++) vt_optim_step(&work, 0.01, 1, step);
     for (int i = 0; i < params->count; i++) {
         const vt_param *row = &params->rows[i];
         const size_t bytes = row->count * sizeof(vt_real);

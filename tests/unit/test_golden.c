@@ -177,8 +177,9 @@ static void check_steps(golden_test *test, const char *kind, int accumulate)
             vt_step_compute(&rig->step, rig->weights, rig->grads, rig->images, rig->labels, rig->B,
                             NULL, 0, false, KEY);
         const double norm = vt_grad_norm(params, rig->grads, partials) / accumulate;
-        vt_optim_step(ops, params, rig->weights, rig->grads, rig->slabs, config.lr,
-                      vt_optim_scale(ops, norm, 0) / accumulate, t, &config, partials);
+        const vt_optim_work work = {ops,        &config,    params,  rig->weights,
+                                    rig->grads, rig->slabs, partials};
+        vt_optim_step(&work, config.lr, vt_optim_scale(ops, norm, 0) / accumulate, t);
     }
     for (int i = 0; i < params->count; i++) compare_stepped(test, kind, &params->rows[i]);
 }

@@ -44,7 +44,7 @@ static void run_three(const vt_optim_ops *ops, vt_real w[4], vt_real moments[2][
     for (int step = 0; step < 3; step++) {
         vt_real g[4];
         for (int i = 0; i < 4; i++) g[i] = (vt_real)(4 * gradients[step][i]);
-        ops->update(w, g, slabs, 4, 0.01, decay, 0.25, step + 1, config);
+        ops->update(w, g, slabs, 4, &(vt_optim_rate){0.01, decay, 0.25, step + 1}, config);
     }
 }
 
@@ -118,8 +118,8 @@ static void test_lamb(void **state)
     for (int step = 0; step < 3; step++) {
         for (int i = 0; i < 8; i++) g[i / 4 * 16 + i % 4] = (vt_real)(2 * gradients[step][i % 4]);
         const double norm = vt_grad_norm(&params, g, partials) / 2;
-        vt_optim_step(ops, &params, w, g, slabs, 0.01, vt_optim_scale(ops, norm, 0) / 2, step + 1,
-                      &settings, partials);
+        const vt_optim_work work = {ops, &settings, &params, w, g, slabs, partials};
+        vt_optim_step(&work, 0.01, vt_optim_scale(ops, norm, 0) / 2, step + 1);
     }
     for (int i = 0; i < 8; i++) assert_near(w[i / 4 * 16 + i % 4], expected[i / 4][i % 4]);
 }
@@ -185,8 +185,8 @@ static result run_table(const vt_optim_ops *ops, int threads)
     double *partials = calloc(vt_optim_partials(&table), sizeof *partials);
     assert_true(r.m && r.v && partials);
     r.norm = vt_grad_norm(&table, g, partials);
-    for (int step = 1; step <= 2; step++)
-        vt_optim_step(ops, &table, r.w, g, slabs, 0.01, 0.5, step, &settings, partials);
+    const vt_optim_work work = {ops, &settings, &table, r.w, g, slabs, partials};
+    for (int step = 1; step <= 2; step++) vt_optim_step(&work, 0.01, 0.5, step);
     free(partials);
     free(g);
     return r;
@@ -225,7 +225,8 @@ static void test_step_covers_table(void **state)
         for (size_t i = rows[row].offset; i < rows[row].offset + rows[row].count; i++) {
             vt_real m = 0, v = 0, *slabs[2] = {&m, &v};
             for (int step = 1; step <= 2; step++)
-                ops->update(&w[i], &g[i], slabs, 1, 0.01, decay, 0.5, step, &settings);
+                ops->update(&w[i], &g[i], slabs, 1, &(vt_optim_rate){0.01, decay, 0.5, step},
+                            &settings);
         }
     }
     assert_memory_equal(r.w, w, SLAB * sizeof(vt_real));
@@ -303,7 +304,8 @@ static void test_layer_decay(void **state)
     vt_real *w = calloc(tensors.slab_count, sizeof *w), *g = calloc(tensors.slab_count, sizeof *g);
     vt_real *buffer = calloc(tensors.slab_count, sizeof *buffer), *slabs[2] = {buffer, NULL};
     for (size_t i = 0; i < tensors.slab_count; i++) g[i] = 1;
-    vt_optim_step(vt_optim_find("sgd"), &tensors, w, g, slabs, 0.5, 1, 1, &sgd, NULL);
+    const vt_optim_work work = {vt_optim_find("sgd"), &sgd, &tensors, w, g, slabs, NULL};
+    vt_optim_step(&work, 0.5, 1, 1);
     for (int i = 0; i < N; i++) assert_near(w[tensors.rows[i].offset], -0.5 * cases[i].scale);
     free(w);
     free(g);

@@ -12,8 +12,14 @@
 
 static void optimize(vt_rig *rig, const vt_optim_config *config, double lr, int t)
 {
-    vt_optim_step(vt_optim_find("adamw"), &rig->model->params, rig->weights, rig->grads, rig->slabs,
-                  lr, 1, t, config, NULL);
+    const vt_optim_work work = {vt_optim_find("adamw"),
+                                config,
+                                &rig->model->params,
+                                rig->weights,
+                                rig->grads,
+                                rig->slabs,
+                                NULL};
+    vt_optim_step(&work, lr, 1, t);
 }
 
 // Eight classes of gratings (four directions, two wavelengths) with random phases and much noise.
