@@ -61,12 +61,6 @@ static bool cost_the_same(const vt_experiment_arm *a, const vt_experiment_arm *b
     return same;
 }
 
-static double number_in(const vt_json *object, const char *key)
-{
-    const vt_json *node = object ? vt_json_get(object, key) : NULL;
-    return node && vt_json_type_of(node) == VT_JSON_NUMBER ? vt_json_number(node) : 0;
-}
-
 // A dry run of the arm's first seed. Its configuration's file is not the one that a session reads, which
 // may be at work meanwhile.
 static vt_status try_arm(estimate *out, const vt_experiment *e, int index, int threads)
@@ -84,10 +78,10 @@ static vt_status try_arm(estimate *out, const vt_experiment *e, int index, int t
     vt_status status = vt_spawn_and_read(&answer, c.words);
     if (status == VT_OK) status = vt_json_parse(&json, answer, strlen(answer), "--dry-run");
     if (status == VT_OK) {
-        out->run_s = number_in(json, "total_s");
-        out->bytes = number_in(vt_json_get(json, "memory_bytes"), "total");
-        const vt_json *config = vt_json_get(json, "config");
-        out->classes = (int)number_in(config ? vt_json_get(config, "model") : NULL, "num_classes");
+        out->run_s = vt_json_number_at(json, "total_s");
+        out->bytes = vt_json_number_at(vt_json_get(json, "memory_bytes"), "total");
+        const vt_json *model = vt_json_get(vt_json_get(json, "config"), "model");
+        out->classes = (int)vt_json_number_at(model, "num_classes");
     }
     vt_json_destroy(json);
     free(answer);

@@ -289,6 +289,12 @@ const vt_json *vt_json_get(const vt_json *object, const char *key)
     return cJSON_GetObjectItemCaseSensitive(object, key);
 }
 
+double vt_json_number_at(const vt_json *object, const char *key)
+{
+    const vt_json *node = vt_json_get(object, key);
+    return cJSON_IsNumber(node) ? vt_json_number(node) : NAN;
+}
+
 // ---- building ----
 
 // A bit of a node's type that cJSON has no use for: memory ran out for something below the node.

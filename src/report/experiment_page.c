@@ -99,7 +99,7 @@ static void write_cell(FILE *page, const char *format, double value)
 static void write_spread(FILE *page, const vt_json *arm, const char *mean, const char *sd,
                          int digits)
 {
-    const double m = vt_record_number(arm, mean), s = vt_record_number(arm, sd);
+    const double m = vt_json_number_at(arm, mean), s = vt_json_number_at(arm, sd);
     fputs("<td class=\"num\">", page);
     if (isfinite(m)) fprintf(page, "%.*f", digits, m);
     if (isfinite(m) && isfinite(s)) fprintf(page, " \xc2\xb1 %.*f", digits, s);
@@ -120,18 +120,18 @@ static void write_arm(FILE *page, const vt_json *arm)
     free(set);
     vt_html_text(page, a ? text_of(a, "verdict") : "baseline");
     fputs("</td>", page);
-    if (a) write_cell(page, "%+.2f", vt_record_number(a, "mean"));
+    if (a) write_cell(page, "%+.2f", vt_json_number_at(a, "mean"));
     fputs(a ? "<td class=\"num\">" : "<td></td><td>", page);
-    if (a && isfinite(vt_record_number(a, "low")))
-        fprintf(page, "%+.2f to %+.2f", vt_record_number(a, "low"), vt_record_number(a, "high"));
+    if (a && isfinite(vt_json_number_at(a, "low")))
+        fprintf(page, "%+.2f to %+.2f", vt_json_number_at(a, "low"), vt_json_number_at(a, "high"));
     fputs("</td>", page);
     write_spread(page, arm, "acc1_mean", "acc1_sd", 2);
-    write_cell(page, "%.0f", vt_record_number(arm, "n"));
+    write_cell(page, "%.0f", vt_json_number_at(arm, "n"));
     write_spread(page, arm, "acc5_mean", "acc5_sd", 2);
     write_spread(page, arm, "loss_mean", "loss_sd", 4);
     if (a) {
-        write_cell(page, "%.3g", vt_record_number(a, "p"));
-        write_cell(page, "%.3g", vt_record_number(a, "p_holm"));
+        write_cell(page, "%.3g", vt_json_number_at(a, "p"));
+        write_cell(page, "%.3g", vt_json_number_at(a, "p_holm"));
     } else {
         fputs("<td></td><td></td>", page);
     }
@@ -168,11 +168,11 @@ static void write_differences(FILE *page, const vt_json *json)
     n = 0;
     for (const vt_json *arm = first_of(json, "arms"); rows && arm; arm = vt_json_next(arm)) {
         const vt_json *a = against(arm);
-        if (!a || !isfinite(vt_record_number(a, "mean"))) continue;
+        if (!a || !isfinite(vt_json_number_at(a, "mean"))) continue;
         rows[n++] = (vt_interval){.label = text_of(arm, "name"),
-                                  .middle = vt_record_number(a, "mean"),
-                                  .low = vt_record_number(a, "low"),
-                                  .high = vt_record_number(a, "high")};
+                                  .middle = vt_json_number_at(a, "mean"),
+                                  .low = vt_json_number_at(a, "low"),
+                                  .high = vt_json_number_at(a, "high")};
     }
     if (n > 0)
         vt_intervals_write(page, "chart-differences",
@@ -194,7 +194,7 @@ static int epochs_of(const vt_experiment_view *e, const char *arm)
     for (int i = 0; i < e->n; i++) {
         const vt_lines *log = &e->runs[i].log;
         if (!strcmp(e->arm_of[i], arm) && log->n > 0)
-            most = fmax(most, vt_record_number(log->lines[log->n - 1], "epoch") + 1);
+            most = fmax(most, vt_json_number_at(log->lines[log->n - 1], "epoch") + 1);
     }
     return most < MOST_EPOCHS ? (int)most : MOST_EPOCHS;
 }
@@ -203,8 +203,8 @@ static int epochs_of(const vt_experiment_view *e, const char *arm)
 static double value_at(const vt_lines *log, const char *key, int epoch)
 {
     for (int i = epoch < log->n ? epoch : log->n - 1; i >= 0; i--)
-        if (vt_record_number(log->lines[i], "epoch") == epoch)
-            return vt_record_number(log->lines[i], key);
+        if (vt_json_number_at(log->lines[i], "epoch") == epoch)
+            return vt_json_number_at(log->lines[i], key);
     return NAN;
 }
 
@@ -297,7 +297,7 @@ static void write_failures(FILE *page, const vt_json *json)
     for (const vt_json *r = first_of(json, "runs"); r; r = vt_json_next(r))
         if (!strcmp(text_of(r, "state"), "failed"))
             vt_page_missing(page, "%s, seed %.0f, failed: %s", text_of(r, "arm"),
-                            vt_record_number(r, "seed"), text_of(r, "error"));
+                            vt_json_number_at(r, "seed"), text_of(r, "error"));
 }
 
 // The configurations of the arms, each as of its first run.

@@ -17,7 +17,7 @@ static vt_json *parse_line(const char *text, size_t bytes, const char *number)
 {
     vt_json *node = NULL;
     if (vt_json_parse(&node, text, bytes, "line") != VT_OK) return NULL;
-    if (vt_json_type_of(node) == VT_JSON_OBJECT && isfinite(vt_record_number(node, number)))
+    if (vt_json_type_of(node) == VT_JSON_OBJECT && isfinite(vt_json_number_at(node, number)))
         return node;
     vt_json_destroy(node);
     return NULL;
@@ -72,13 +72,6 @@ void vt_lines_free(vt_lines *lines)
 }
 
 // ---- a run ----
-
-double vt_record_number(const vt_json *object, const char *key)
-{
-    const vt_json *node =
-        object && vt_json_type_of(object) == VT_JSON_OBJECT ? vt_json_get(object, key) : NULL;
-    return node && vt_json_type_of(node) == VT_JSON_NUMBER ? vt_json_number(node) : NAN;
-}
 
 static vt_status read_lines(vt_lines *out, const vt_record *record, const char *name,
                             const char *number)

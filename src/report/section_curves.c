@@ -91,8 +91,8 @@ static vt_status take_series(drawing *d, bool *taken, const vt_lines *lines, con
     VT_REQUIRE(numbers, VT_ERR_MEMORY, "out of memory");
     *taken = false;
     for (int i = 0; i < n; i++) {
-        numbers[i] = vt_record_number(lines->lines[i], c->x_key) + c->x_add;
-        numbers[n + i] = vt_record_number(lines->lines[i], key);
+        numbers[i] = vt_json_number_at(lines->lines[i], c->x_key) + c->x_add;
+        numbers[n + i] = vt_json_number_at(lines->lines[i], key);
         *taken = *taken || isfinite(numbers[n + i]);
     }
     if (!*taken) {
@@ -181,7 +181,7 @@ static void write_table(FILE *page, const vt_record *run)
     for (int k = 0; k < run->log.n; k++) {
         fputs("<tr>", page);
         for (int i = 0; i < COLUMNS; i++) {
-            const double value = vt_record_number(run->log.lines[k], columns[i][0]) + (i == 0);
+            const double value = vt_json_number_at(run->log.lines[k], columns[i][0]) + (i == 0);
             if (isfinite(value))
                 fprintf(page, "<td class=\"num\">%.*g</td>", i == 0 ? 9 : 5, value);
             else

@@ -38,8 +38,8 @@ static void describe(vt_ridge *ridge, const vt_json *layer)
 {
     snprintf(ridge->tip, sizeof ridge->tip,
              "mean %+.4f, mean size %.4f, deviation %.4f, %.0f samples",
-             vt_record_number(layer, "mean"), vt_record_number(layer, "mean_abs"),
-             vt_record_number(layer, "sd"), vt_record_number(layer, "n"));
+             vt_json_number_at(layer, "mean"), vt_json_number_at(layer, "mean_abs"),
+             vt_json_number_at(layer, "sd"), vt_json_number_at(layer, "n"));
 }
 
 // ---- histograms ----
@@ -55,7 +55,7 @@ static bool begin_histograms(histograms *h, const vt_json *line)
 {
     const vt_json *first = layer_of(line, 0), *counts = first ? vt_json_get(first, "counts") : NULL;
     *h = (histograms){.bins = counts ? vt_json_size(counts) : 0,
-                      .width = vt_record_number(line, "bin_width")};
+                      .width = vt_json_number_at(line, "bin_width")};
     if (h->bins < 3 || h->bins > MOST_BINS || !(h->width > 0)) return false;
     h->counts = calloc(MOST_ROWS * (size_t)h->bins, sizeof *h->counts);
     return h->counts != NULL;
@@ -120,7 +120,7 @@ static void draw_epochs(const vt_report *r, const vt_lines *lines)
     const int stride = (lines->n + MOST_ROWS - 1) / MOST_ROWS;
     for (int i = (lines->n - 1) % stride; i < lines->n; i += stride)
         add_row(&h, layer_of(lines->lines[i], layers_of(lines->lines[i]) - 1), "epoch",
-                (int)vt_record_number(lines->lines[i], "epoch") + 1);
+                (int)vt_json_number_at(lines->lines[i], "epoch") + 1);
     draw_histograms(r->page, &h, "chart-shares-epochs", "After the last layer, by epoch",
                     "What is left here is what the label differs by from that of the area.");
 }
@@ -133,8 +133,8 @@ static void sizes(double *x, double *y, const vt_lines *lines, int layer)
     for (int i = 0; i < lines->n; i++) {
         const vt_json *line = lines->lines[i];
         const int which = layer < 0 ? layers_of(line) - 1 : layer;
-        x[i] = vt_record_number(line, "epoch") + 1;
-        y[i] = vt_record_number(layer_of(line, which), "mean_abs");
+        x[i] = vt_json_number_at(line, "epoch") + 1;
+        y[i] = vt_json_number_at(layer_of(line, which), "mean_abs");
     }
 }
 
@@ -212,8 +212,8 @@ static void write_words(const vt_report *r, const vt_lines *lines)
         "<strong>%.3f</strong> on average (mean size; deviation %.3f, %.0f mixed samples). The "
         "label "
         "by area is wrong by that much, if the one that moves with attention is right.</p>\n",
-        vt_record_number(layer, "mean_abs"), vt_record_number(layer, "sd"),
-        vt_record_number(layer, "n"));
+        vt_json_number_at(layer, "mean_abs"), vt_json_number_at(layer, "sd"),
+        vt_json_number_at(layer, "n"));
 }
 
 vt_status vt_section_shares(const vt_report *r)

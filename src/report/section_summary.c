@@ -19,7 +19,7 @@ static const vt_json *last_line(const vt_record *run)
 
 static double last(const vt_record *run, const char *key)
 {
-    return vt_record_number(last_line(run), key);
+    return vt_json_number_at(last_line(run), key);
 }
 
 static double acc1(const vt_record *run)
@@ -46,7 +46,7 @@ static double best(const vt_record *run)
 {
     double most = NAN;
     for (int i = 0; i < run->log.n; i++)
-        most = fmax(most, vt_record_number(run->log.lines[i], "test_acc1"));
+        most = fmax(most, vt_json_number_at(run->log.lines[i], "test_acc1"));
     return most;
 }
 
@@ -63,7 +63,8 @@ static double epochs(const vt_record *run)
 static double minutes(const vt_record *run)
 {
     double sum = 0;
-    for (int i = 0; i < run->log.n; i++) sum += vt_record_number(run->log.lines[i], "train_s") / 60;
+    for (int i = 0; i < run->log.n; i++)
+        sum += vt_json_number_at(run->log.lines[i], "train_s") / 60;
     return sum;
 }
 

@@ -95,8 +95,8 @@ static vt_status same_classes(const vt_json *then, const vt_json *now, const cha
 
 static double number_in(const vt_json *source, const char *key)
 {
-    const vt_json *node = source ? vt_json_get(source, key) : NULL;
-    return node && vt_json_type_of(node) == VT_JSON_NUMBER ? vt_json_number(node) : 0;
+    const double number = vt_json_number_at(source, key);
+    return isnan(number) ? 0 : number;
 }
 
 static vt_status same_images(const vt_json *then, const vt_json *now, const char *key,

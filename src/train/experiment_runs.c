@@ -81,22 +81,17 @@ static vt_status same_definition(const vt_experiment_arm *arm, const vt_experime
 
 // ---- how far, and with what ----
 
-static double number_of(const vt_json *line, const char *key)
-{
-    const vt_json *node = line ? vt_json_get(line, key) : NULL;
-    return node && vt_json_type_of(node) == VT_JSON_NUMBER ? vt_json_number(node) : NAN;
-}
-
 static void take_line(vt_experiment_run *run, const char *text, size_t bytes)
 {
     vt_json *line = NULL;
     if (vt_json_parse(&line, text, bytes, "log.jsonl") != VT_OK) return;
-    const double seconds = number_of(line, "train_s"), epoch = number_of(line, "epoch");
+    const double seconds = vt_json_number_at(line, "train_s"),
+                 epoch = vt_json_number_at(line, "epoch");
     if (isfinite(seconds) && epoch < (double)run->epoch) run->seconds += seconds;
     if (epoch + 1 == (double)run->epoch) { // the last one that the state knows of
-        run->acc1 = number_of(line, "test_acc1");
-        run->acc5 = number_of(line, "test_acc5");
-        run->loss = number_of(line, "test_loss");
+        run->acc1 = vt_json_number_at(line, "test_acc1");
+        run->acc5 = vt_json_number_at(line, "test_acc5");
+        run->loss = vt_json_number_at(line, "test_loss");
     }
     vt_json_destroy(line);
 }

@@ -136,8 +136,8 @@ static void test_lines(void **state)
     assert_int_equal(lines.n, 2);
     assert_int_equal(lines.damaged, 5);
     assert_int_equal(lines.first_damaged, 2);
-    assert_float_equal(vt_record_number(lines.lines[0], "a"), 1.5, 0);
-    assert_true(isnan(vt_record_number(lines.lines[1], "a")));
+    assert_float_equal(vt_json_number_at(lines.lines[0], "a"), 1.5, 0);
+    assert_true(isnan(vt_json_number_at(lines.lines[1], "a")));
     vt_lines_free(&lines);
 }
 

@@ -40,7 +40,8 @@ bool vt_json_bool(const vt_json *node);                             // of a bool
 int vt_json_size(const vt_json *node);                              // members of an array or object
 const vt_json *vt_json_first(const vt_json *node);                  // first member, NULL if none
 const vt_json *vt_json_next(const vt_json *node);                   // sibling, NULL at the end
-const vt_json *vt_json_get(const vt_json *object, const char *key); // NULL if absent
+const vt_json *vt_json_get(const vt_json *object, const char *key); // NULL if absent, or object is
+double vt_json_number_at(const vt_json *object, const char *key); // NAN if there is no such number
 
 // Roots, the caller's to destroy; NULL when out of memory.
 vt_json *vt_json_new_object(void);

@@ -18,9 +18,6 @@ typedef struct vt_lines {
 vt_status vt_lines_read(vt_lines *out, const char *path, const char *number);
 void vt_lines_free(vt_lines *lines); // takes a zeroed one
 
-// A member of an object as a number; NAN if it is none.
-double vt_record_number(const vt_json *object, const char *key);
-
 typedef struct vt_record {
     char *folder, *name; // absolute; name: for people, the folder's last part
     vt_json *config;     // config.json; NULL if it cannot be read
