@@ -114,10 +114,12 @@ static vt_status path_of(char **path, const vt_attender *a, const char *what)
 // Tells of a file that was written, and frees its path.
 static void tell(const vt_attender *a, char *path)
 {
-    if (a->files)
+    if (a->files) {
         vt_json_add_string(a->files, NULL, path);
-    else
-        puts(path);
+    } else {
+        vt_print_name(path);
+        putchar('\n');
+    }
     free(path);
 }
 

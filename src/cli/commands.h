@@ -50,7 +50,12 @@ const char *vt_duration(char text[24], double seconds);
 // over data. What is done is done whether or not there can be a page: an error becomes a warning.
 void vt_leave_report(const char *folder);
 
-// Prints a tree as one line of JSON on stdout, and destroys it. VT_ERR_MEMORY.
+// A name from outside (of a file, a class, a tensor) on stdout, control characters as '?', so that it stays
+// within its line.
+void vt_print_name(const char *name);
+
+// Prints a tree as one line of JSON on stdout, and destroys it. It is UTF-8 whatever file names are in: what
+// is none is U+FFFD (a file's JSON keeps such bytes, lest a path lead nowhere). VT_ERR_MEMORY.
 vt_status vt_answer_json(vt_json *answer);
 
 // A memory plan as a line on stdout and as a member of an answer.

@@ -3,6 +3,7 @@
 #include "vitrain/base/bytes.h"
 #include "vitrain/base/log.h"
 #include "vitrain/base/status.h"
+#include "vitrain/base/text.h"
 #include "vitrain/base/threads.h"
 
 #include <pthread.h>
@@ -228,6 +229,29 @@ static void test_threads(void **state)
     assert_true(vt_now_s() >= start);
 }
 
+static void test_utf8(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *valid;
+    } cases[] = {
+        {"", ""},
+        {"plain", "plain"},
+        {"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x90\xB8", "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x90\xB8"},
+        {"caf\xE9.png", "caf\xEF\xBF\xBD.png"},
+        {"\xE2\x82", "\xEF\xBF\xBD\xEF\xBF\xBD"},                 // cut off
+        {"\xC0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD"},                 // overlong
+        {"\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"}, // a surrogate
+        {"\xF4\x90\x80\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {"\xE9 \xC3\xA9", "\xEF\xBF\xBD \xC3\xA9"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *valid = vt_text_utf8(cases[i].text);
+        assert_string_equal(valid, cases[i].valid);
+        free(valid);
+    }
+}
+
 static void test_log(void **state)
 {
     (void)state;
@@ -237,6 +261,7 @@ static void test_log(void **state)
     vt_log(VT_LOG_ERROR, "%d", 1);
     vt_log(VT_LOG_WARN, "two");
     vt_log(VT_LOG_INFO, "three");
+    vt_log(VT_LOG_INFO, "f%sr", "o\nu");
     vt_log(VT_LOG_DEBUG, "never");
     vt_log_progress("never: not a terminal");
     vt_log_progress(NULL);
@@ -249,7 +274,7 @@ static void test_log(void **state)
     rewind(caught);
     assert_true(fread(text, 1, sizeof text - 1, caught) > 0);
     fclose(caught);
-    assert_string_equal(text, "error: 1\nwarning: two\nthree\n");
+    assert_string_equal(text, "error: 1\nwarning: two\nthree\nfo?ur\n");
 }
 
 int main(void)
@@ -259,7 +284,7 @@ int main(void)
         cmocka_unit_test(test_byte_order),  cmocka_unit_test(test_arena),
         cmocka_unit_test(test_arena_union), cmocka_unit_test(test_sizes_that_overflow),
         cmocka_unit_test(test_alloc),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_utf8),        cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
