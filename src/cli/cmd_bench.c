@@ -109,7 +109,10 @@ static void print_step(const vt_config *c, const vt_bench_step_result *r)
     printf("images/s    %.1f\n", r->images_per_s);
     print_rate("executed    ", r->gflops, r->peak_gflops);
     print_rate("nominal     ", r->nominal_gflops, r->peak_gflops);
-    printf("peak        %.1f GFLOP/s\n", r->peak_gflops);
+    printf("peak        %.1f GFLOP/s%s\n", r->peak_gflops,
+           r->gflops > r->peak_gflops
+               ? ", less than was reached: measured while the machine was busy"
+               : "");
     printf("memory      %.1f MiB at most\n", (double)r->peak_rss_bytes / (1 << 20));
 }
 

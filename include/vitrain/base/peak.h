@@ -12,6 +12,12 @@ double vt_peak_gflops(void);
 // program was built for has none, or none that is measured here (AVX512-BF16 is).
 double vt_peak_bf16_gflops(void);
 
+// What both do. A trial takes some seconds for its rounds; whatever disturbs it makes it slower, and a
+// busy machine can hold up a thread for longer than a short trial takes. So the rounds are doubled until
+// even the best of several trials is long, and the best of ten such is returned, in seconds.
+typedef double vt_trial_fn(void *self, long rounds);
+double vt_best_trial(vt_trial_fn *trial, void *self, long *rounds);
+
 // GB/s between memory and the processor, reads and writes together. Takes 192 MiB while it measures.
 vt_status vt_peak_memory(double *gb_per_s);
 
