@@ -55,6 +55,8 @@ static vt_status load(vt_config *config, const vt_args *args)
                    {"label.rule", args->rule},
                    {"train.recompute", args->recompute}};
     enum { OPTIONS = sizeof options / sizeof *options };
+    uint64_t batch;
+    VT_TRY(vt_args_number(&batch, "batch", args->batch, 1, 65536)); // as train.batch_size
     char *made[OPTIONS] = {NULL};
     const char **sets = malloc(((size_t)args->n_sets + 1 + OPTIONS) * sizeof *sets);
     vt_status status = sets ? VT_OK : vt_fail(VT_ERR_MEMORY, "out of memory");
@@ -142,26 +144,14 @@ static vt_json *json_step(const vt_config *c, const vt_bench_step_result *r)
     return root;
 }
 
-static vt_status read_steps(int *steps, const char *text)
-{
-    *steps = 0;
-    if (!text) return VT_OK;
-    char *end;
-    const long value = strtol(text, &end, 10);
-    VT_REQUIRE(*end == '\0' && value >= 1 && value <= VT_BENCH_MOST, VT_ERR_USAGE,
-               "--steps: expected 1 to %d, got \"%s\"", VT_BENCH_MOST, text);
-    *steps = (int)value;
-    return VT_OK;
-}
-
 static vt_status bench_steps(const vt_args *args, steps_fn *measure)
 {
     vt_config config;
     vt_bench_step_result result;
-    int steps;
-    VT_TRY(read_steps(&steps, args->steps));
+    uint64_t steps = 0; // as many as a few seconds take
+    VT_TRY(vt_args_number(&steps, "steps", args->steps, 1, VT_BENCH_MOST));
     VT_TRY(load(&config, args));
-    vt_status status = measure(&config, steps, &result);
+    vt_status status = measure(&config, (int)steps, &result);
     if (status == VT_OK && args->json)
         status = vt_answer_json(json_step(&config, &result));
     else if (status == VT_OK)

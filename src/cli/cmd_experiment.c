@@ -180,23 +180,12 @@ static vt_status plan(const vt_experiment *e, int jobs, bool json)
 
 // ---- the command ----
 
-static vt_status read_jobs(int *jobs, const char *text)
-{
-    *jobs = 1;
-    if (!text) return VT_OK;
-    char *rest;
-    const long value = strtol(text, &rest, 10);
-    VT_REQUIRE(*rest == '\0' && value >= 1 && value <= VT_MAX_JOBS, VT_ERR_USAGE,
-               "--jobs: expected 1 to %d, got \"%s\"", VT_MAX_JOBS, text);
-    *jobs = (int)value;
-    return VT_OK;
-}
-
 static vt_status run(const vt_args *args)
 {
     vt_experiment e;
-    int jobs;
-    VT_TRY(read_jobs(&jobs, args->jobs));
+    uint64_t number = 1;
+    VT_TRY(vt_args_number(&number, "jobs", args->jobs, 1, VT_MAX_JOBS));
+    const int jobs = (int)number;
     VT_REQUIRE(!args->dry_run || !args->table, VT_ERR_USAGE,
                "--dry-run and --table exclude each other");
     VT_TRY(vt_experiment_load(&e, args->operands[0], args->output, args->sets, args->n_sets));

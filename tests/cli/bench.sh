@@ -92,9 +92,11 @@ fails "no configuration" 2 "model.name" "$vitrain" bench step
 fails "peak with a configuration" 2 "no other option than --json" "$vitrain" bench peak --config "$config"
 fails "eval with a rule" 2 "--rule" "$vitrain" bench eval --config "$config" --rule area
 fails "gemm with steps" 2 "--steps" "$vitrain" bench gemm --config "$config" --steps 2
-fails "no steps" 2 "--steps: expected 1 to 10000, got \"0\"" step --steps 0
+fails "no steps" 2 "--steps: expected a whole number from 1 to 10000, got \"0\"" step --steps 0
 fails "steps that are no number" 2 "--steps: .*\"3x\"" step --steps 3x
-fails "no images" 2 "train.batch_size: .*got 0" step --batch 0
+fails "no images" 2 "^vitrain: --batch: expected a whole number from 1 to 65536, got \"0\"" step --batch 0
+fails "a batch in bytes" 2 "^vitrain: --batch: expected .*got \"8MB\"" step --batch 8MB
+fails "steps behind a blank" 2 "^vitrain: --steps: expected .*got \" 2\"" step --steps " 2"
 fails "another precision" 2 "train.precision: .*\"fp15\"" step --precision fp15
 fails "another rule" 2 "label.rule: .*\"aera\"" step --rule aera
 fails "another recompute" 2 "train.recompute: .*\"layers\"" step --recompute layers

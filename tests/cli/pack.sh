@@ -97,7 +97,10 @@ fails "no source" 2 "pack needs SOURCE" pack --output "$dir/x"
 fails "no output" 2 "pack needs --output FILE" pack "$dir/train"
 fails "--check with an output" 2 "no other option" pack --check "$dir/train.vtpack" --output "$dir/x"
 fails "--check of a folder" 1 "train: not a regular file" pack --check "$dir/train"
-fails "a size that is none" 2 "--decoded: expected 1 to 65536 px, got \"0\"" pack "$dir/train" --output "$dir/x" --decoded 0
+fails "a size that is none" 2 "--decoded: expected a whole number from 1 to 65536, got \"0\"" \
+    pack "$dir/train" --output "$dir/x" --decoded 0
+fails "a size behind a blank" 2 "--decoded: expected .*got \" 8\"" \
+    pack "$dir/train" --output "$dir/x" --decoded " 8"
 fails "a source that is not there" 1 "nowhere" pack "$dir/nowhere" --output "$dir/x"
 fails "a class that is not in the map" 1 "strange.*klass" \
     pack "$(mkdir "$dir/strange" && cp -r "$dir/val/class0" "$dir/strange/klass" && echo "$dir/strange")" \
