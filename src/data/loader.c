@@ -267,9 +267,10 @@ static vt_status check_source(const vt_source *source, const vt_loader_config *c
     const int64_t samples = epoch_samples(source, config);
     VT_REQUIRE(source->count <= UINT32_MAX, VT_ERR_DATA, "%s: %lld samples are more than 2^32 - 1",
                source->path, (long long)source->count);
-    VT_REQUIRE(samples >= (config->training ? config->batch_size : 1), VT_ERR_DATA,
-               "%s: %lld samples are fewer than a batch of %d", source->path, (long long)samples,
-               config->batch_size);
+    VT_REQUIRE(
+        samples >= (config->training ? config->batch_size : 1), VT_ERR_DATA,
+        "%s: %lld samples are fewer than a batch of %d; set train.batch_size to %lld or less",
+        source->path, (long long)samples, config->batch_size, (long long)samples);
     return VT_OK;
 }
 
@@ -418,7 +419,7 @@ static vt_status check_batch(vt_loader *loader, const slot *s)
     loader->source->ops->describe(loader->source, s->bad_index, name, sizeof name);
     return vt_fail(VT_ERR_DATA,
                    "%s: %lld of %lld samples are unreadable, more than the share of %g that "
-                   "may be; the last one: %s",
+                   "data.max_bad lets be; the last one: %s",
                    loader->source->path, (long long)(loader->bad + s->bad),
                    (long long)loader->samples, loader->config.max_bad, name);
 }

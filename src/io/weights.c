@@ -121,10 +121,22 @@ static vt_status open_index(vt_st_file **out, const char *path)
 
 // ---- which one ----
 
+// A run's folder, or a model's as others pass it on.
+static vt_status refuse_folder(const char *path)
+{
+    char *inside = vt_path_join(path, "model.safetensors");
+    const bool there = inside && vt_file_exists(inside);
+    vt_fail(VT_ERR_IO, "%s: is a folder, expected a file of weights%s%s", path,
+            there ? "; there is " : "", there ? inside : "");
+    free(inside);
+    return VT_ERR_IO;
+}
+
 vt_status vt_weights_open(vt_st_file **out, const char *path)
 {
     unsigned char *map, head[9] = {0};
     size_t bytes;
+    if (vt_is_directory(path)) return refuse_folder(path);
     vt_status status = vt_file_map(&map, &bytes, path);
     if (status != VT_OK) return vt_fail_within(status, path);
     if (map) memcpy(head, map, bytes < sizeof head ? bytes : sizeof head);

@@ -55,7 +55,8 @@ static vt_status open_loaders(vt_run *run)
         vt_loader_bytes(run->train_loader) + (run->val ? vt_loader_bytes(run->val_loader) : 0);
     run->batches = vt_loader_batches(run->train_loader) / accumulate * accumulate;
     VT_REQUIRE(run->batches > 0, VT_ERR_CONFIG,
-               "train.accumulate: expected at most the %lld batches of an epoch, got %d",
+               "train.accumulate: expected at most the %lld batches of an epoch, got %d; a smaller "
+               "train.batch_size makes more batches",
                (long long)vt_loader_batches(run->train_loader), accumulate);
     return VT_OK;
 }

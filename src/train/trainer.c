@@ -69,7 +69,8 @@ static vt_status stop_not_finite(const loop *l, const char *what, double value)
     }
     return vt_fail(VT_ERR_NUMERIC,
                    "epoch %lld, step %lld: the %s is %g; first tensor concerned: %s%s; the last "
-                   "good state is in %s",
+                   "good state is in %s; a lower optim.lr or optim.clip_norm, with another output, "
+                   "may keep it finite",
                    (long long)p->epoch + 1, (long long)p->step + 1, what, value, kind,
                    bad ? bad->name : "none but the loss itself", run->last);
 }

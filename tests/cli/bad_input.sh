@@ -106,6 +106,10 @@ refused "a picture as weights" 1 "000.png" evaluate "$picture"
 refused "weights as train.init of another shape" 1 "model.safetensors.*blocks.0.mlp.fc1" \
     train "${new[@]}" --set train.init="$weights" --set model.mlp_ratio=3
 refused "data.val that is missing" 2 "data.val" evaluate "$weights" --set data.val=null
+refused "a batch larger than the data" 1 "48 samples are fewer than a batch of 49; set train.batch_size to 48 or less" \
+    train "${new[@]}" --set train.batch_size=49
+refused "a step larger than the data" 2 "train.accumulate: expected at most the 6 batches .*, got 7; a smaller train.batch_size" \
+    train "${new[@]}" --set train.accumulate=7
 check "still no run was begun" test ! -e "$dir/new/last.safetensors"
 
 # ---- a run that cannot go on ----
@@ -129,7 +133,7 @@ for i in 001 002 003; do cp "$dir/short.png" "$many/class2/$i.png"; done
 rm -r "$dir/new"
 run "$vitrain" --config "$config" --set data.train="$many" "${new[@]}" --set train.epochs=1
 check "four of 120 are too many" test $status = 1
-check "the message says so" grep -q "^vitrain: .*unreadable.*0.01" "$dir/.err"
+check "the message says so" grep -q "^vitrain: .*unreadable.*0.01 that data.max_bad" "$dir/.err"
 run "$vitrain" --config "$config" --set data.train="$many" "${new[@]}" --set train.epochs=1 --set data.max_bad=0.1
 check "unless data.max_bad allows them" test $status = 0
 
@@ -167,4 +171,5 @@ rm -r "$dir/new"
 run train "${new[@]}" --set optim.name=sgd --set optim.lr=1e30 --set train.epochs=9
 check "a loss that is not finite stops the run" test $status = 1
 check "and a tensor is named" grep -qE "blocks|head|norm|token|embed" "$dir/.err"
+check "and what may help" grep -q "a lower optim.lr or optim.clip_norm, with another output" "$dir/.err"
 finish

@@ -111,7 +111,7 @@ limited() { (trap '' XFSZ && ulimit -f 8 && pack "$dir/train" --output "$dir/lim
 fails "a file that cannot grow" 1 "limited: cannot write: File too large" limited
 check "nothing is left of it" test -z "$(find "$dir" -name 'limited*')"
 cp "$dir/val.vtpack" "$dir/kept.vtpack"
-fails "too many unreadable" 1 "1 of 49 samples are unreadable" \
+fails "too many unreadable" 1 "1 of 49 samples are unreadable, .*data.max_bad" \
     pack "$dir/train" --output "$dir/kept.vtpack" --decoded 8 --quiet --set data.max_bad=0.001
 check "the old file is kept" cmp "$dir/val.vtpack" "$dir/kept.vtpack"
 finish
