@@ -279,6 +279,25 @@ vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_fil
     return vt_params_load_adapted(params, slab, file, prefix, NULL);
 }
 
+static bool same_shape(const vt_param *row, const vt_st_tensor *tensor)
+{
+    bool same = tensor && tensor->ndim == row->ndim;
+    for (int d = 0; same && d < row->ndim; d++) same = tensor->shape[d] == row->shape[d];
+    return same;
+}
+
+bool vt_params_fit(const vt_params *params, const vt_st_file *file)
+{
+    for (int i = 0; i < params->count; i++) {
+        char name[VT_ENTRY_NAME_BYTES];
+        name_in_file(name, params, &params->rows[i], file, "");
+        if (!same_shape(&params->rows[i], vt_st_find(file, name))) return false;
+    }
+    report r = {.length = 0};
+    note_unexpected(&r, params, file);
+    return r.length == 0;
+}
+
 void vt_params_entries(const vt_params *params, const vt_real *slab, const char *prefix,
                        vt_st_entry *entries, char (*names)[VT_ENTRY_NAME_BYTES])
 {

@@ -88,7 +88,7 @@ fails "bench loader with a batch" 2 "loader takes no other options" \
 step() { "$vitrain" bench step --config "$config" --quiet "$@"; }
 fails "bench what" 2 "bench needs step.eval.gemm.loader.peak" "$vitrain" bench
 fails "another bench" 2 "got \"setp\"; the nearest is step" "$vitrain" bench setp
-fails "no configuration" 2 "model.name" "$vitrain" bench step
+fails "no configuration" 2 "model.name: missing; give --config FILE or --set model.name=NAME" "$vitrain" bench step
 fails "peak with a configuration" 2 "no other option than --json" "$vitrain" bench peak --config "$config"
 fails "eval with a rule" 2 "--rule" "$vitrain" bench eval --config "$config" --rule area
 fails "gemm with steps" 2 "--steps" "$vitrain" bench gemm --config "$config" --steps 2

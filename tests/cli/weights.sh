@@ -65,12 +65,51 @@ evaluate "$dir/pth.safetensors" "${narrow[@]}"
 check "and the same converted" test $status = 0 -a "$out" = "$direct"
 run "$vitrain" info $pth
 check "info of a .pth: the weights alone" grep -q "^20 tensors" <<<"$out"
-fails "a .pth says no shape" 2 "checkpoint.pth does not say what model it is for: give --config" \
+fails "a .pth says no shape" 2 "checkpoint.pth does not say what model it is for: give --config or --set model.name=NAME .no preset has" \
     "$vitrain" predict $pth "$dir/val/class1/000.png"
+# Its head has three classes. Folders that are not there, or none at all, need not be counted.
+run "$vitrain" predict $pth "$dir/val/class1/000.png" --config "$config" "${narrow[@]}" \
+    --set data.train="$dir/nowhere" --set data.val="$dir/nowhere"
+check "the head says how many classes" test $status = 0 -a "$(wc -l <<<"$out")" = 4
+vit=(--set model.name=vit --set model.image_size=16 --set model.patch_size=8 --set model.num_heads=2
+    --set model.mlp_ratio=2 "${narrow[@]}")
+run "$vitrain" predict $pth "$dir/val/class1/000.png" "${vit[@]}"
+check "without any data too" test $status = 0 -a "$(wc -l <<<"$out")" = 4
+run "$vitrain" info $pth "${vit[@]}"
+check "and to info" grep -q "^model .* 3 classes" <<<"$out"
+"$material" images "$dir/two" 2 4 16
+fails "fewer classes than the head's" 2 "^vitrain: data.val: $dir/two has 2 classes, the weights are for 3: .*data.class_map" \
+    "$vitrain" eval --config "$config" --checkpoint $pth --quiet "${narrow[@]}" \
+    --set data.train=null --set data.val="$dir/two"
+printf 'class0\nother\nclass1\n' >"$dir/which"
+printf 'class0\nclass1\n' >"$dir/names"
+run "$vitrain" eval --config "$config" --checkpoint $pth --json --quiet "${narrow[@]}" \
+    --set data.train=null --set data.val="$dir/two" --set data.class_map="$dir/which"
+check "that a class map tells apart" test $status = 0 -a "$(number n)" = 8
+fails "a class map of fewer" 2 "^vitrain: data.class_map: .*names names 2 classes, the weights are for 3" \
+    "$vitrain" eval --config "$config" --checkpoint $pth --quiet "${narrow[@]}" \
+    --set data.val="$dir/two" --set data.class_map="$dir/names"
 fails "the format before PyTorch 1.6" 1 "legacy.pth: .*PyTorch 1.6" \
     "$vitrain" info tests/golden/legacy.pth
 LC_ALL=C sed 's/argparse/subproce/' $pth >"$dir/evil.pth" # its checksum differs now
 fails "a .pth that was changed" 1 "evil.pth: zip: entry .*data.pkl: damaged" "$vitrain" info "$dir/evil.pth"
+
+# ---- weights that say what they are for ----
+run "$vitrain" eval "$weights" --set data.val="$dir/val" --json
+check "eval of weights alone" test $status = 0 -a "$(number n) $(number acc1)" = "18 $acc"
+run "$vitrain" eval --checkpoint "$weights" --set data.val="$dir/val" --json
+check "eval --checkpoint alone" test $status = 0 -a "$(number acc1)" = "$acc"
+check "grey weights" "$vitrain" --config "$config" --quiet --set train.epochs=1 --set model.in_chans=1 \
+    --set data.mean='[0.4]' --set data.std='[0.2]' --set output="$dir/grey"
+run "$vitrain" eval "$dir/grey/model.safetensors" --set data.val="$dir/val" --json
+check "eval of these alone" test $status = 0 -a "$(number n)" = 18
+fails "eval of weights, and where?" 2 "data.val: missing" "$vitrain" eval "$weights"
+fails "eval of two files" 2 "weights of one file, got .*--checkpoint" "$vitrain" eval "$weights" --checkpoint "$weights"
+for command in "predict $run $dir/val/class1/000.png" "eval --checkpoint $run" "info $run"; do
+    fails "a folder as weights: $command" 1 "run: is a folder, expected a file of weights; there is .*run/model.safetensors" \
+        "$vitrain" $command
+done
+fails "a folder without weights" 1 "val: is a folder, expected a file of weights$" "$vitrain" info "$dir/val"
 
 # ---- reports of what does not fit ----
 evaluate "$weights" --set model.depth=1

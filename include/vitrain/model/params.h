@@ -95,6 +95,10 @@ typedef struct vt_adapter {
 vt_status vt_params_load_adapted(const vt_params *params, vt_real *slab, const vt_st_file *file,
                                  const char *prefix, const vt_adapter *adapter);
 
+// Whether a file's tensors are those of the table, by name and shape: nothing is missing, nothing is there
+// besides "optim." and "ema.".
+bool vt_params_fit(const vt_params *params, const vt_st_file *file);
+
 // Entries that write a slab under prefix + name. entries: (count) out; names: (count) out, holds
 // the prefixed names for as long as the entries are used.
 void vt_params_entries(const vt_params *params, const vt_real *slab, const char *prefix,
