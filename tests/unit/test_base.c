@@ -4,7 +4,6 @@
 #include "vitrain/base/log.h"
 #include "vitrain/base/peak.h"
 #include "vitrain/base/status.h"
-#include "vitrain/base/text.h"
 #include "vitrain/base/threads.h"
 
 #include <pthread.h>
@@ -257,29 +256,6 @@ static void test_best_trial(void **state)
     }
 }
 
-static void test_utf8(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *text, *valid;
-    } cases[] = {
-        {"", ""},
-        {"plain", "plain"},
-        {"\xC3\xA9\xE2\x82\xAC\xF0\x9F\x90\xB8", "\xC3\xA9\xE2\x82\xAC\xF0\x9F\x90\xB8"},
-        {"caf\xE9.png", "caf\xEF\xBF\xBD.png"},
-        {"\xE2\x82", "\xEF\xBF\xBD\xEF\xBF\xBD"},                 // cut off
-        {"\xC0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD"},                 // overlong
-        {"\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"}, // a surrogate
-        {"\xF4\x90\x80\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
-        {"\xE9 \xC3\xA9", "\xEF\xBF\xBD \xC3\xA9"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        char *valid = vt_text_utf8(cases[i].text);
-        assert_string_equal(valid, cases[i].valid);
-        free(valid);
-    }
-}
-
 static void test_log(void **state)
 {
     (void)state;
@@ -312,8 +288,7 @@ int main(void)
         cmocka_unit_test(test_byte_order),  cmocka_unit_test(test_arena),
         cmocka_unit_test(test_arena_union), cmocka_unit_test(test_sizes_that_overflow),
         cmocka_unit_test(test_alloc),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_best_trial),  cmocka_unit_test(test_utf8),
-        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_best_trial),  cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
