@@ -24,7 +24,8 @@ static vt_status bench_peak(const vt_args *args)
     const double fma = vt_peak_gflops(), bf16 = vt_peak_bf16_gflops();
     VT_TRY(vt_peak_memory(&memory));
     if (!args->json) {
-        printf("multiply-add  %8.1f GFLOP/s (%s, %d threads)\n", fma, VT_REAL_NAME, vt_threads());
+        printf("multiply-add  %8.1f GFLOP/s (%s, %d thread%s)\n", fma, VT_REAL_NAME, vt_threads(),
+               vt_plural(vt_threads()));
         if (bf16 > 0)
             printf("bf16 products %8.1f GFLOP/s\n", bf16);
         else
@@ -100,8 +101,9 @@ static void print_rate(const char *title, double gflops, double peak)
 
 static void print_step(const vt_config *c, const vt_bench_step_result *r)
 {
-    printf("%s, batch %d, %s, %s, %d threads, %d steps\n", c->model.name, c->train.batch_size,
-           vt_precision_name(c->train.precision), c->label_rule, vt_threads(), r->steps);
+    printf("%s, batch %d, %s, %s, %d thread%s, %d step%s\n", c->model.name, c->train.batch_size,
+           vt_precision_name(c->train.precision), c->label_rule, vt_threads(),
+           vt_plural(vt_threads()), r->steps, vt_plural(r->steps));
     printf("step        %.2f ms (%.2f to %.2f)\n", r->step_ms.median, r->step_ms.low,
            r->step_ms.high);
     printf("phases     ");
@@ -176,7 +178,7 @@ static vt_status bench_eval(const vt_args *args)
 
 static void print_gemm(const vt_bench_gemm_row *rows, int count, double peak)
 {
-    printf("peak %.1f GFLOP/s, %d threads\n", peak, vt_threads());
+    printf("peak %.1f GFLOP/s, %d thread%s\n", peak, vt_threads(), vt_plural(vt_threads()));
     printf("%-14s %6s %6s %6s %7s %8s %9s %8s %9s\n", "product", "m", "n", "k", "calls", "of step",
            "GFLOP/s", "of peak", "BLAS fp32");
     for (int i = 0; i < count; i++) {

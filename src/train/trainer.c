@@ -6,6 +6,7 @@
 #include "vitrain/train/trainer.h"
 
 #include "vitrain/base/log.h"
+#include "vitrain/base/text.h"
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
 #include "vitrain/io/runlog.h"
@@ -212,7 +213,9 @@ static vt_status log_epoch(const loop *l, double seconds)
                  eval->acc5, eval->loss);
     if (ema->n) snprintf(averaged, sizeof averaged, "  ema acc1 %.2f%%", ema->acc1);
     const int64_t unreadable = p->bad + (eval->n ? run->val->count - eval->n : 0);
-    if (unreadable) snprintf(bad, sizeof bad, "  %lld unreadable samples", (long long)unreadable);
+    if (unreadable)
+        snprintf(bad, sizeof bad, "  %lld unreadable sample%s", (long long)unreadable,
+                 vt_plural(unreadable));
     vt_log(VT_LOG_INFO, "epoch %lld/%d  train loss %.4f  lr %.2e%s%s  %.1f images/s%s",
            (long long)p->epoch + 1, run->config->train.epochs, p->loss_sum / (double)run->batches,
            l->lr, accuracy, averaged, seconds > 0 ? made / seconds : 0, bad);

@@ -40,7 +40,7 @@ else
     check "why there is no bf16" grep -q "train.precision: bf16 is not to be had: this .*processor" "$dir/.err"
 fi
 run "$vitrain" bench step --config "$config" --steps 1 --set train.threads=1
-check "bench step for people" grep -q "^vit, batch 5, fp32, tl-align, 1 threads, 1 steps" "$dir/.out"
+check "bench step for people" grep -q "^vit, batch 5, fp32, tl-align, 1 thread, 1 step$" "$dir/.out"
 check "memory is planned and reported" grep -q "^memory: .* activations" "$dir/.err"
 
 forward=$("$vitrain" info --config "$config" --json | sed 's/.*"forward_flops": *\([0-9]*\).*/\1/')

@@ -169,7 +169,7 @@ cifar() { # data.train, data.val, more...
 }
 cifar "$dir/ten" "$dir/ten/test_batch.bin" --set train.init="$weights"
 check "fine-tuning on CIFAR-10's files" test $status = 0
-check "of all batches in the folder" grep -q "96 training images, 20 for validation" <<<"$err"
+check "of all batches in the folder" grep -q "^96 training images of 10 classes (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), 20 for validation$" <<<"$err"
 check "to ten classes" grep -q "head.weight: starts anew: 10 classes, 3 in the file" <<<"$err"
 check "learns them" holds "$(tail -n 1 "$new/log.jsonl" | sed 's/.*"test_acc1": *\([^,]*\),.*/\1/') > 80"
 cifar "$dir/hundred" "$dir/hundred/test.bin" --set train.init="$weights" --set train.epochs=1

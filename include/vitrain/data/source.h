@@ -23,6 +23,8 @@ int vt_classes_find(const vt_classes *classes, const char *name); // -1 if absen
 vt_status vt_classes_copy(vt_classes *out, const vt_classes *from);
 vt_status vt_classes_number(vt_classes *out, int count); // "0", "1" ...
 void vt_classes_free(vt_classes *classes);               // takes a zeroed one
+// The first names, "cat, dog, ..."; text: (capacity >= 16) out. Returns text.
+const char *vt_classes_text(char *text, size_t capacity, const vt_classes *classes);
 // VT_ERR_DATA: `where` has class `name`, which is not one of `classes`.
 vt_status vt_classes_refuse(const char *where, const char *name, const vt_classes *classes);
 
