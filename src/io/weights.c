@@ -148,3 +148,35 @@ vt_status vt_weights_open(vt_st_file **out, const char *path)
     const bool json = head[0] == '{' && vt_le64(head) > UINT32_MAX;
     return json ? open_index(out, path) : vt_st_open(out, path);
 }
+
+// ---- a run's state ----
+
+bool vt_weights_is_state(const char *name)
+{
+    return !strncmp(name, "optim.", 6) || !strncmp(name, "ema.", 4);
+}
+
+static void close_whole(void *file)
+{
+    vt_st_close(file);
+}
+
+vt_status vt_weights_without_state(vt_st_file **out, vt_st_file *file, size_t *left_out)
+{
+    const size_t all = vt_st_count(file);
+    size_t n = 0;
+    vt_st_tensor *weights = calloc(all + 1, sizeof *weights);
+    vt_status status =
+        weights ? VT_OK : vt_fail(VT_ERR_MEMORY, "%s: out of memory", vt_st_path(file));
+    for (size_t i = 0; weights && i < all; i++)
+        if (!vt_weights_is_state(vt_st_at(file, i)->name)) weights[n++] = *vt_st_at(file, i);
+    *left_out = all - n;
+    if (status == VT_OK)
+        status = vt_st_assemble(out, vt_st_path(file), weights, n, file, close_whole);
+    free(weights);
+    if (status == VT_OK)
+        vt_st_adopt_metadata(*out, file);
+    else
+        vt_st_close(file);
+    return status;
+}

@@ -4,6 +4,7 @@
 #include "vitrain/base/arena.h"
 #include "vitrain/base/bytes.h"
 #include "vitrain/base/rng.h"
+#include "vitrain/io/weights.h"
 
 #include <assert.h>
 #include <fnmatch.h>
@@ -167,11 +168,6 @@ void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed)
     }
 }
 
-static bool is_state(const char *name)
-{
-    return !strncmp(name, "optim.", 6) || !strncmp(name, "ema.", 4);
-}
-
 // What does not fit, for one message: all of it, as far as a message goes.
 typedef struct report {
     char text[1600];
@@ -222,7 +218,7 @@ static void note_unexpected(report *r, const vt_params *params, const vt_st_file
     for (size_t i = 0; i < vt_st_count(file); i++) {
         const char *found = vt_st_at(file, i)->name;
         char current[VT_ENTRY_NAME_BYTES], other[VT_ENTRY_NAME_BYTES];
-        if (is_state(found) || !current_name(current, params, found, file)) continue;
+        if (vt_weights_is_state(found) || !current_name(current, params, found, file)) continue;
         const int row = vt_params_find(params, current);
         if (row < 0) {
             note(r, "; tensor %.96s: the model has no such tensor", found);

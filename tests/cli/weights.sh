@@ -43,6 +43,18 @@ run "$vitrain" predict "$dir/many.safetensors.index.json" "$dir/val/class1/000.p
 check "predict with shards alone" test $status = 0
 check "shards into one file" "$vitrain" convert "$dir/many.safetensors.index.json" "$dir/one.safetensors"
 check "the same tensors" test "$("$vitrain" info "$dir/one.safetensors" | grep -c F16)" = 32
+run "$vitrain" convert "$weights" "$dir/said.safetensors"
+check "convert says what it wrote" test $status = 0 -a -z "$out" -a "$err" = "$dir/said.safetensors: 32 tensors, 0.0 MB"
+run "$vitrain" convert "$weights" "$dir/said.safetensors" --shard-size 6000
+check "shards too" test "$err" = "$dir/said.safetensors: 32 tensors, 0.0 MB in 6 shards and an index"
+run "$vitrain" convert "$weights" "$dir/said.safetensors" --quiet
+check "not with --quiet" test $status = 0 -a -z "$out$err"
+run "$vitrain" convert "$run/last.safetensors" "$dir/last.safetensors"
+check "convert of a run's state: its weights" test "$("$vitrain" info "$dir/last.safetensors" | grep -c F32)" = 32
+check "and that is said" grep -qx "$run/last.safetensors: left out 64 tensors of the run's state (optim.*, ema.*)" <<<"$err"
+evaluate "$dir/last.safetensors"
+check "they evaluate as they are" test $status = 0 -a "$(number acc1)" = "$acc"
+fails "another ending" 2 "none.pth: expected a name that ends in .safetensors" convert "$dir/none.pth"
 rm "$dir/many-00002-of-00006.safetensors"
 fails "a shard that is missing" 1 "index.json: .*many-00002-of-00006.safetensors: .*No such file" \
     "$vitrain" info "$dir/many.safetensors.index.json"
