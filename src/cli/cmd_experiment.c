@@ -3,6 +3,7 @@
 
 #include "session.h"
 #include "vitrain/base/log.h"
+#include "vitrain/base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -146,11 +147,12 @@ static void print_plan(const vt_experiment *e, const estimate *estimates, int jo
                        double bytes)
 {
     char duration[24];
-    printf("%s: %d arms, %d runs, in %s\n\n", e->title, e->n_arms, e->n_runs, e->output);
+    printf("%s: %d arm%s, %d run%s, in %s\n\n", e->title, e->n_arms, vt_plural(e->n_arms),
+           e->n_runs, vt_plural(e->n_runs), e->output);
     for (int i = 0; i < e->n_runs; i++) print_run(e, i, &estimates[e->runs[i].arm]);
-    printf("\ntime        about %s for the %d runs left, %d at a time\nmemory      %.1f MiB\n",
-           vt_duration(duration, seconds), e->n_runs - vt_experiment_count(e, VT_RUN_FINISHED),
-           jobs, bytes / (1 << 20));
+    const int left = e->n_runs - vt_experiment_count(e, VT_RUN_FINISHED);
+    printf("\ntime        about %s for the %d run%s left, %d at a time\nmemory      %.1f MiB\n",
+           vt_duration(duration, seconds), left, vt_plural(left), jobs, bytes / (1 << 20));
 }
 
 static vt_status plan(const vt_experiment *e, int jobs, bool json)

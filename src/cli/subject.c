@@ -38,16 +38,17 @@ static vt_status load_config(vt_config *config, const vt_args *args, const vt_to
 {
     if (args->config || !told->input)
         return vt_config_load(config, args->config, args->sets, args->n_sets);
-    enum { TOLD = 2 };
+    const int n_told = told->model.in_chans >= 1 ? 2 : 1; // what is not sound is told of later
     char *input = NULL, channels[32];
     snprintf(channels, sizeof channels, "model.in_chans=%d", told->model.in_chans);
-    const char **sets = malloc(((size_t)args->n_sets + TOLD) * sizeof *sets);
+    const char **sets = malloc(((size_t)args->n_sets + 2) * sizeof *sets);
     vt_status status = VT_OK;
     if (sets && asprintf(&input, "data=%s", told->input) >= 0) {
         sets[0] = input;
         sets[1] = channels;
-        if (args->n_sets > 0) memcpy(sets + TOLD, args->sets, (size_t)args->n_sets * sizeof *sets);
-        status = vt_config_load(config, NULL, sets, args->n_sets + TOLD);
+        if (args->n_sets > 0)
+            memcpy(sets + n_told, args->sets, (size_t)args->n_sets * sizeof *sets);
+        status = vt_config_load(config, NULL, sets, args->n_sets + n_told);
         free(input);
     } else {
         status = vt_fail(VT_ERR_MEMORY, "out of memory");

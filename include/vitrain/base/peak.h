@@ -1,5 +1,5 @@
 // What this machine can do at most, measured: the yardstick of every benchmark. All threads
-// (vt_threads) work at once; each takes about half a second.
+// (vt_threads) work at once; each takes about a second.
 #ifndef VITRAIN_BASE_PEAK_H
 #define VITRAIN_BASE_PEAK_H
 
