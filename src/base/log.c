@@ -1,6 +1,8 @@
 // Lines on stderr, and one line of progress below them.
 #include "vitrain/base/log.h"
 
+#include "vitrain/base/text.h"
+
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -35,6 +37,7 @@ void vt_log(vt_log_level level, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    vt_text_one_line(text);
     pthread_mutex_lock(&lock);
     clear_progress();
     fprintf(stderr, "%s%s\n", prefix[level], text);

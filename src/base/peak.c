@@ -17,8 +17,9 @@
 enum { CHAINS = VT_VECTOR_REGISTERS == 32 ? 16 : 12, LANES = VT_VECTOR_BYTES / sizeof(vt_real) };
 typedef vt_real vector __attribute__((vector_size(VT_VECTOR_BYTES)));
 
-enum { TRIALS = 10 };
+enum { TRIALS = 10, TRIALS_TO_GROW = 4 };
 static const double TRIAL_S = 0.04; // long against starting the threads
+static const long MOST_ROUNDS = 1L << 40;
 
 // Runs chains of products for `rounds`; the value depends on all of them, so that none is left out.
 typedef float chains_fn(long rounds);
@@ -54,27 +55,41 @@ static float bf16_dot(long rounds)
 }
 #endif
 
-static double seconds_of(chains_fn *chains, long rounds)
+static double seconds_of(void *self, long rounds)
 {
+    chains_fn *const *chains = self;
     double start = vt_now_s();
 #pragma omp parallel
     {
-        volatile float sink = chains(rounds);
+        volatile float sink = (*chains)(rounds);
         (void)sink;
     }
     return vt_now_s() - start;
 }
 
-// flops: of one thread's round. The best of several trials: whatever disturbs a trial makes it slower.
-static double best_gflops(chains_fn *chains, double flops)
+static double best_of(int trials, vt_trial_fn *trial, void *self, long rounds)
 {
-    long rounds = 1000;
-    double best = seconds_of(chains, rounds);
-    while (best < TRIAL_S) best = seconds_of(chains, rounds *= 2);
-    for (int i = 0; i < TRIALS; i++) {
-        double s = seconds_of(chains, rounds);
+    double best = trial(self, rounds);
+    for (int i = 1; i < trials; i++) {
+        const double s = trial(self, rounds);
         if (s < best) best = s;
     }
+    return best;
+}
+
+double vt_best_trial(vt_trial_fn *trial, void *self, long *rounds)
+{
+    *rounds = 1000;
+    while (*rounds < MOST_ROUNDS && best_of(TRIALS_TO_GROW, trial, self, *rounds) < TRIAL_S)
+        *rounds *= 2;
+    return best_of(TRIALS, trial, self, *rounds);
+}
+
+// flops: of one thread's round.
+static double best_gflops(chains_fn *chains, double flops)
+{
+    long rounds;
+    const double best = vt_best_trial(seconds_of, &chains, &rounds);
     return 1e-9 * flops * (double)rounds * vt_threads() / best;
 }
 

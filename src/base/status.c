@@ -1,6 +1,8 @@
 // Status codes and the per-thread message.
 #include "vitrain/base/status.h"
 
+#include "vitrain/base/text.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,9 +40,7 @@ vt_status vt_fail(vt_status code, const char *format, ...)
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    for (char *c = text; *c; c++) {
-        if ((unsigned char)*c < ' ' || *c == '\x7F') *c = '?';
-    }
+    vt_text_one_line(text);
     strcpy(message, text);
     return code;
 }

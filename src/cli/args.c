@@ -3,6 +3,7 @@
 
 #include "vitrain/base/text.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,6 +146,10 @@ vt_status vt_args_parse(vt_args *args, const vt_command *command, int argc, char
             args->operands[args->n_operands++] = word;
             continue;
         }
+        if (strcmp(word, "-h") == 0) {
+            args->help = true;
+            return VT_OK;
+        }
         VT_REQUIRE(word[1] == '-', VT_ERR_USAGE, "options are written --name, got \"%s\"", word);
         if (word[2] == '\0')
             options_ended = true;
@@ -153,6 +158,20 @@ vt_status vt_args_parse(vt_args *args, const vt_command *command, int argc, char
         if (args->help) return VT_OK;
     }
     return check_complete(args, command);
+}
+
+vt_status vt_args_number(uint64_t *out, const char *option, const char *text, uint64_t least,
+                         uint64_t most)
+{
+    if (!text) return VT_OK;
+    errno = 0;
+    const unsigned long long value = strtoull(text, NULL, 10);
+    const bool digits = *text && text[strspn(text, "0123456789")] == '\0';
+    VT_REQUIRE(digits && errno == 0 && value >= least && value <= most, VT_ERR_USAGE,
+               "--%s: expected a whole number from %llu to %llu, got \"%s\"", option,
+               (unsigned long long)least, (unsigned long long)most, text);
+    *out = value;
+    return VT_OK;
 }
 
 void vt_args_free(vt_args *args)

@@ -5,6 +5,7 @@
 #include "vitrain/base/status.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 typedef struct vt_args {
     const char *config, *checkpoint, *input, *output, *classes; // NULL: not given
@@ -32,6 +33,11 @@ typedef struct vt_command {
 // (names the nearest one), a missing or superfluous value. --help ends the reading.
 vt_status vt_args_parse(vt_args *args, const vt_command *command, int argc, char *const *argv);
 void vt_args_free(vt_args *args); // takes a zeroed one
+
+// The value of an option that takes a whole number: digits and nothing else. text NULL, not given:
+// leaves *out. VT_ERR_USAGE.
+vt_status vt_args_number(uint64_t *out, const char *option, const char *text, uint64_t least,
+                         uint64_t most);
 
 // The command's synopsis and options, on stdout.
 void vt_args_help(const vt_command *command);

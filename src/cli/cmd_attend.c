@@ -29,7 +29,9 @@ typedef struct vt_attender {
     vt_map_overlay overlay;
     vt_sheet sheet;
     const char *folder;
-    char *name; // what the files of the picture at hand begin with
+    char **names; // (n_names) what the files of each picture begin with
+    int n_names;
+    const char *name; // of the picture at hand
     vt_json *files;
 } vt_attender;
 
@@ -73,11 +75,11 @@ static void close_attender(vt_attender *a)
     vt_map_overlay_free(&a->overlay);
     vt_sheet_free(&a->sheet);
     vt_subject_free(&a->subject);
-    free(a->name);
+    for (int i = 0; i < a->n_names; i++) free(a->names[i]);
+    free(a->names);
 }
 
-// The picture's name without folder and ending; a name that an earlier operand has too gets this one's
-// number behind it.
+// The picture's name without folder and ending.
 static char *stem_of(const char *path)
 {
     const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
@@ -85,19 +87,42 @@ static char *stem_of(const char *path)
     return strndup(base, dot && dot > base ? (size_t)(dot - base) : strlen(base));
 }
 
-static vt_status name_files(vt_attender *a, const vt_args *args, int index)
+static bool is_among(char *const *names, int n, const char *name)
 {
-    char *stem = stem_of(args->operands[index]);
-    bool taken = false;
-    for (int i = 1; stem && i < index && !taken; i++) {
-        char *other = stem_of(args->operands[i]);
-        taken = other && strcmp(other, stem) == 0;
-        free(other);
+    for (int i = 0; i < n; i++)
+        if (strcmp(names[i], name) == 0) return true;
+    return false;
+}
+
+// stem-NUMBER, NUMBER from `first` on, that is neither a picture's own name nor given to an earlier one.
+// NULL when out of memory.
+static char *numbered(const vt_attender *a, char *const *stems, int n, const char *stem, int first)
+{
+    for (int number = first;; number++) {
+        char *name;
+        if (asprintf(&name, "%s-%d", stem, number) < 0) return NULL;
+        if (!is_among(stems, n, name) && !is_among(a->names, a->n_names, name)) return name;
+        free(name);
     }
-    free(a->name);
-    if (!stem || asprintf(&a->name, taken ? "%s-%d" : "%s", stem, index) < 0) a->name = NULL;
-    free(stem);
-    VT_REQUIRE(a->name, VT_ERR_MEMORY, "out of memory");
+}
+
+// The first picture of a name has it for its files, others get a number behind it.
+static vt_status name_files(vt_attender *a, const vt_args *args)
+{
+    const int n = args->n_operands - 1;
+    char **stems = calloc((size_t)n, sizeof *stems);
+    a->names = calloc((size_t)n, sizeof *a->names);
+    bool memory = stems && a->names;
+    for (int i = 0; i < n && memory; i++) memory = (stems[i] = stem_of(args->operands[1 + i]));
+    for (int i = 0; i < n && memory; i++) {
+        char *name = is_among(stems, i, stems[i]) ? numbered(a, stems, n, stems[i], i + 1)
+                                                  : strdup(stems[i]);
+        memory = name;
+        if (name) a->names[a->n_names++] = name;
+    }
+    for (int i = 0; stems && i < n; i++) free(stems[i]);
+    free(stems);
+    VT_REQUIRE(memory, VT_ERR_MEMORY, "out of memory");
     return VT_OK;
 }
 
@@ -114,10 +139,12 @@ static vt_status path_of(char **path, const vt_attender *a, const char *what)
 // Tells of a file that was written, and frees its path.
 static void tell(const vt_attender *a, char *path)
 {
-    if (a->files)
+    if (a->files) {
         vt_json_add_string(a->files, NULL, path);
-    else
-        puts(path);
+    } else {
+        vt_print_name(path);
+        putchar('\n');
+    }
     free(path);
 }
 
@@ -312,9 +339,10 @@ static vt_status run(const vt_args *args)
     vt_json *root = args->json ? vt_json_new_object() : NULL;
     vt_json *all = root ? vt_json_add_array(root, "images") : NULL;
     vt_status status = open_attender(&a, args);
-    for (int i = 1; status == VT_OK && i < args->n_operands; i++) {
-        status = name_files(&a, args, i);
-        if (status == VT_OK) status = attend(&a, args->operands[i], all);
+    if (status == VT_OK) status = name_files(&a, args);
+    for (int i = 0; status == VT_OK && i < a.n_names; i++) {
+        a.name = a.names[i];
+        status = attend(&a, args->operands[1 + i], all);
     }
     if (root && a.depth) {
         vt_json_add_number(root, "layers", a.depth);
@@ -330,7 +358,9 @@ static vt_status run(const vt_args *args)
 static void help(void)
 {
     puts(
-        "\nFor each picture NAME.png, in the folder --output (\"attention\"):\n\n"
+        "\nFor each picture NAME.png, in the folder --output (\"attention\"; of pictures of the "
+        "same\n"
+        "name all but the first get a number behind it, NAME-2, that no other one has):\n\n"
         "  NAME.layer_00.png ...  the picture, then over it what the class token looks at in that\n"
         "                         layer: the mean over heads, head 0, head 1, ...\n"
         "  NAME.rollout.png       the picture, then attention rollout up to layer 0, 1, ...\n"

@@ -24,7 +24,8 @@ static vt_status bench_peak(const vt_args *args)
     const double fma = vt_peak_gflops(), bf16 = vt_peak_bf16_gflops();
     VT_TRY(vt_peak_memory(&memory));
     if (!args->json) {
-        printf("multiply-add  %8.1f GFLOP/s (%s, %d threads)\n", fma, VT_REAL_NAME, vt_threads());
+        printf("multiply-add  %8.1f GFLOP/s (%s, %d thread%s)\n", fma, VT_REAL_NAME, vt_threads(),
+               vt_plural(vt_threads()));
         if (bf16 > 0)
             printf("bf16 products %8.1f GFLOP/s\n", bf16);
         else
@@ -55,6 +56,8 @@ static vt_status load(vt_config *config, const vt_args *args)
                    {"label.rule", args->rule},
                    {"train.recompute", args->recompute}};
     enum { OPTIONS = sizeof options / sizeof *options };
+    uint64_t batch;
+    VT_TRY(vt_args_number(&batch, "batch", args->batch, 1, 65536)); // as train.batch_size
     char *made[OPTIONS] = {NULL};
     const char **sets = malloc(((size_t)args->n_sets + 1 + OPTIONS) * sizeof *sets);
     vt_status status = sets ? VT_OK : vt_fail(VT_ERR_MEMORY, "out of memory");
@@ -98,8 +101,9 @@ static void print_rate(const char *title, double gflops, double peak)
 
 static void print_step(const vt_config *c, const vt_bench_step_result *r)
 {
-    printf("%s, batch %d, %s, %s, %d threads, %d steps\n", c->model.name, c->train.batch_size,
-           vt_precision_name(c->train.precision), c->label_rule, vt_threads(), r->steps);
+    printf("%s, batch %d, %s, %s, %d thread%s, %d step%s\n", c->model.name, c->train.batch_size,
+           vt_precision_name(c->train.precision), c->label_rule, vt_threads(),
+           vt_plural(vt_threads()), r->steps, vt_plural(r->steps));
     printf("step        %.2f ms (%.2f to %.2f)\n", r->step_ms.median, r->step_ms.low,
            r->step_ms.high);
     printf("phases     ");
@@ -109,7 +113,10 @@ static void print_step(const vt_config *c, const vt_bench_step_result *r)
     printf("images/s    %.1f\n", r->images_per_s);
     print_rate("executed    ", r->gflops, r->peak_gflops);
     print_rate("nominal     ", r->nominal_gflops, r->peak_gflops);
-    printf("peak        %.1f GFLOP/s\n", r->peak_gflops);
+    printf("peak        %.1f GFLOP/s%s\n", r->peak_gflops,
+           r->gflops > r->peak_gflops
+               ? ", less than was reached: measured while the machine was busy"
+               : "");
     printf("memory      %.1f MiB at most\n", (double)r->peak_rss_bytes / (1 << 20));
 }
 
@@ -139,26 +146,14 @@ static vt_json *json_step(const vt_config *c, const vt_bench_step_result *r)
     return root;
 }
 
-static vt_status read_steps(int *steps, const char *text)
-{
-    *steps = 0;
-    if (!text) return VT_OK;
-    char *end;
-    const long value = strtol(text, &end, 10);
-    VT_REQUIRE(*end == '\0' && value >= 1 && value <= VT_BENCH_MOST, VT_ERR_USAGE,
-               "--steps: expected 1 to %d, got \"%s\"", VT_BENCH_MOST, text);
-    *steps = (int)value;
-    return VT_OK;
-}
-
 static vt_status bench_steps(const vt_args *args, steps_fn *measure)
 {
     vt_config config;
     vt_bench_step_result result;
-    int steps;
-    VT_TRY(read_steps(&steps, args->steps));
+    uint64_t steps = 0; // as many as a few seconds take
+    VT_TRY(vt_args_number(&steps, "steps", args->steps, 1, VT_BENCH_MOST));
     VT_TRY(load(&config, args));
-    vt_status status = measure(&config, steps, &result);
+    vt_status status = measure(&config, (int)steps, &result);
     if (status == VT_OK && args->json)
         status = vt_answer_json(json_step(&config, &result));
     else if (status == VT_OK)
@@ -183,7 +178,7 @@ static vt_status bench_eval(const vt_args *args)
 
 static void print_gemm(const vt_bench_gemm_row *rows, int count, double peak)
 {
-    printf("peak %.1f GFLOP/s, %d threads\n", peak, vt_threads());
+    printf("peak %.1f GFLOP/s, %d thread%s\n", peak, vt_threads(), vt_plural(vt_threads()));
     printf("%-14s %6s %6s %6s %7s %8s %9s %8s %9s\n", "product", "m", "n", "k", "calls", "of step",
            "GFLOP/s", "of peak", "BLAS fp32");
     for (int i = 0; i < count; i++) {

@@ -2,6 +2,8 @@
 #include "commands.h"
 
 #include "vitrain/base/bytes.h"
+#include "vitrain/base/log.h"
+#include "vitrain/base/text.h"
 #include "vitrain/io/weights.h"
 
 #include <errno.h>
@@ -43,6 +45,18 @@ static vt_status read_shard_size(size_t *out, const char *text)
     return VT_OK;
 }
 
+static void tell(const vt_args *args, size_t left_out, const vt_weights_result *result)
+{
+    char shards[48] = "";
+    if (left_out)
+        vt_log(VT_LOG_INFO, "%s: left out %zu tensor%s of the run's state (optim.*, ema.*)",
+               args->operands[0], left_out, vt_plural((int64_t)left_out));
+    if (result->shards > 1)
+        snprintf(shards, sizeof shards, " in %d shards and an index", result->shards);
+    vt_log(VT_LOG_INFO, "%s: %zu tensor%s, %.1f MB%s", args->operands[1], result->tensors,
+           vt_plural((int64_t)result->tensors), (double)result->bytes * 1e-6, shards);
+}
+
 static vt_status run(const vt_args *args)
 {
     const vt_dtype *dtype;
@@ -51,15 +65,23 @@ static vt_status run(const vt_args *args)
     VT_TRY(read_dtype(&dtype, args->dtype));
     VT_TRY(read_shard_size(&shard_bytes, args->shard_size));
     VT_TRY(vt_weights_open(&file, args->operands[0]));
-    vt_status status = vt_weights_write(args->operands[1], file, dtype, shard_bytes);
-    vt_st_close(file);
+    vt_st_file *weights;
+    size_t left_out;
+    VT_TRY(vt_weights_without_state(&weights, file, &left_out));
+    vt_weights_result result;
+    vt_status status = vt_weights_write(args->operands[1], weights, dtype, shard_bytes, &result);
+    if (status == VT_OK) tell(args, left_out, &result);
+    vt_st_close(weights);
     return status;
 }
 
 static void help(void)
 {
     puts("\nWEIGHTS is a safetensors file, the index of a sharded one, or a .pth checkpoint of\n"
-         "PyTorch's. Without --dtype every tensor keeps its type; integers always do. With\n"
+         "PyTorch's; OUT ends in .safetensors. Of a run's last.safetensors the weights are taken, "
+         "not\n"
+         "the optimizer's state. Without --dtype every tensor keeps its type; integers always do. "
+         "With\n"
          "--shard-size, weights that are larger become OUT-00001-of-N.safetensors ... and an\n"
          "index, OUT.safetensors.index.json.");
 }

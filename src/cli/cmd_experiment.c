@@ -3,6 +3,7 @@
 
 #include "session.h"
 #include "vitrain/base/log.h"
+#include "vitrain/base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,11 +156,12 @@ static void print_plan(const vt_experiment *e, const estimate *estimates, int jo
                        double bytes)
 {
     char duration[24];
-    printf("%s: %d arms, %d runs, in %s\n\n", e->title, e->n_arms, e->n_runs, e->output);
+    printf("%s: %d arm%s, %d run%s, in %s\n\n", e->title, e->n_arms, vt_plural(e->n_arms),
+           e->n_runs, vt_plural(e->n_runs), e->output);
     for (int i = 0; i < e->n_runs; i++) print_run(e, i, &estimates[e->runs[i].arm]);
-    printf("\ntime        about %s for the %d runs left, %d at a time\nmemory      %.1f MiB\n",
-           vt_duration(duration, seconds), e->n_runs - vt_experiment_count(e, VT_RUN_FINISHED),
-           jobs, bytes / (1 << 20));
+    const int left = e->n_runs - vt_experiment_count(e, VT_RUN_FINISHED);
+    printf("\ntime        about %s for the %d run%s left, %d at a time\nmemory      %.1f MiB\n",
+           vt_duration(duration, seconds), left, vt_plural(left), jobs, bytes / (1 << 20));
 }
 
 static vt_status plan(const vt_experiment *e, int jobs, bool json)
@@ -189,23 +191,12 @@ static vt_status plan(const vt_experiment *e, int jobs, bool json)
 
 // ---- the command ----
 
-static vt_status read_jobs(int *jobs, const char *text)
-{
-    *jobs = 1;
-    if (!text) return VT_OK;
-    char *rest;
-    const long value = strtol(text, &rest, 10);
-    VT_REQUIRE(*rest == '\0' && value >= 1 && value <= VT_MAX_JOBS, VT_ERR_USAGE,
-               "--jobs: expected 1 to %d, got \"%s\"", VT_MAX_JOBS, text);
-    *jobs = (int)value;
-    return VT_OK;
-}
-
 static vt_status run(const vt_args *args)
 {
     vt_experiment e;
-    int jobs;
-    VT_TRY(read_jobs(&jobs, args->jobs));
+    uint64_t number = 1;
+    VT_TRY(vt_args_number(&number, "jobs", args->jobs, 1, VT_MAX_JOBS));
+    const int jobs = (int)number;
     VT_REQUIRE(!args->dry_run || !args->table, VT_ERR_USAGE,
                "--dry-run and --table exclude each other");
     VT_TRY(vt_experiment_load(&e, args->operands[0], args->output, args->sets, args->n_sets));

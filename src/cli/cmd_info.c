@@ -1,6 +1,7 @@
 // vitrain info: this machine and, of a model, its size, work and memory.
 #include "commands.h"
 
+#include "vitrain/base/text.h"
 #include "vitrain/base/threads.h"
 #include "vitrain/io/weights.h"
 #include "vitrain/ops/ops.h"
@@ -92,10 +93,13 @@ static void print_model(const vt_subject *subject, const vt_memory_plan *memory)
 
 static void print_tensors(const vt_st_file *file)
 {
-    printf("\n%zu tensors\n", vt_st_count(file));
+    printf("\n%zu tensor%s\n", vt_st_count(file), vt_plural((int64_t)vt_st_count(file)));
     for (size_t i = 0; i < vt_st_count(file); i++) {
         const vt_st_tensor *t = vt_st_at(file, i);
-        printf("  %-40s %-5s", t->name, vt_dtype_name(t->dtype));
+        printf("  ");
+        vt_print_name(t->name);
+        const int length = (int)strlen(t->name), gap = length < 40 ? 40 - length : 0;
+        printf("%*s %-5s", gap, "", vt_dtype_name(t->dtype));
         for (int d = 0; d < t->ndim; d++) printf("%s%lld", d ? " x " : " ", (long long)t->shape[d]);
         putchar('\n');
     }

@@ -1,6 +1,7 @@
 // vitrain pack: a data source into one file, or with --check whether such a file is sound.
 #include "commands.h"
 
+#include "vitrain/base/text.h"
 #include "vitrain/base/threads.h"
 #include "vitrain/data/pack.h"
 
@@ -9,23 +10,13 @@
 
 enum { DECODED_MOST = 65536 }; // px
 
-static vt_status read_decoded(int *side, const char *text)
-{
-    *side = 0;
-    if (!text) return VT_OK;
-    char *end;
-    const long value = strtol(text, &end, 10);
-    VT_REQUIRE(*end == '\0' && value >= 1 && value <= DECODED_MOST, VT_ERR_USAGE,
-               "--decoded: expected 1 to %d px, got \"%s\"", DECODED_MOST, text);
-    *side = (int)value;
-    return VT_OK;
-}
-
 static vt_status answer(const vt_args *args, const vt_source *source, const vt_pack_result *result)
 {
     if (!args->json) {
-        printf("%s: %lld samples of %d classes, %.1f MB", args->output, (long long)result->count,
-               source->classes.count, (double)result->bytes * 1e-6);
+        vt_print_name(args->output);
+        printf(": %lld sample%s of %d class%s, %.1f MB", (long long)result->count,
+               vt_plural(result->count), source->classes.count,
+               source->classes.count == 1 ? "" : "es", (double)result->bytes * 1e-6);
         if (result->bad) printf(", %lld of them unreadable", (long long)result->bad);
         putchar('\n');
         return VT_OK;
@@ -78,17 +69,20 @@ static vt_status check_pack(const char *path, bool json)
         damaged++;
         char name[2048];
         source->ops->describe(source, i, name, sizeof name);
-        if (json)
+        if (json) {
             vt_json_add_string(list, NULL, name);
-        else
-            puts(name);
+        } else {
+            vt_print_name(name);
+            putchar('\n');
+        }
     }
     vt_source_close(source);
     if (json) {
         vt_json_add_number(root, "n", (double)count);
         VT_TRY(vt_answer_json(root));
     } else if (damaged == 0) {
-        printf("%s: all %lld samples are sound\n", path, (long long)count);
+        vt_print_name(path);
+        printf(": all %lld samples are sound\n", (long long)count);
     }
     VT_REQUIRE(damaged == 0, VT_ERR_FORMAT, "%s: %lld of %lld samples are damaged", path,
                (long long)damaged, (long long)count);
@@ -98,17 +92,17 @@ static vt_status check_pack(const char *path, bool json)
 static vt_status run(const vt_args *args)
 {
     vt_config config;
-    int decoded;
+    uint64_t decoded = 0; // the files as they are
     if (args->check) {
         VT_REQUIRE(!args->output && !args->decoded && !args->config && args->n_sets == 0,
                    VT_ERR_USAGE, "pack --check takes no other option than --json and --quiet");
         return check_pack(args->operands[0], args->json);
     }
     VT_REQUIRE(args->output, VT_ERR_USAGE, "pack needs --output FILE (see vitrain pack --help)");
-    VT_TRY(read_decoded(&decoded, args->decoded));
+    VT_TRY(vt_args_number(&decoded, "decoded", args->decoded, 1, DECODED_MOST));
     VT_TRY(vt_config_load(&config, args->config, args->sets, args->n_sets));
     vt_threads_set(config.train.threads);
-    vt_status status = write_pack(args, &config, decoded);
+    vt_status status = write_pack(args, &config, (int)decoded);
     vt_config_free(&config);
     return status;
 }

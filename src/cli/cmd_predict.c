@@ -84,13 +84,16 @@ static void answer(const vt_predictor *p, const char *path, vt_json *all)
         vt_json_add_string(picture, "image", path);
         top = vt_json_add_array(picture, "top");
     } else {
-        puts(path);
+        vt_print_name(path);
+        putchar('\n');
     }
     for (int i = 0; i < k; i++) {
         const char *name = class_name(p, best[i], number);
         const double probability = (double)p->evaluator.logits[best[i]];
         if (!all) {
-            printf("  %5.1f%%  %s\n", 100 * probability, name);
+            printf("  %5.1f%%  ", 100 * probability);
+            vt_print_name(name);
+            putchar('\n');
             continue;
         }
         vt_json *one = vt_json_add_object(top, NULL);

@@ -7,21 +7,8 @@
 #include "vitrain/data/sample.h"
 #include "vitrain/io/safetensors.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
-
-static vt_status read_number(uint64_t *out, const char *option, const char *text, uint64_t most)
-{
-    if (!text) return VT_OK;
-    char *end;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    VT_REQUIRE(text[0] >= '0' && text[0] <= '9' && *end == '\0' && errno == 0 && *out <= most,
-               VT_ERR_USAGE, "--%s: expected a whole number from 0 to %llu, got \"%s\"", option,
-               (unsigned long long)most, text);
-    return VT_OK;
-}
 
 // What training draws from; the defaults are those of a run's first sample.
 static vt_status read_rng(vt_rng *rng, const vt_args *args, const vt_config *config)
@@ -29,9 +16,9 @@ static vt_status read_rng(vt_rng *rng, const vt_args *args, const vt_config *con
     uint64_t seed = config->train.seed, epoch = 0, index = 0;
     VT_REQUIRE(args->train || !(args->seed || args->epoch || args->index), VT_ERR_USAGE,
                "--seed, --epoch and --index choose what training draws: they need --train");
-    VT_TRY(read_number(&seed, "seed", args->seed, UINT64_C(1) << 53)); // as train.seed
-    VT_TRY(read_number(&epoch, "epoch", args->epoch, UINT32_MAX));
-    VT_TRY(read_number(&index, "index", args->index, UINT32_MAX));
+    VT_TRY(vt_args_number(&seed, "seed", args->seed, 0, UINT64_C(1) << 53)); // as train.seed
+    VT_TRY(vt_args_number(&epoch, "epoch", args->epoch, 0, UINT32_MAX));
+    VT_TRY(vt_args_number(&index, "index", args->index, 0, UINT32_MAX));
     *rng = vt_sample_rng(seed, (uint32_t)epoch, (uint32_t)index);
     return VT_OK;
 }

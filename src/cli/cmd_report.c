@@ -21,7 +21,8 @@ void vt_leave_report(const char *folder)
 static vt_status answer(const char *path, bool json)
 {
     if (!json) {
-        puts(path);
+        vt_print_name(path);
+        putchar('\n');
         return VT_OK;
     }
     vt_json *root = vt_json_new_object();

@@ -19,12 +19,15 @@ typedef struct vt_subject {
     vt_model *model;
     vt_real *weights; // a slab; NULL if there is no weights file
     vt_elem type;     // --precision; fp32 where none is given
+    bool
+        classes_of_head; // their number is the weights' word alone: neither configuration nor metadata
 } vt_subject;
 
 // Takes the configuration from --config and --set and the weights from a file (NULL: none), and
 // sets the number of threads. Without a configuration the model's shape is the one in the file's
-// metadata; with one that leaves model.num_classes open, the number of classes is, or else the
-// data's. VT_ERR_USAGE if neither tells the shape. After an error there is nothing to free.
+// metadata; with one that leaves model.num_classes open, the number of classes is, or else that of the
+// weights' head, or without weights the data's. VT_ERR_USAGE if neither tells the shape: names the presets
+// that have the file's tensors. After an error there is nothing to free.
 vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *weights_path);
 // The same from a file that is open already, and stays so; NULL: none.
 vt_status vt_subject_load_from(vt_subject *subject, const vt_args *args, const vt_st_file *file);
@@ -50,7 +53,12 @@ const char *vt_duration(char text[24], double seconds);
 // over data. What is done is done whether or not there can be a page: an error becomes a warning.
 void vt_leave_report(const char *folder);
 
-// Prints a tree as one line of JSON on stdout, and destroys it. VT_ERR_MEMORY.
+// A name from outside (of a file, a class, a tensor) on stdout, control characters as '?', so that it stays
+// within its line.
+void vt_print_name(const char *name);
+
+// Prints a tree as one line of JSON on stdout, and destroys it. It is UTF-8 whatever file names are in: what
+// is none is U+FFFD (a file's JSON keeps such bytes, lest a path lead nowhere). VT_ERR_MEMORY.
 vt_status vt_answer_json(vt_json *answer);
 
 // A memory plan as a line on stdout and as a member of an answer.

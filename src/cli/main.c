@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static const vt_command *const commands[] = {&vt_cmd_train,  &vt_cmd_experiment, &vt_cmd_eval,
                                              &vt_cmd_report, &vt_cmd_predict,    &vt_cmd_attend,
@@ -24,7 +25,9 @@ static void help(void)
          "       vitrain COMMAND [OPTION...]\n");
     for (int i = 0; i < VT_COMMANDS; i++)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    puts("\nvitrain COMMAND --help tells a command's options; vitrain --version the version.");
+    puts(
+        "\nvitrain COMMAND --help tells a command's options, as vitrain help COMMAND does; vitrain "
+        "--version\nthe version.");
 }
 
 static vt_status find(const vt_command **out, const char *word)
@@ -55,15 +58,27 @@ static vt_status run(const vt_command *command, int argc, char *const *argv)
     return status;
 }
 
+// vitrain help, or vitrain help COMMAND.
+static vt_status answer_help(int argc, char *const *argv)
+{
+    const vt_command *command;
+    VT_REQUIRE(argc <= 3, VT_ERR_USAGE, "help does not know what to do with \"%s\"", argv[3]);
+    if (argc == 2) {
+        help();
+        return VT_OK;
+    }
+    VT_TRY(find(&command, argv[2]));
+    vt_args_help(command);
+    return VT_OK;
+}
+
 static vt_status dispatch(int argc, char *const *argv)
 {
     VT_REQUIRE(argc > 1, VT_ERR_USAGE, "nothing to do (see vitrain --help)");
     const vt_command *command;
-    if (strcmp(argv[1], "--help") == 0) {
-        help();
-        return VT_OK;
-    }
-    if (strcmp(argv[1], "--version") == 0) {
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+        return answer_help(argc, argv);
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "version")) {
         puts("vitrain " VT_VERSION);
         return VT_OK;
     }
@@ -74,6 +89,8 @@ static vt_status dispatch(int argc, char *const *argv)
 
 int main(int argc, char **argv)
 {
+    // An experiment's runs are started through /proc/self/exe, and would be called "exe" by ps.
+    prctl(PR_SET_NAME, "vitrain");
     vt_status status = dispatch(argc, argv);
     if (fflush(stdout) != 0 && status == VT_OK)
         status = vt_fail(VT_ERR_IO, "standard output: %s", strerror(errno));

@@ -3,11 +3,13 @@
 #include "commands.h"
 
 #include "vitrain/base/log.h"
+#include "vitrain/base/text.h"
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
 #include "vitrain/io/weights.h"
 #include "vitrain/train/checkpoint.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,13 +38,17 @@ static vt_status load_config(vt_config *config, const vt_args *args, const vt_to
 {
     if (args->config || !told->input)
         return vt_config_load(config, args->config, args->sets, args->n_sets);
-    char *input = NULL;
-    const char **sets = malloc(((size_t)args->n_sets + 1) * sizeof *sets);
+    const int n_told = told->model.in_chans >= 1 ? 2 : 1; // what is not sound is told of later
+    char *input = NULL, channels[32];
+    snprintf(channels, sizeof channels, "model.in_chans=%d", told->model.in_chans);
+    const char **sets = malloc(((size_t)args->n_sets + 2) * sizeof *sets);
     vt_status status = VT_OK;
     if (sets && asprintf(&input, "data=%s", told->input) >= 0) {
         sets[0] = input;
-        memcpy(sets + 1, args->sets, (size_t)args->n_sets * sizeof *sets);
-        status = vt_config_load(config, NULL, sets, args->n_sets + 1);
+        sets[1] = channels;
+        if (args->n_sets > 0)
+            memcpy(sets + n_told, args->sets, (size_t)args->n_sets * sizeof *sets);
+        status = vt_config_load(config, NULL, sets, args->n_sets + n_told);
         free(input);
     } else {
         status = vt_fail(VT_ERR_MEMORY, "out of memory");
@@ -80,18 +86,69 @@ static vt_status count_classes(vt_config *config, bool assume)
     return VT_OK;
 }
 
-static vt_status configure(vt_config *config, const vt_args *args, const vt_st_file *file)
+// How many classes the head of a file's model has; 0: it has none that is known here.
+static int classes_of_head(const vt_st_file *file)
+{
+    static const char *const names[] = {"head.fc.weight",
+                                        "head.weight"}; // timm's since 0.9, and before
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const vt_st_tensor *head = vt_st_find(file, names[i]);
+        if (head && head->ndim == 2 && head->shape[0] >= 1 && head->shape[0] <= INT_MAX)
+            return (int)head->shape[0];
+    }
+    return 0;
+}
+
+static bool is_for(const vt_st_file *file, const vt_model_preset *preset)
+{
+    char name[96], classes[48];
+    const char *const sets[] = {name, classes};
+    snprintf(name, sizeof name, "model.name=%s", preset->name);
+    snprintf(classes, sizeof classes, "model.num_classes=%d", classes_of_head(file));
+    vt_config config;
+    vt_model *model = NULL;
+    if (vt_config_load(&config, NULL, sets, 2) != VT_OK) return false;
+    const bool is =
+        vt_model_create(&model, &config.model) == VT_OK && vt_params_fit(&model->params, file);
+    vt_model_destroy(model);
+    vt_config_free(&config);
+    return is;
+}
+
+// Names the presets that have the file's tensors: of some (DeiT's and ViT's) the shapes are the same.
+static vt_status refuse_nameless(const vt_st_file *file)
+{
+    char fitting[512] = "";
+    for (const vt_model_preset *p = vt_model_presets; p->name; p++) {
+        const size_t used = strlen(fitting);
+        if (is_for(file, p))
+            snprintf(fitting + used, sizeof fitting - used, "%s%s", used ? " or " : "", p->name);
+    }
+    return vt_fail(VT_ERR_USAGE,
+                   "%s does not say what model it is for: give --config or --set model.name=%s%s",
+                   vt_st_path(file), *fitting ? fitting : "NAME",
+                   *fitting ? ", which has these tensors" : " (no preset has these tensors)");
+}
+
+static vt_status configure(vt_subject *subject, const vt_args *args, const vt_st_file *file)
 {
     vt_told told;
+    vt_config *config = &subject->config;
     VT_TRY(read_metadata(&told, file));
     VT_TRY(load_config(config, args, &told));
+    const bool open = !config->classes_given || config->classes_assumed;
+    const int of_head = file && !told.shape ? classes_of_head(file) : 0;
     if (!config->model.name[0]) {
-        VT_REQUIRE(file, VT_ERR_CONFIG, "model.name: missing");
-        VT_REQUIRE(told.shape, VT_ERR_USAGE, "%s does not say what model it is for: give --config",
-                   vt_st_path(file));
+        VT_REQUIRE(file, VT_ERR_CONFIG,
+                   "model.name: missing; give --config FILE or --set model.name=NAME, such as %s",
+                   vt_model_presets[0].name);
+        if (!told.shape) return refuse_nameless(file);
         adopt_shape(config, &told.model);
-    } else if (!config->classes_given && told.shape) {
+    } else if (open && told.shape) {
         config->model.num_classes = told.model.num_classes;
+    } else if (open && of_head > 0) {
+        config->model.num_classes = of_head;
+        subject->classes_of_head = true;
     } else if (!config->classes_given) {
         return count_classes(config, file == NULL);
     }
@@ -123,7 +180,7 @@ vt_status vt_subject_load_from(vt_subject *subject, const vt_args *args, const v
     *subject = (vt_subject){0};
     vt_status status = VT_OK;
     VT_TRY(read_precision(&subject->type, args->precision));
-    VT_TRY_OR_FAIL(status, configure(&subject->config, args, file));
+    VT_TRY_OR_FAIL(status, configure(subject, args, file));
     vt_threads_set(subject->config.train.threads);
     VT_TRY_OR_FAIL(status, vt_model_create(&subject->model, &subject->config.model));
     if (file) VT_TRY_OR_FAIL(status, load_weights(subject, file));
@@ -152,12 +209,18 @@ void vt_subject_free(vt_subject *subject)
 
 vt_status vt_answer_json(vt_json *answer)
 {
-    char *text = vt_json_text(answer, false);
+    char *text = vt_json_text(answer, false), *valid = text ? vt_text_utf8(text) : NULL;
     vt_json_destroy(answer);
-    VT_REQUIRE(text, VT_ERR_MEMORY, "out of memory");
-    puts(text);
     free(text);
+    VT_REQUIRE(valid, VT_ERR_MEMORY, "out of memory");
+    puts(valid);
+    free(valid);
     return VT_OK;
+}
+
+void vt_print_name(const char *name)
+{
+    for (const char *c = name; *c; c++) putchar((unsigned char)*c < ' ' || *c == '\x7F' ? '?' : *c);
 }
 
 static size_t total(const vt_memory_plan *plan)

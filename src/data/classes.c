@@ -45,15 +45,28 @@ void vt_classes_free(vt_classes *classes)
     *classes = (vt_classes){0};
 }
 
+const char *vt_classes_text(char *text, size_t capacity, const vt_classes *classes)
+{
+    static const char more[] = ", ...";
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; i < classes->count; i++) {
+        const char *name = classes->names[i], *comma = i ? ", " : "";
+        const size_t room = i + 1 < classes->count ? sizeof more : 1;
+        if (used + strlen(comma) + strlen(name) + room > capacity) {
+            snprintf(text + used, capacity - used, "%s", i ? more : "...");
+            break;
+        }
+        used += (size_t)snprintf(text + used, capacity - used, "%s%s", comma, name);
+    }
+    return text;
+}
+
 vt_status vt_classes_refuse(const char *where, const char *name, const vt_classes *classes)
 {
-    char list[256] = "";
-    for (int i = 0; i < classes->count && strlen(list) < sizeof list - 1; i++) {
-        size_t used = strlen(list);
-        snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", classes->names[i]);
-    }
-    return vt_fail(VT_ERR_DATA, "%s: class \"%s\" is not one of the %d known ones (%s%s)", where,
-                   name, classes->count, list, strlen(list) < sizeof list - 1 ? "" : "...");
+    char list[256];
+    return vt_fail(VT_ERR_DATA, "%s: class \"%s\" is not one of the %d known ones (%s)", where,
+                   name, classes->count, vt_classes_text(list, sizeof list, classes));
 }
 
 static int compare_lines(const void *a, const void *b, void *lines)

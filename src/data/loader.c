@@ -12,6 +12,7 @@
 #include "vitrain/base/arena.h"
 #include "vitrain/base/bytes.h"
 #include "vitrain/base/log.h"
+#include "vitrain/base/text.h"
 #include "vitrain/base/threads.h"
 #include "vitrain/data/sample.h"
 
@@ -22,7 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { TRIES = 16, TEXT_BYTES = 2048, KEPT_BYTES = 1 << 26 };
+enum { TRIES = 16, TEXT_BYTES = 2048, KEPT_BYTES = 1 << 26, MOST_WARNINGS = 10 };
 
 // A batch of the ring. Guarded by the lock until it is complete.
 typedef struct slot {
@@ -63,6 +64,8 @@ struct vt_loader {
     pthread_mutex_t lock;
     pthread_cond_t work, ready, idle; // something to claim; a batch complete; nobody busy
     bool *warned;                     // (source->count) guarded
+    int warnings;                     // how many were given, guarded
+    int64_t untold;                   // unreadable samples since that had none, guarded
     int64_t claimed;                  // next position, guarded
     int64_t taken;                    // next batch for the caller, guarded
     int64_t released;                 // batches whose slots are free again, guarded
@@ -91,16 +94,29 @@ static void trim(worker *w)
     if (vt_sampler_bytes(&w->sampler) > KEPT_BYTES) vt_sampler_free(&w->sampler);
 }
 
-// The message at hand names an unreadable sample; one warning each, however often it is met.
+// The message at hand names an unreadable sample; one warning each, however often it is met, for the first
+// few. The others are counted.
 static void warn_once(vt_loader *loader, int64_t index)
 {
     pthread_mutex_lock(&loader->lock);
-    bool first = !loader->warned[index];
+    const bool first = !loader->warned[index], shown = first && loader->warnings < MOST_WARNINGS;
     loader->warned[index] = true;
+    loader->warnings += shown;
+    loader->untold += first && !shown;
     pthread_mutex_unlock(&loader->lock);
-    if (!first) return;
+    if (!shown) return;
     vt_log(VT_LOG_WARN, "%s (%s)", vt_error_message(),
            loader->config.training ? "another sample takes its place" : "left out");
+}
+
+// At an epoch's end; with the lock held, or alone.
+static void tell_untold(vt_loader *loader)
+{
+    if (loader->untold > 0)
+        vt_log(VT_LOG_WARN, "%s: %lld more unreadable sample%s (%s)", loader->source->path,
+               (long long)loader->untold, vt_plural(loader->untold),
+               loader->config.training ? "others take their places" : "left out");
+    loader->untold = 0;
 }
 
 typedef struct outcome {
@@ -267,9 +283,10 @@ static vt_status check_source(const vt_source *source, const vt_loader_config *c
     const int64_t samples = epoch_samples(source, config);
     VT_REQUIRE(source->count <= UINT32_MAX, VT_ERR_DATA, "%s: %lld samples are more than 2^32 - 1",
                source->path, (long long)source->count);
-    VT_REQUIRE(samples >= (config->training ? config->batch_size : 1), VT_ERR_DATA,
-               "%s: %lld samples are fewer than a batch of %d", source->path, (long long)samples,
-               config->batch_size);
+    VT_REQUIRE(
+        samples >= (config->training ? config->batch_size : 1), VT_ERR_DATA,
+        "%s: %lld samples are fewer than a batch of %d; set train.batch_size to %lld or less",
+        source->path, (long long)samples, config->batch_size, (long long)samples);
     return VT_OK;
 }
 
@@ -313,6 +330,7 @@ void vt_loader_destroy(vt_loader *loader)
     pthread_cond_broadcast(&loader->work);
     pthread_mutex_unlock(&loader->lock);
     for (int i = 0; i < loader->threads; i++) pthread_join(loader->workers[i].thread, NULL);
+    tell_untold(loader);
     for (int i = 0; loader->workers && (i == 0 || i < loader->threads); i++)
         vt_sampler_free(&loader->workers[i].sampler);
     pthread_cond_destroy(&loader->idle);
@@ -363,6 +381,7 @@ void vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first)
     assert(0 <= first && first <= loader->batches);
     pthread_mutex_lock(&loader->lock);
     quiesce(loader);
+    tell_untold(loader); // of an epoch that was not read to its end
     loader->epoch = epoch;
     loader->bad = 0;
     loader->wait_s = 0;
@@ -418,7 +437,7 @@ static vt_status check_batch(vt_loader *loader, const slot *s)
     loader->source->ops->describe(loader->source, s->bad_index, name, sizeof name);
     return vt_fail(VT_ERR_DATA,
                    "%s: %lld of %lld samples are unreadable, more than the share of %g that "
-                   "may be; the last one: %s",
+                   "data.max_bad allows; the last one: %s",
                    loader->source->path, (long long)(loader->bad + s->bad),
                    (long long)loader->samples, loader->config.max_bad, name);
 }
@@ -439,6 +458,7 @@ vt_status vt_loader_next(vt_loader *loader, const vt_batch **out)
         loader->taken++;
         if (s->batch.count > 0) *out = &s->batch; // else all of it was left out
     }
+    if (status == VT_OK && loader->taken == loader->batches) tell_untold(loader);
     pthread_mutex_unlock(&loader->lock);
     return status;
 }

@@ -165,7 +165,8 @@ static vt_status count_bad(packer *p, const item *it)
     if (it->status == VT_ERR_MEMORY) return vt_fail(it->status, "%s", it->message);
     p->bad++;
     VT_REQUIRE((double)p->bad <= p->config->max_bad * (double)p->source->count, VT_ERR_DATA,
-               "%s: %lld of %lld samples are unreadable, more than the share of %g that may be; "
+               "%s: %lld of %lld samples are unreadable, more than the share of %g that "
+               "data.max_bad allows; "
                "the last one: %s",
                p->source->path, (long long)p->bad, (long long)p->source->count, p->config->max_bad,
                it->message);

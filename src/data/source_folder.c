@@ -1,13 +1,16 @@
 // A folder of class folders: DIR/CLASS/.../*.{png,jpg,jpeg}. The samples and their order are those
 // of torchvision's ImageFolder for these extensions: classes sorted by name (byte order), within a
 // class folders by path, within a folder files by name; links are followed. Hidden files and
-// folders are passed over, and so, with a warning, are folders within a class that cannot be read. The extension (in any case) says only that a file counts; its content
+// folders are passed over, files of other extensions are counted, and folders within a class that cannot be
+// read are left out with a warning. The extension (in any case) says only that a file counts; its content
 // decides what it is.
 #include "vitrain/data/source.h"
 
 #include "vitrain/base/log.h"
+#include "vitrain/base/text.h"
 #include "vitrain/io/file.h"
 
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fts.h>
@@ -17,10 +20,21 @@
 #include <strings.h>
 #include <sys/stat.h>
 
+enum { ENDING_BYTES = 16, MOST_ENDINGS = 8 };
+
+// Files that are passed over for their ending.
+typedef struct ending {
+    char text[ENDING_BYTES]; // ".webp", in small letters; "none"
+    int64_t count;
+} ending;
+
 typedef struct folder {
     char **paths; // (count)
     size_t capacity;
     struct stat root; // of the source's path
+    ending endings[MOST_ENDINGS];
+    int n_endings;
+    int64_t left_out; // files of these endings and others
 } folder;
 
 static bool has_image_extension(const char *name)
@@ -31,6 +45,42 @@ static bool has_image_extension(const char *name)
         if (strcasecmp(dot, extensions[i]) == 0) return true;
     }
     return false;
+}
+
+static void count_left_out(folder *f, const char *name)
+{
+    const char *dot = strrchr(name, '.');
+    char text[ENDING_BYTES] = "none";
+    if (dot && dot > name && strlen(dot) < sizeof text)
+        for (size_t i = 0; i <= strlen(dot); i++) text[i] = (char)tolower((unsigned char)dot[i]);
+    int i = 0;
+    while (i < f->n_endings && strcmp(f->endings[i].text, text) != 0) i++;
+    f->left_out++;
+    if (i == MOST_ENDINGS) return;
+    if (i == f->n_endings) strcpy(f->endings[f->n_endings++].text, text);
+    f->endings[i].count++;
+}
+
+static int most_first(const void *left, const void *right)
+{
+    const ending *a = left, *b = right;
+    return a->count != b->count ? (a->count < b->count ? 1 : -1) : strcmp(a->text, b->text);
+}
+
+static void tell_left_out(folder *f, const char *path)
+{
+    char list[MOST_ENDINGS * (ENDING_BYTES + 2) + 8] = "";
+    int64_t listed = 0;
+    if (f->left_out == 0) return;
+    qsort(f->endings, (size_t)f->n_endings, sizeof *f->endings, most_first);
+    for (int i = 0; i < f->n_endings; i++) {
+        strcat(list, i ? ", " : "");
+        strcat(list, f->endings[i].text);
+        listed += f->endings[i].count;
+    }
+    vt_log(VT_LOG_INFO, "%s: %lld file%s of other types left out (%s%s)", path,
+           (long long)f->left_out, vt_plural(f->left_out), list,
+           listed < f->left_out ? ", ..." : "");
 }
 
 static vt_status append(vt_source *source, const char *path, int32_t label)
@@ -77,7 +127,7 @@ static vt_status leave_out(const FTSENT *entry)
 // One thing that fts came upon below a class folder.
 static vt_status visit(vt_source *source, FTS *tree, FTSENT *entry, int32_t label)
 {
-    const folder *f = source->state;
+    folder *f = source->state;
     const struct stat *info = entry->fts_statp;
     bool hidden = entry->fts_level > 0 && entry->fts_name[0] == '.';
     switch (entry->fts_info) {
@@ -90,8 +140,10 @@ static vt_status visit(vt_source *source, FTS *tree, FTSENT *entry, int32_t labe
         // fall through
     case FTS_F:
     case FTS_SLNONE: // a link to nothing: reported when it is read
-        if (hidden || !has_image_extension(entry->fts_name)) return VT_OK;
-        return append(source, entry->fts_path, label);
+        if (hidden) return VT_OK;
+        if (has_image_extension(entry->fts_name)) return append(source, entry->fts_path, label);
+        if (entry->fts_info == FTS_F) count_left_out(f, entry->fts_name);
+        return VT_OK;
     case FTS_DNR:
     case FTS_ERR: return leave_out(entry);
     default: // FTS_DC, a link to a folder that holds it: what is there is being counted already
@@ -180,6 +232,7 @@ static vt_status folder_open(vt_source *source, const char *path, const vt_class
     vt_status status = list_folders(&found, path);
     if (status == VT_OK) status = scan(source, &found, classes);
     if (status == VT_OK) status = vt_classes_copy(&source->classes, classes ? classes : &found);
+    if (status == VT_OK) tell_left_out(f, path);
     vt_classes_free(&found);
     return status;
 }

@@ -121,10 +121,22 @@ static vt_status open_index(vt_st_file **out, const char *path)
 
 // ---- which one ----
 
+// A run's folder, or a model's as others pass it on.
+static vt_status refuse_folder(const char *path)
+{
+    char *inside = vt_path_join(path, "model.safetensors");
+    const bool there = inside && vt_file_exists(inside);
+    vt_fail(VT_ERR_IO, "%s: is a folder, expected a file of weights%s%s", path,
+            there ? "; there is " : "", there ? inside : "");
+    free(inside);
+    return VT_ERR_IO;
+}
+
 vt_status vt_weights_open(vt_st_file **out, const char *path)
 {
     unsigned char *map, head[9] = {0};
     size_t bytes;
+    if (vt_is_directory(path)) return refuse_folder(path);
     vt_status status = vt_file_map(&map, &bytes, path);
     if (status != VT_OK) return vt_fail_within(status, path);
     if (map) memcpy(head, map, bytes < sizeof head ? bytes : sizeof head);
@@ -135,4 +147,36 @@ vt_status vt_weights_open(vt_st_file **out, const char *path)
     // A safetensors file begins with a length that is never so large.
     const bool json = head[0] == '{' && vt_le64(head) > UINT32_MAX;
     return json ? open_index(out, path) : vt_st_open(out, path);
+}
+
+// ---- a run's state ----
+
+bool vt_weights_is_state(const char *name)
+{
+    return !strncmp(name, "optim.", 6) || !strncmp(name, "ema.", 4);
+}
+
+static void close_whole(void *file)
+{
+    vt_st_close(file);
+}
+
+vt_status vt_weights_without_state(vt_st_file **out, vt_st_file *file, size_t *left_out)
+{
+    const size_t all = vt_st_count(file);
+    size_t n = 0;
+    vt_st_tensor *weights = calloc(all + 1, sizeof *weights);
+    vt_status status =
+        weights ? VT_OK : vt_fail(VT_ERR_MEMORY, "%s: out of memory", vt_st_path(file));
+    for (size_t i = 0; weights && i < all; i++)
+        if (!vt_weights_is_state(vt_st_at(file, i)->name)) weights[n++] = *vt_st_at(file, i);
+    *left_out = all - n;
+    if (status == VT_OK)
+        status = vt_st_assemble(out, vt_st_path(file), weights, n, file, close_whole);
+    free(weights);
+    if (status == VT_OK)
+        vt_st_adopt_metadata(*out, file);
+    else
+        vt_st_close(file);
+    return status;
 }

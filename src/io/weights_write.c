@@ -185,18 +185,33 @@ static vt_status write_shards(const char *path, const vt_st_file *file, const vt
     return status;
 }
 
-vt_status vt_weights_write(const char *path, const vt_st_file *file, const vt_dtype *dtype,
-                           size_t shard_bytes)
+static vt_status count_shards(int *total, const char *path, const vt_st_file *file,
+                              const vt_dtype *dtype, size_t most)
 {
-    if (shard_bytes == 0) return write_range(path, file, 0, vt_st_count(file), dtype);
+    *total = 0;
+    for (size_t first = 0; first < vt_st_count(file) && *total <= MAX_SHARDS; ++*total)
+        first += shard_length(file, first, dtype, most);
+    VT_REQUIRE(*total <= MAX_SHARDS, VT_ERR_USAGE,
+               "%s: shards of %zu bytes would be more than %d; expected a larger --shard-size",
+               path, most, MAX_SHARDS);
+    return VT_OK;
+}
+
+vt_status vt_weights_write(const char *path, const vt_st_file *file, const vt_dtype *dtype,
+                           size_t shard_bytes, vt_weights_result *result)
+{
     const size_t length = strlen(path), tail = strlen(ending);
+    int shards = 1;
     VT_REQUIRE(length > tail && strcmp(path + length - tail, ending) == 0, VT_ERR_USAGE,
-               "%s: expected a name that ends in %s, for shards to be named after it", path,
-               ending);
-    int total = 0;
-    for (size_t first = 0; first < vt_st_count(file) && total <= MAX_SHARDS; total++)
-        first += shard_length(file, first, dtype, shard_bytes);
-    VT_REQUIRE(total <= MAX_SHARDS, VT_ERR_USAGE, "%s: more than %d shards", path, MAX_SHARDS);
-    if (total <= 1) return write_range(path, file, 0, vt_st_count(file), dtype);
-    return write_shards(path, file, dtype, shard_bytes, total);
+               "%s: expected a name that ends in %s", path, ending);
+    if (shard_bytes > 0) VT_TRY(count_shards(&shards, path, file, dtype, shard_bytes));
+    if (shards > 1)
+        VT_TRY(write_shards(path, file, dtype, shard_bytes, shards));
+    else
+        VT_TRY(write_range(path, file, 0, vt_st_count(file), dtype));
+    if (!result) return VT_OK;
+    *result = (vt_weights_result){.tensors = vt_st_count(file), .shards = shards > 1 ? shards : 1};
+    for (size_t i = 0; i < result->tensors; i++)
+        result->bytes += bytes_of(vt_st_at(file, i), dtype);
+    return VT_OK;
 }

@@ -46,9 +46,12 @@ vt_status vt_model_config_check(const vt_model_config *c)
     VT_REQUIRE((c->image_height / c->patch_size) * (c->image_width / c->patch_size) < MAX_TOKENS,
                VT_ERR_CONFIG, "model.patch_size: expected fewer than %d patches, got %d x %d",
                MAX_TOKENS, c->image_height / c->patch_size, c->image_width / c->patch_size);
-    VT_REQUIRE(c->mlp_ratio > 0 && c->mlp_ratio <= 64 && c->mlp_ratio * c->embed_dim >= 1,
-               VT_ERR_CONFIG, "model.mlp_ratio: expected a number above 0, at most 64, got %g",
-               c->mlp_ratio);
+    VT_REQUIRE(c->mlp_ratio > 0 && c->mlp_ratio <= 64, VT_ERR_CONFIG,
+               "model.mlp_ratio: expected a number above 0, at most 64, got %g", c->mlp_ratio);
+    VT_REQUIRE(c->mlp_ratio * c->embed_dim >= 1, VT_ERR_CONFIG,
+               "model.mlp_ratio: expected an MLP at least 1 wide, so a number >= %.3g for "
+               "model.embed_dim %d, got %g",
+               1.0 / c->embed_dim, c->embed_dim, c->mlp_ratio);
     VT_REQUIRE(c->layer_scale >= 0 && c->layer_scale <= 1e6, VT_ERR_CONFIG,
                "model.init_values: expected a number above 0 or none, got %g", c->layer_scale);
     VT_TRY(is_rate("drop_path", c->drop_path));

@@ -4,6 +4,7 @@
 #include "vitrain/base/arena.h"
 #include "vitrain/base/bytes.h"
 #include "vitrain/base/rng.h"
+#include "vitrain/io/weights.h"
 
 #include <assert.h>
 #include <fnmatch.h>
@@ -167,32 +168,28 @@ void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed)
     }
 }
 
-static bool is_state(const char *name)
-{
-    return !strncmp(name, "optim.", 6) || !strncmp(name, "ema.", 4);
-}
-
-// What does not fit, for one message: all of it, as far as a message goes.
+// What does not fit, for one message: the first few.
+enum { MOST_NOTED = 4 };
 typedef struct report {
-    char text[1600];
+    char text[1200];
     size_t length;
-    int more; // that had no room
+    int noted, more;
 } report;
 
 static void note(report *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void note(report *r, const char *format, ...)
 {
     const size_t room = sizeof r->text - r->length;
+    if (r->noted == MOST_NOTED) {
+        r->more++;
+        return;
+    }
     va_list args;
     va_start(args, format);
     const int n = vsnprintf(r->text + r->length, room, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < room) {
-        r->length += (size_t)n;
-    } else {
-        r->text[r->length] = '\0';
-        r->more++;
-    }
+    r->length += n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
+    r->noted++;
 }
 
 // The table's name of a file's tensor; false: it is none of the model's and may be there.
@@ -222,7 +219,7 @@ static void note_unexpected(report *r, const vt_params *params, const vt_st_file
     for (size_t i = 0; i < vt_st_count(file); i++) {
         const char *found = vt_st_at(file, i)->name;
         char current[VT_ENTRY_NAME_BYTES], other[VT_ENTRY_NAME_BYTES];
-        if (is_state(found) || !current_name(current, params, found, file)) continue;
+        if (vt_weights_is_state(found) || !current_name(current, params, found, file)) continue;
         const int row = vt_params_find(params, current);
         if (row < 0) {
             note(r, "; tensor %.96s: the model has no such tensor", found);
@@ -244,7 +241,7 @@ static vt_status load_row(const vt_params *params, const vt_param *row, vt_real 
     vt_real *out = slab + row->offset;
     if (vt_st_get_real(file, name, row->ndim, row->shape, out) == VT_OK) return VT_OK;
     // The message begins with the file's path, which the report gives once.
-    char wrong[512];
+    char wrong[256];
     const char *message = vt_error_message();
     const size_t path = strlen(vt_st_path(file)) + 2, length = strlen(message);
     snprintf(wrong, sizeof wrong, "%s", path < length ? message + path : row->name);
@@ -255,6 +252,50 @@ static vt_status load_row(const vt_params *params, const vt_param *row, vt_real 
     return VT_OK;
 }
 
+// What shapes alone say of a model, of the table's or the file's.
+enum { WIDTH, DEPTH, PATCH, CHANNELS, CLASSES, MEASURES };
+static const char *const measures[MEASURES] = {"width %lld", "depth %lld", "patch size %lld",
+                                               "%lld channels", "%lld classes"};
+
+static void add_tensor(int64_t of[MEASURES], const char *name, int ndim, const int64_t *shape)
+{
+    static const char qkv[] = ".attn.qkv.weight";
+    const size_t length = strlen(name);
+    if (length >= sizeof qkv && !strcmp(name + length - (sizeof qkv - 1), qkv)) of[DEPTH]++;
+    if (ndim == 2 && (!strcmp(name, "head.weight") || !strcmp(name, "head.fc.weight")))
+        of[CLASSES] = shape[0];
+    if (ndim != 4 || strcmp(name, "patch_embed.proj.weight") != 0) return;
+    of[WIDTH] = shape[0];
+    of[CHANNELS] = shape[1];
+    of[PATCH] = shape[2];
+}
+
+// "the weights are of width 32, depth 2; the configuration says 192, 12; ": what differs, "" if nothing
+// does. adapted: a head for other classes is no difference.
+static void summarize(char *text, size_t capacity, const vt_params *params, const vt_st_file *file,
+                      bool adapted)
+{
+    int64_t model[MEASURES] = {0}, found[MEASURES] = {0};
+    char left[160] = "", right[160] = "";
+    for (int i = 0; i < params->count; i++)
+        add_tensor(model, params->rows[i].name, params->rows[i].ndim, params->rows[i].shape);
+    for (size_t i = 0; i < vt_st_count(file); i++) {
+        const vt_st_tensor *t = vt_st_at(file, i);
+        if (!vt_weights_is_state(t->name)) add_tensor(found, t->name, t->ndim, t->shape);
+    }
+    for (int m = 0; m < MEASURES; m++) {
+        if (model[m] == found[m] || !model[m] || !found[m] || (m == CLASSES && adapted)) continue;
+        const size_t l = strlen(left), r = strlen(right);
+        char measure[48];
+        snprintf(measure, sizeof measure, measures[m], (long long)found[m]);
+        snprintf(left + l, sizeof left - l, "%s%s", l ? ", " : "", measure);
+        snprintf(right + r, sizeof right - r, "%s%lld", r ? ", " : "", (long long)model[m]);
+    }
+    text[0] = '\0';
+    if (*left)
+        snprintf(text, capacity, "the weights are of %s; the configuration says %s; ", left, right);
+}
+
 vt_status vt_params_load_adapted(const vt_params *params, vt_real *slab, const vt_st_file *file,
                                  const char *prefix, const vt_adapter *adapter)
 {
@@ -262,10 +303,12 @@ vt_status vt_params_load_adapted(const vt_params *params, vt_real *slab, const v
     for (int i = 0; i < params->count; i++)
         VT_TRY(load_row(params, &params->rows[i], slab, file, prefix, adapter, &r));
     if (!*prefix) note_unexpected(&r, params, file);
-    char more[32] = "";
-    if (r.more) snprintf(more, sizeof more, "; and %d more", r.more);
-    VT_REQUIRE(r.length == 0 && r.more == 0, VT_ERR_SHAPE, "%s: %s%s", vt_st_path(file), r.text + 2,
-               more);
+    if (r.noted) {
+        char summary[400] = "", more[32] = "";
+        if (!*prefix) summarize(summary, sizeof summary, params, file, adapter);
+        if (r.more) snprintf(more, sizeof more, "; and %d more", r.more);
+        return vt_fail(VT_ERR_SHAPE, "%s: %s%s%s", vt_st_path(file), summary, r.text + 2, more);
+    }
     const vt_param *bad = vt_params_first_bad(params, slab);
     VT_REQUIRE(!bad, VT_ERR_NUMERIC,
                "%s: tensor %s%s: expected finite numbers, got NaN or infinity", vt_st_path(file),
@@ -277,6 +320,25 @@ vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_fil
                          const char *prefix)
 {
     return vt_params_load_adapted(params, slab, file, prefix, NULL);
+}
+
+static bool same_shape(const vt_param *row, const vt_st_tensor *tensor)
+{
+    bool same = tensor && tensor->ndim == row->ndim;
+    for (int d = 0; same && d < row->ndim; d++) same = tensor->shape[d] == row->shape[d];
+    return same;
+}
+
+bool vt_params_fit(const vt_params *params, const vt_st_file *file)
+{
+    for (int i = 0; i < params->count; i++) {
+        char name[VT_ENTRY_NAME_BYTES];
+        name_in_file(name, params, &params->rows[i], file, "");
+        if (!same_shape(&params->rows[i], vt_st_find(file, name))) return false;
+    }
+    report r = {.length = 0};
+    note_unexpected(&r, params, file);
+    return r.length == 0;
 }
 
 void vt_params_entries(const vt_params *params, const vt_real *slab, const char *prefix,

@@ -73,6 +73,14 @@ static bool is_experiment(const char *folder)
     return found;
 }
 
+// One of several.
+static vt_status read_run(vt_record *run, const char *folder)
+{
+    VT_REQUIRE(!is_experiment(folder), VT_ERR_USAGE,
+               "%s: is an experiment, whose page has its runs side by side: give it alone", folder);
+    return vt_record_read(run, folder);
+}
+
 static vt_status report_experiment(const char *path, const char *folder)
 {
     vt_experiment_view e;
@@ -91,7 +99,7 @@ vt_status vt_report_write(const char *path, const char *const *folders, int n,
     vt_report report = {.runs = runs, .n = n};
     VT_REQUIRE(runs, VT_ERR_MEMORY, "out of memory");
     vt_status status = VT_OK;
-    for (int k = 0; k < n && status == VT_OK; k++) status = vt_record_read(&runs[k], folders[k]);
+    for (int k = 0; k < n && status == VT_OK; k++) status = read_run(&runs[k], folders[k]);
     if (status == VT_OK) status = tell_apart(runs, n);
     if (status == VT_OK && n == 1) {
         report.material = &material;

@@ -220,8 +220,8 @@ static vt_status settle_data(vt_config *config)
         VT_TRY(check_pixel(config, "mean", augment->mean));
         VT_TRY(check_pixel(config, "std", augment->std));
     }
-    if (config->model.num_classes == 0 && !any && !config->data.class_map)
-        config->model.num_classes = 1000;
+    config->classes_assumed = config->model.num_classes == 0 && !any && !config->data.class_map;
+    if (config->classes_assumed) config->model.num_classes = 1000;
     config->classes_given = config->model.num_classes > 0;
     return VT_OK;
 }

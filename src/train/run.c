@@ -2,6 +2,7 @@
 #include "run.h"
 
 #include "vitrain/base/log.h"
+#include "vitrain/base/text.h"
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
 #include "vitrain/ops/ops.h"
@@ -56,7 +57,8 @@ static vt_status open_loaders(vt_run *run)
         vt_loader_bytes(run->train_loader) + (run->val ? vt_loader_bytes(run->val_loader) : 0);
     run->batches = vt_loader_batches(run->train_loader) / accumulate * accumulate;
     VT_REQUIRE(run->batches > 0, VT_ERR_CONFIG,
-               "train.accumulate: expected at most the %lld batches of an epoch, got %d",
+               "train.accumulate: expected at most the %lld batches of an epoch, got %d; a smaller "
+               "train.batch_size makes more batches",
                (long long)vt_loader_batches(run->train_loader), accumulate);
     return VT_OK;
 }
@@ -176,6 +178,19 @@ static void keep_precision(vt_run *run)
     free(text);
 }
 
+static void tell_data(const vt_run *run)
+{
+    char names[128];
+    const int classes = run->train->classes.count;
+    const long long images = run->train->count, val = run->val ? run->val->count : 0;
+    vt_classes_text(names, sizeof names, &run->train->classes);
+    vt_log(VT_LOG_INFO, "%lld training image%s of %d class%s (%s), %lld for validation", images,
+           vt_plural(images), classes, classes == 1 ? "" : "es", names, val);
+    if (classes == 1)
+        vt_log(VT_LOG_WARN, "%s: one class only, so there is nothing to learn to tell apart",
+               run->train->path);
+}
+
 vt_status vt_run_open(vt_run *run, vt_config *config)
 {
     *run = (vt_run){.config = config};
@@ -188,16 +203,16 @@ vt_status vt_run_open(vt_run *run, vt_config *config)
     keep_precision(run);
     VT_TRY(vt_run_plan(run));
     VT_TRY(describe_config(run));
-    vt_log(VT_LOG_INFO, "%s: %.2f M parameters, %.2f GFLOP an image; %lld training images, %lld %s",
-           config->model.name, (double)run->model->params.total / 1e6,
-           run->model->ops->train_flops(run->model) / 1e9, (long long)run->train->count,
-           (long long)(run->val ? run->val->count : 0), "for validation");
+    vt_log(VT_LOG_INFO, "%s: %.2f M parameters, %.2f GFLOP an image", config->model.name,
+           (double)run->model->params.total / 1e6, run->model->ops->train_flops(run->model) / 1e9);
+    tell_data(run);
     if (config->data.repeated_aug > 1)
         vt_log(VT_LOG_INFO, "an epoch takes %lld images %d times each: %lld samples",
                (long long)vt_loader_distinct(run->train_loader, run->batches),
                config->data.repeated_aug, (long long)run->batches * config->train.batch_size);
-    vt_log(VT_LOG_INFO, "%d threads, %s, %s; small products: %s", vt_threads(),
-           vt_precision_name(config->train.precision), vt_product_describe(), vt_gemm_describe());
+    vt_log(VT_LOG_INFO, "%d thread%s, %s, %s; small products: %s", vt_threads(),
+           vt_plural(vt_threads()), vt_precision_name(config->train.precision),
+           vt_product_describe(), vt_gemm_describe());
     if (config->data.augment.decode == VT_DECODE_FAST)
         vt_log(VT_LOG_INFO, "data.decode is fast: training pixels are near Pillow's, not equal");
     return vt_run_take(run);

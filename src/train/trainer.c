@@ -6,6 +6,7 @@
 #include "vitrain/train/trainer.h"
 
 #include "vitrain/base/log.h"
+#include "vitrain/base/text.h"
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
 #include "vitrain/io/runlog.h"
@@ -72,11 +73,13 @@ static vt_status stop_not_finite(const loop *l, const char *what, double value)
         bad = vt_params_last_bad(&run->model->params, run->state.grads);
         kind = bad ? "gradient of " : "";
     }
-    return vt_fail(VT_ERR_NUMERIC,
-                   "epoch %lld, step %lld: the %s is %g; first tensor concerned: %s%s; the last "
-                   "state before is in %s",
-                   (long long)p->epoch + 1, (long long)p->step + 1, what, value, kind,
-                   bad ? bad->name : "none but the loss itself", run->last);
+    return vt_fail(
+        VT_ERR_NUMERIC,
+        "epoch %lld, step %lld: the %s is %g; first tensor concerned: %s%s; the last "
+        "state before is in %s; a lower optim.lr or optim.clip_norm, with another output, "
+        "may keep it finite",
+        (long long)p->epoch + 1, (long long)p->step + 1, what, value, kind,
+        bad ? bad->name : "none but the loss itself", run->last);
 }
 
 // Micro-batch `index` of the epoch; its loss is added to *loss.
@@ -218,7 +221,9 @@ static vt_status log_epoch(const loop *l)
                  eval->acc5, eval->loss);
     if (ema->n) snprintf(averaged, sizeof averaged, "  ema acc1 %.2f%%", ema->acc1);
     const int64_t unreadable = p->bad + (eval->n ? run->val->count - eval->n : 0);
-    if (unreadable) snprintf(bad, sizeof bad, "  %lld unreadable samples", (long long)unreadable);
+    if (unreadable)
+        snprintf(bad, sizeof bad, "  %lld unreadable sample%s", (long long)unreadable,
+                 vt_plural(unreadable));
     vt_log(VT_LOG_INFO, "epoch %lld/%d  train loss %.4f  lr %.2e%s%s  %.1f images/s%s",
            (long long)p->epoch + 1, run->config->train.epochs, p->loss_sum / (double)run->batches,
            l->lr, accuracy, averaged, rate, bad);

@@ -15,6 +15,18 @@ named=$(grep -o '"[^"]*/maps/[^"]*"' <<<"$out" | tr -d '"' | sort)
 check "the answer lists exactly the files written" test "$named" = "$(find "$dir/maps" -type f | sort)"
 check "four files a picture: two layers, rollout, numbers" test "$(wc -l <<<"$named")" = 8
 
+# Names that are taken: the third picture would be a-3, which the first one is, and the fourth b, then b-4.
+mkdir "$dir/named" "$dir/named/more"
+for name in a-3 a more/a b b-5; do cp "$one" "$dir/named/$name.png"; done
+cp "$other" "$dir/named/more/a.png"
+run "$vitrain" attend "$weights" "$dir"/named/{a-3,a,more/a,b}.png "$dir/named/./b.png" "$dir/named/b-5.png" \
+    --output "$dir/taken"
+check "pictures of one name: numbers that no other picture has" test $status = 0 -a \
+    "$(cd "$dir/taken" && echo *.rollout.png)" = \
+    "a-3.rollout.png a-4.rollout.png a.rollout.png b-5.rollout.png b-6.rollout.png b.rollout.png"
+run "$vitrain" attend "$weights" "$other" --output "$dir/alone"
+check "and each has its own picture" cmp "$dir/taken/a-4.maps.safetensors" "$dir/alone/000.maps.safetensors"
+
 sums() { # tensor, row's length, rows: whether every row sums to 1
     "$material" print "$dir/maps/000.maps.safetensors" "$1" |
         awk -v T="$2" -v rows="$3" '{ s += $1 } NR % T == 0 { n++; if (s < 0.9999 || s > 1.0001) bad = 1; s = 0 }

@@ -33,6 +33,10 @@ cp -r "$dir/val" "$dir/strange" && cp -r "$dir/val/class0" "$dir/strange/klass"
 new=(--set output="$dir/new")
 refused "data.train that is not there" 1 "nowhere" train "${new[@]}" --set data.train="$dir/nowhere"
 refused "a folder without classes" 1 "no_classes" train "${new[@]}" --set data.train="$dir/no_classes"
+mkdir "$dir/single" && cp -r "$dir/train/class0" "$dir/single"
+run "$vitrain" --config "$config" "${new[@]}" --set data.train="$dir/single" --set data.val=null --dry-run
+check "one class: a warning" test $status = 0 -a \
+    "$(grep -cxF "warning: $dir/single: one class only, so there is nothing to learn to tell apart" "$dir/.err")" = 1
 refused "an empty class" 1 "hollow.*class3" train "${new[@]}" --set data.train="$dir/hollow"
 refused "a val class unknown to train" 1 "strange.*klass" train "${new[@]}" --set data.val="$dir/strange"
 check "no run was begun" test ! -e "$dir/new/last.safetensors"
@@ -106,6 +110,10 @@ refused "a picture as weights" 1 "000.png" evaluate "$picture"
 refused "weights as train.init of another shape" 1 "model.safetensors.*blocks.0.mlp.fc1" \
     train "${new[@]}" --set train.init="$weights" --set model.mlp_ratio=3
 refused "data.val that is missing" 2 "data.val" evaluate "$weights" --set data.val=null
+refused "a batch larger than the data" 1 "48 samples are fewer than a batch of 49; set train.batch_size to 48 or less" \
+    train "${new[@]}" --set train.batch_size=49
+refused "a step larger than the data" 2 "train.accumulate: expected at most the 6 batches .*, got 7; a smaller train.batch_size" \
+    train "${new[@]}" --set train.accumulate=7
 check "still no run was begun" test ! -e "$dir/new/last.safetensors"
 
 # ---- a run that cannot go on ----
@@ -124,26 +132,43 @@ cp "$dir/short.png" "$many/class1/007.png"
 run "$vitrain" --config "$config" --set data.train="$many" "${new[@]}" --set train.epochs=1
 check "one of 120: training goes on" test $status = 0
 check "one warning with its path" test "$(grep -c "many/class1/007.png" "$dir/.err")" = 1
+check "and at the end of the epoch" grep -q "^epoch 1/1 .* 1 unreadable sample$" "$dir/.err"
 check "the summary counts it" grep -qE '"(bad|n_bad|bad_samples|unreadable)": *1[,}]' "$dir/new/log.jsonl"
 for i in 001 002 003; do cp "$dir/short.png" "$many/class2/$i.png"; done
 rm -r "$dir/new"
 run "$vitrain" --config "$config" --set data.train="$many" "${new[@]}" --set train.epochs=1
 check "four of 120 are too many" test $status = 1
-check "the message says so" grep -q "^vitrain: .*unreadable.*0.01" "$dir/.err"
+check "the message says so" grep -q "^vitrain: .*unreadable.*0.01 that data.max_bad" "$dir/.err"
 run "$vitrain" --config "$config" --set data.train="$many" "${new[@]}" --set train.epochs=1 --set data.max_bad=0.1
 check "unless data.max_bad allows them" test $status = 0
+
+for i in $(seq 10 21); do cp "$dir/short.png" "$many/class0/0$i.png"; done
+cp -r "$many" "$dir/many_val"
+run "$vitrain" --config "$config" --set data.train="$many" --set data.val="$dir/many_val" --set output="$dir/flood" \
+    --set train.epochs=2 --set train.accumulate=1 --set data.max_bad=0.5
+check "sixteen of 120: ten warnings for each of training and validation" \
+    test $status = 0 -a "$(grep -c "^warning: .*\.png: .*another sample takes" "$dir/.err")" = 10 -a \
+    "$(grep -c "^warning: .*\.png: .*left out" "$dir/.err")" = 10
+check "and the number of the others, once" \
+    test "$(grep -c "^warning: $many: 6 more unreadable samples (others take their places)" "$dir/.err")" = 1 -a \
+    "$(grep -c "^warning: $dir/many_val: 6 more unreadable samples (left out)" "$dir/.err")" = 1
+rm -r "$dir/many_val"
+for i in $(seq 10 21); do cp "$many/class0/030.png" "$many/class0/0$i.png"; done
 
 # ---- folders that are odd ----
 mkdir "$many/class0/closed" && cp "$many/class0/003.png" "$many/class0/closed"
 ln -s loop.png "$many/class0/loop.png"
 ln -s .. "$many/class1/up"
 cp "$many/class0/004.png" "$many/class1/$(printf 'caf\351 \033.jpg')"
+touch "$many"/class0/{a.webp,b.WebP,c.gif,README,.hidden.bmp} "$many/class2/d.webp"
 rm -r "$dir/new"
 run "$vitrain" --config "$config" --set data.train="$many" "${new[@]}" --set train.epochs=1 \
     --set data.max_bad=0.1 --set train.batch_size=3 --set train.accumulate=1 # all 123 of them
 check "links in circles, names in any encoding, another extension: training goes on" test $status = 0
 check "a link that leads nowhere is one bad sample more" grep -qE '"bad_samples": *5[,}]' "$dir/new/log.jsonl"
 check "with its path" grep -q "^warning: .*class0/loop.png.*links" "$dir/.err"
+check "files of other types are counted" grep -qxF "$many: 5 files of other types left out (.webp, .gif, none)" "$dir/.err"
+check "images and classes are told" grep -qxF "123 training images of 3 classes (class0, class1, class2), 18 for validation" "$dir/.err"
 check "and nothing else is bad" test "$(grep -c "^warning: " "$dir/.err")" = 5
 if command -v setpriv >/dev/null && [ "$(id -u)" = 0 ]; then # root reads everything
     chmod -R a+rX "$dir" && chmod 0 "$many/class0/closed"
@@ -167,4 +192,5 @@ rm -r "$dir/new"
 run train "${new[@]}" --set optim.name=sgd --set optim.lr=1e30 --set train.epochs=9
 check "a loss that is not finite stops the run" test $status = 1
 check "and a tensor is named" grep -qE "blocks|head|norm|token|embed" "$dir/.err"
+check "and what may help" grep -q "a lower optim.lr or optim.clip_norm, with another output" "$dir/.err"
 finish

@@ -40,7 +40,7 @@ else
     check "why there is no bf16" grep -q "train.precision: bf16 is not to be had: this .*processor" "$dir/.err"
 fi
 run "$vitrain" bench step --config "$config" --steps 1 --set train.threads=1
-check "bench step for people" grep -q "^vit, batch 5, fp32, tl-align, 1 threads, 1 steps" "$dir/.out"
+check "bench step for people" grep -q "^vit, batch 5, fp32, tl-align, 1 thread, 1 step$" "$dir/.out"
 check "memory is planned and reported" grep -q "^memory: .* activations" "$dir/.err"
 
 forward=$("$vitrain" info --config "$config" --json | sed 's/.*"forward_flops": *\([0-9]*\).*/\1/')
@@ -89,13 +89,15 @@ fails "bench loader with a batch" 2 "loader takes no other options" \
 step() { "$vitrain" bench step --config "$config" --quiet "$@"; }
 fails "bench what" 2 "bench needs step.eval.gemm.loader.peak" "$vitrain" bench
 fails "another bench" 2 "got \"setp\"; the nearest is step" "$vitrain" bench setp
-fails "no configuration" 2 "model.name" "$vitrain" bench step
+fails "no configuration" 2 "model.name: missing; give --config FILE or --set model.name=NAME" "$vitrain" bench step
 fails "peak with a configuration" 2 "no other option than --json" "$vitrain" bench peak --config "$config"
 fails "eval with a rule" 2 "--rule" "$vitrain" bench eval --config "$config" --rule area
 fails "gemm with steps" 2 "--steps" "$vitrain" bench gemm --config "$config" --steps 2
-fails "no steps" 2 "--steps: expected 1 to 10000, got \"0\"" step --steps 0
+fails "no steps" 2 "--steps: expected a whole number from 1 to 10000, got \"0\"" step --steps 0
 fails "steps that are no number" 2 "--steps: .*\"3x\"" step --steps 3x
-fails "no images" 2 "train.batch_size: .*got 0" step --batch 0
+fails "no images" 2 "^vitrain: --batch: expected a whole number from 1 to 65536, got \"0\"" step --batch 0
+fails "a batch in bytes" 2 "^vitrain: --batch: expected .*got \"8MB\"" step --batch 8MB
+fails "steps behind a blank" 2 "^vitrain: --steps: expected .*got \" 2\"" step --steps " 2"
 fails "another precision" 2 "train.precision: .*\"fp15\"" step --precision fp15
 fails "another rule" 2 "label.rule: .*\"aera\"" step --rule aera
 fails "another recompute" 2 "train.recompute: .*\"layers\"" step --recompute layers

@@ -43,6 +43,17 @@ printf 'red\ngreen\n' >"$dir/two_names"
 fails "a wrong number of class names" 1 "names.*expected 3.*got 2" \
     "$vitrain" predict "$run/model.safetensors" "$dir/val/class1/000.png" --classes "$dir/two_names"
 
+# names of any encoding
+odd=$dir/$(printf 'caf\351 \303\251\n\033[1m.png')
+cp "$dir/val/class1/000.png" "$odd"
+run "$vitrain" predict "$run/model.safetensors" "$odd" --json
+check "a name that is no UTF-8: the answer is" iconv -f UTF-8 -t UTF-16 "$dir/.out"
+check "with U+FFFD in it, what is UTF-8 as it is" \
+    grep -q "caf$(printf '\357\277\275 \303\251')\\\\n\\\\u001b\[1m.png" "$dir/.out"
+run "$vitrain" predict "$run/model.safetensors" "$odd"
+check "control characters of a name are no lines of their own" \
+    test $status = 0 -a "$(wc -l <"$dir/.out")" = 4 -a "$(LC_ALL=C grep -c $'caf\351 \303\251??\\[1m.png$' "$dir/.out")" = 1
+
 # info
 run "$vitrain" info
 check "info" test $status = 0

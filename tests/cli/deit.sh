@@ -29,4 +29,15 @@ check "464 of 500 within the first five" holds "($(number acc5) - 92.8) ^ 2 <= 1
 set -- "$dir"/imagewoof320-ilsvrcval/val/*/*.JPEG
 run "$vitrain" predict "$weights" "$1" --config "$dir/deit.json" --json
 check "predict" test $status = 0
+label=$(number label)
+# The published file says nothing of its model: a preset's name is enough, or a configuration for data that
+# is elsewhere.
+fails "weights without a word" 2 "give --config or --set model.name=deit_tiny_patch16_224 or vit_tiny_patch16_224, which has these" \
+    "$vitrain" predict "$weights" "$1"
+run "$vitrain" predict "$weights" "$1" --set model.name=deit_tiny_patch16_224 --json
+check "predict by the preset's name" test $status = 0 -a "$(number label)" = "$label"
+run "$vitrain" predict "$weights" "$1" --config configs/deit_t.json --json
+check "predict with a configuration for data that is not there" test $status = 0 -a "$(number label)" = "$label"
+fails "eval on ten classes" 2 "val has 10 classes, the weights are for 1000: set data.class_map" \
+    "$vitrain" eval "$weights" --set model.name=deit_tiny_patch16_224 --set data.val="$dir/imagewoof320-ilsvrcval/val"
 finish

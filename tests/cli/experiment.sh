@@ -277,7 +277,8 @@ refused "no JSON" 'wrong.json:2:1: syntax error' '{'
 fails "no definition" 1 "cannot open" "$vitrain" experiment "$dir/none.json"
 fails "an output by --set" 2 "given by --output" experiment --set output=x
 fails "a seed by --set" 2 "train.seed" experiment --set train.seed=1
-fails "no jobs" 2 "jobs: expected 1 to" experiment --jobs 0
+fails "no jobs" 2 "jobs: expected a whole number from 1 to 64, got" experiment --jobs 0
+fails "jobs behind a blank" 2 "jobs: expected .*got \" 2\"" experiment --jobs " 2"
 fails "both of --dry-run and --table" 2 "exclude each other" experiment --dry-run --table
 
 # ---- a grid ----

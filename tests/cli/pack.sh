@@ -97,7 +97,10 @@ fails "no source" 2 "pack needs SOURCE" pack --output "$dir/x"
 fails "no output" 2 "pack needs --output FILE" pack "$dir/train"
 fails "--check with an output" 2 "no other option" pack --check "$dir/train.vtpack" --output "$dir/x"
 fails "--check of a folder" 1 "train: not a regular file" pack --check "$dir/train"
-fails "a size that is none" 2 "--decoded: expected 1 to 65536 px, got \"0\"" pack "$dir/train" --output "$dir/x" --decoded 0
+fails "a size that is none" 2 "--decoded: expected a whole number from 1 to 65536, got \"0\"" \
+    pack "$dir/train" --output "$dir/x" --decoded 0
+fails "a size behind a blank" 2 "--decoded: expected .*got \" 8\"" \
+    pack "$dir/train" --output "$dir/x" --decoded " 8"
 fails "a source that is not there" 1 "nowhere" pack "$dir/nowhere" --output "$dir/x"
 fails "a class that is not in the map" 1 "strange.*klass" \
     pack "$(mkdir "$dir/strange" && cp -r "$dir/val/class0" "$dir/strange/klass" && echo "$dir/strange")" \
@@ -108,7 +111,7 @@ limited() { (trap '' XFSZ && ulimit -f 8 && pack "$dir/train" --output "$dir/lim
 fails "a file that cannot grow" 1 "limited: cannot write: File too large" limited
 check "nothing is left of it" test -z "$(find "$dir" -name 'limited*')"
 cp "$dir/val.vtpack" "$dir/kept.vtpack"
-fails "too many unreadable" 1 "1 of 49 samples are unreadable" \
+fails "too many unreadable" 1 "1 of 49 samples are unreadable, .*data.max_bad" \
     pack "$dir/train" --output "$dir/kept.vtpack" --decoded 8 --quiet --set data.max_bad=0.001
 check "the old file is kept" cmp "$dir/val.vtpack" "$dir/kept.vtpack"
 finish

@@ -12,6 +12,18 @@ for command in train experiment eval report predict attend info bench preprocess
     fails "$command: nearest option" 2 "^vitrain: $command has no option --qiet.*--quiet" \
         "$vitrain" $command --qiet
 done
+run "$vitrain" version
+check "version" test $status = 0 -a "$out" = "$("$vitrain" --version)"
+for word in help -h; do
+    run "$vitrain" $word
+    check "$word: as --help" test $status = 0 -a "$out" = "$("$vitrain" --help)"
+done
+run "$vitrain" help pack
+check "help COMMAND" test $status = 0 -a "$out" = "$("$vitrain" pack --help)"
+run "$vitrain" pack -h
+check "COMMAND -h" test $status = 0 -a "$out" = "$("$vitrain" pack --help)"
+fails "help for no command" 2 "no command pakc; the nearest is pack" "$vitrain" help pakc
+fails "help for two" 2 "help does not know what to do with \"eval\"" "$vitrain" help pack eval
 run "$vitrain" train --help
 check "train --help lists the configuration's keys" grep -q "optim.lr_base_batch" "$dir/.out"
 
@@ -28,6 +40,16 @@ fails "eval without weights" 2 "eval needs --checkpoint" "$vitrain" eval --confi
 fails "predict without pictures" 2 "predict needs WEIGHTS IMAGE" "$vitrain" predict a
 fails "too many operands" 2 "know what to do with \"b\"" "$vitrain" info a b
 fails "an operand to train" 2 "know what to do with \"a\"" "$vitrain" train --config c a
+# Whatever it is started as (an experiment's runs are started through /proc/self/exe).
+ln -s "$vitrain" "$dir/exe"
+"$dir/exe" bench peak >"$dir/.out" 2>&1 &
+name=$(for _ in $(seq 300); do
+    if grep -sx vitrain "/proc/$!/comm"; then break; fi
+    sleep 0.01
+done)
+kill $!
+wait $! 2>/dev/null
+check "a process's name" test "$name" = vitrain
 if [ -e /dev/full ]; then
     "$vitrain" --version >/dev/full 2>"$dir/.err"
     check "an answer that cannot be written" test $? = 1 -a -s "$dir/.err"

@@ -43,6 +43,18 @@ run "$vitrain" predict "$dir/many.safetensors.index.json" "$dir/val/class1/000.p
 check "predict with shards alone" test $status = 0
 check "shards into one file" "$vitrain" convert "$dir/many.safetensors.index.json" "$dir/one.safetensors"
 check "the same tensors" test "$("$vitrain" info "$dir/one.safetensors" | grep -c F16)" = 32
+run "$vitrain" convert "$weights" "$dir/said.safetensors"
+check "convert says what it wrote" test $status = 0 -a -z "$out" -a "$err" = "$dir/said.safetensors: 32 tensors, 0.0 MB"
+run "$vitrain" convert "$weights" "$dir/said.safetensors" --shard-size 6000
+check "shards too" test "$err" = "$dir/said.safetensors: 32 tensors, 0.0 MB in 6 shards and an index"
+run "$vitrain" convert "$weights" "$dir/said.safetensors" --quiet
+check "not with --quiet" test $status = 0 -a -z "$out$err"
+run "$vitrain" convert "$run/last.safetensors" "$dir/last.safetensors"
+check "convert of a run's state: its weights" test "$("$vitrain" info "$dir/last.safetensors" | grep -c F32)" = 32
+check "and that is said" grep -qx "$run/last.safetensors: left out 64 tensors of the run's state (optim.*, ema.*)" <<<"$err"
+evaluate "$dir/last.safetensors"
+check "they evaluate as they are" test $status = 0 -a "$(number acc1)" = "$acc"
+fails "another ending" 2 "none.pth: expected a name that ends in .safetensors" convert "$dir/none.pth"
 rm "$dir/many-00002-of-00006.safetensors"
 fails "a shard that is missing" 1 "index.json: .*many-00002-of-00006.safetensors: .*No such file" \
     "$vitrain" info "$dir/many.safetensors.index.json"
@@ -65,21 +77,67 @@ evaluate "$dir/pth.safetensors" "${narrow[@]}"
 check "and the same converted" test $status = 0 -a "$out" = "$direct"
 run "$vitrain" info $pth
 check "info of a .pth: the weights alone" grep -q "^20 tensors" <<<"$out"
-fails "a .pth says no shape" 2 "checkpoint.pth does not say what model it is for: give --config" \
+fails "a .pth says no shape" 2 "checkpoint.pth does not say what model it is for: give --config or --set model.name=NAME .no preset has" \
     "$vitrain" predict $pth "$dir/val/class1/000.png"
+# Its head has three classes. Folders that are not there, or none at all, need not be counted.
+run "$vitrain" predict $pth "$dir/val/class1/000.png" --config "$config" "${narrow[@]}" \
+    --set data.train="$dir/nowhere" --set data.val="$dir/nowhere"
+check "the head says how many classes" test $status = 0 -a "$(wc -l <<<"$out")" = 4
+vit=(--set model.name=vit --set model.image_size=16 --set model.patch_size=8 --set model.num_heads=2
+    --set model.mlp_ratio=2 "${narrow[@]}")
+run "$vitrain" predict $pth "$dir/val/class1/000.png" "${vit[@]}"
+check "without any data too" test $status = 0 -a "$(wc -l <<<"$out")" = 4
+run "$vitrain" info $pth "${vit[@]}"
+check "and to info" grep -q "^model .* 3 classes" <<<"$out"
+"$material" images "$dir/two" 2 4 16
+fails "fewer classes than the head's" 2 "^vitrain: data.val: $dir/two has 2 classes, the weights are for 3: .*data.class_map" \
+    "$vitrain" eval --config "$config" --checkpoint $pth --quiet "${narrow[@]}" \
+    --set data.train=null --set data.val="$dir/two"
+printf 'class0\nother\nclass1\n' >"$dir/which"
+printf 'class0\nclass1\n' >"$dir/names"
+run "$vitrain" eval --config "$config" --checkpoint $pth --json --quiet "${narrow[@]}" \
+    --set data.train=null --set data.val="$dir/two" --set data.class_map="$dir/which"
+check "that a class map tells apart" test $status = 0 -a "$(number n)" = 8
+fails "a class map of fewer" 2 "^vitrain: data.class_map: .*names names 2 classes, the weights are for 3" \
+    "$vitrain" eval --config "$config" --checkpoint $pth --quiet "${narrow[@]}" \
+    --set data.val="$dir/two" --set data.class_map="$dir/names"
 fails "the format before PyTorch 1.6" 1 "legacy.pth: .*PyTorch 1.6" \
     "$vitrain" info tests/golden/legacy.pth
 LC_ALL=C sed 's/argparse/subproce/' $pth >"$dir/evil.pth" # its checksum differs now
 fails "a .pth that was changed" 1 "evil.pth: zip: entry .*data.pkl: damaged" "$vitrain" info "$dir/evil.pth"
 
+# ---- weights that say what they are for ----
+run "$vitrain" eval "$weights" --set data.val="$dir/val" --json
+check "eval of weights alone" test $status = 0 -a "$(number n) $(number acc1)" = "18 $acc"
+run "$vitrain" eval --checkpoint "$weights" --set data.val="$dir/val" --json
+check "eval --checkpoint alone" test $status = 0 -a "$(number acc1)" = "$acc"
+check "grey weights" "$vitrain" --config "$config" --quiet --set train.epochs=1 --set model.in_chans=1 \
+    --set data.mean='[0.4]' --set data.std='[0.2]' --set output="$dir/grey"
+run "$vitrain" eval "$dir/grey/model.safetensors" --set data.val="$dir/val" --json
+check "eval of these alone" test $status = 0 -a "$(number n)" = 18
+fails "eval of weights, and where?" 2 "data.val: missing" "$vitrain" eval "$weights"
+fails "eval of two files" 2 "weights of one file, got .*--checkpoint" "$vitrain" eval "$weights" --checkpoint "$weights"
+for command in "predict $run $dir/val/class1/000.png" "eval --checkpoint $run" "info $run"; do
+    fails "a folder as weights: $command" 1 "run: is a folder, expected a file of weights; there is .*run/model.safetensors" \
+        "$vitrain" $command
+done
+fails "a folder without weights" 1 "val: is a folder, expected a file of weights$" "$vitrain" info "$dir/val"
+
 # ---- reports of what does not fit ----
 evaluate "$weights" --set model.depth=1
 check "a block too many: status" test $status = 1
-check "all of its tensors are unexpected" test \
-    "$(grep -o 'blocks\.1\.[a-z0-9.]*: the model has no such tensor' <<<"$err" | wc -l)" = 12
+check "the depths are told, then some of its tensors" test \
+    "$(grep -o 'blocks\.1\.[a-z0-9.]*: the model has no such tensor' <<<"$err" | wc -l)" = 4
+check "that is all" grep -qE \
+    "^vitrain: $weights: the weights are of depth 2; the configuration says 1; tensor blocks.*; and 8 more$" <<<"$err"
 evaluate "$weights" --set model.depth=3
-check "a block too few: all of its tensors are missing" test \
-    "$(grep -o 'blocks\.2\.[a-z0-9.]*: expected [^;]*got none' <<<"$err" | wc -l)" = 12
+check "a block too few: its tensors are missing" test \
+    "$(grep -o 'blocks\.2\.[a-z0-9.]*: expected [^;]*got none' <<<"$err" | wc -l)" = 4
+check "and the depths are told" grep -qE \
+    "^vitrain: $weights: the weights are of depth 2; the configuration says 3; tensor .*; and 8 more$" <<<"$err"
+evaluate "$weights" --set model.embed_dim=24 --set model.patch_size=4 --set model.num_classes=5
+check "all that the shapes say" grep -q "model.safetensors: the weights are of width 16, patch size 8, 3 classes; the configuration says 24, 4, 5; tensor " <<<"$err"
+check "in a line that can be read" test "${#err}" -lt 800
 evaluate "$weights" --set model.image_size=24
 check "another grid: the tensor and both shapes" grep -q \
     "pos_embed: expected F32 \[1, 10, 16\], got F32 \[1, 5, 16\]" <<<"$err"
@@ -130,7 +188,7 @@ cifar() { # data.train, data.val, more...
 }
 cifar "$dir/ten" "$dir/ten/test_batch.bin" --set train.init="$weights"
 check "fine-tuning on CIFAR-10's files" test $status = 0
-check "of all batches in the folder" grep -q "96 training images, 20 for validation" <<<"$err"
+check "of all batches in the folder" grep -q "^96 training images of 10 classes (0, 1, 2, 3, 4, 5, 6, 7, 8, 9), 20 for validation$" <<<"$err"
 check "to ten classes" grep -q "head.weight: starts anew: 10 classes, 3 in the file" <<<"$err"
 check "learns them" holds "$(tail -n 1 "$new/log.jsonl" | sed 's/.*"test_acc1": *\([^,]*\),.*/\1/') > 80"
 cifar "$dir/hundred" "$dir/hundred/test.bin" --set train.init="$weights" --set train.epochs=1

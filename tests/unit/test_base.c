@@ -2,6 +2,7 @@
 #include "vitrain/base/arena.h"
 #include "vitrain/base/bytes.h"
 #include "vitrain/base/log.h"
+#include "vitrain/base/peak.h"
 #include "vitrain/base/status.h"
 #include "vitrain/base/threads.h"
 
@@ -228,6 +229,33 @@ static void test_threads(void **state)
     assert_true(vt_now_s() >= start);
 }
 
+// A machine that takes a microsecond a round, and is held up for 50 ms in the first trials of each number
+// of rounds.
+typedef struct disturbed {
+    long rounds;
+    int trial, held_up; // of these rounds: trials so far, and how many are held up
+} disturbed;
+
+static double disturbed_trial(void *self, long rounds)
+{
+    disturbed *d = self;
+    if (rounds != d->rounds) d->trial = 0;
+    d->rounds = rounds;
+    return 1e-6 * (double)rounds + (d->trial++ < d->held_up ? 0.05 : 0);
+}
+
+static void test_best_trial(void **state)
+{
+    (void)state;
+    for (int held_up = 0; held_up < 4; held_up++) {
+        disturbed d = {.held_up = held_up};
+        long rounds;
+        const double best = vt_best_trial(disturbed_trial, &d, &rounds);
+        assert_true(rounds == 64000); // the first that take 40 ms by themselves
+        assert_true(best == 1e-6 * (double)rounds);
+    }
+}
+
 static void test_log(void **state)
 {
     (void)state;
@@ -237,6 +265,7 @@ static void test_log(void **state)
     vt_log(VT_LOG_ERROR, "%d", 1);
     vt_log(VT_LOG_WARN, "two");
     vt_log(VT_LOG_INFO, "three");
+    vt_log(VT_LOG_INFO, "f%sr", "o\nu");
     vt_log(VT_LOG_DEBUG, "never");
     vt_log_progress("never: not a terminal");
     vt_log_progress(NULL);
@@ -249,7 +278,7 @@ static void test_log(void **state)
     rewind(caught);
     assert_true(fread(text, 1, sizeof text - 1, caught) > 0);
     fclose(caught);
-    assert_string_equal(text, "error: 1\nwarning: two\nthree\n");
+    assert_string_equal(text, "error: 1\nwarning: two\nthree\nfo?ur\n");
 }
 
 int main(void)
@@ -259,7 +288,7 @@ int main(void)
         cmocka_unit_test(test_byte_order),  cmocka_unit_test(test_arena),
         cmocka_unit_test(test_arena_union), cmocka_unit_test(test_sizes_that_overflow),
         cmocka_unit_test(test_alloc),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_log),
+        cmocka_unit_test(test_best_trial),  cmocka_unit_test(test_log),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

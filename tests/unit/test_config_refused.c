@@ -117,6 +117,10 @@ static void test_refused(void **state)
         {"model.image_size=30", VT_ERR_CONFIG, "model.patch_size"},
         {"model.image_size=[28]", VT_ERR_CONFIG, "model.image_size"},
         {"model.image_size=[28,28.5]", VT_ERR_CONFIG, "model.image_size"},
+        {"model.mlp_ratio=0.01", VT_ERR_CONFIG,
+         "model.mlp_ratio: expected an MLP at least 1 wide, so a number >= 0.0156 for "
+         "model.embed_dim 64, got 0.01"},
+        {"model.mlp_ratio=65", VT_ERR_CONFIG, "expected a number > 0 and <= 64, got 65"},
         {"model.num_heads=5", VT_ERR_CONFIG, "model.num_heads"},
         {"model.num_classes=0", VT_ERR_CONFIG, "model.num_classes"},
         {"model.in_chans=2", VT_ERR_CONFIG, "model.in_chans"},

@@ -275,7 +275,7 @@ static void names_tensors_that_are_not_finite(void **state)
         assert_int_equal(vt_params_load(&params, slab, file, ""), VT_ERR_NUMERIC);
         assert_non_null(strstr(vt_error_message(), "tensor w: expected finite numbers"));
         const char *out = in_folder("out.safetensors");
-        assert_int_equal(vt_weights_write(out, file, NULL, 0), VT_ERR_NUMERIC);
+        assert_int_equal(vt_weights_write(out, file, NULL, 0, NULL), VT_ERR_NUMERIC);
         assert_non_null(strstr(vt_error_message(), "tensor w: expected finite numbers"));
         vt_st_close(file);
     }

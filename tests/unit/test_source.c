@@ -297,6 +297,13 @@ static void test_classes(void **state)
     assert_int_equal(vt_classes_find(&classes, "n01"), 2);
     assert_int_equal(vt_classes_find(&classes, "n0"), -1);
     vt_classes_free(&classes);
+    char list[32];
+    char *names[] = {"cat", "dog", "a very long name of a class", "ox"};
+    static const char *const shown[] = {"", "cat", "cat, dog", "cat, dog, ...", "cat, dog, ..."};
+    for (int i = 0; i <= 4; i++)
+        assert_string_equal(vt_classes_text(list, sizeof list, &(vt_classes){names, i}), shown[i]);
+    assert_string_equal(vt_classes_text(list, 16, &(vt_classes){names + 2, 2}), "...");
+    assert_string_equal(vt_classes_text(list, 9, &(vt_classes){names, 2}), "cat, dog"); // just so
     classes_refused("", "no line");
     classes_refused("a\n\nb\n", "line 2");
     classes_refused("a\nb\nc\nb\n", "line 4: class \"b\" is already on line 2");

@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static vt_st_file *opened(const char *path)
@@ -45,7 +46,7 @@ static void check_bits(vt_dtype dtype, const vt_real values[4], const uint16_t e
 {
     vt_st_file *in = example(values, values);
     const char *path = in_folder("out.safetensors");
-    VT_ASSERT_OK(vt_weights_write(path, in, &dtype, 0));
+    VT_ASSERT_OK(vt_weights_write(path, in, &dtype, 0, NULL));
     vt_st_file *out = opened(path);
     const vt_st_tensor *t = vt_st_find(out, "b");
     assert_int_equal(t->dtype, dtype);
@@ -76,7 +77,7 @@ static void every_half_survives(void **state)
     const vt_real values[] = {0x1p-14f, 0x1.ff8p-15f, (vt_real)-1.5, 0x3p-24f};
     vt_st_file *in = example(values, values);
     const char *path = in_folder("out.safetensors");
-    VT_ASSERT_OK(vt_weights_write(path, in, &half, 0));
+    VT_ASSERT_OK(vt_weights_write(path, in, &half, 0, NULL));
     vt_st_file *out = opened(path);
     vt_real got[4];
     VT_ASSERT_OK(vt_st_get_real(out, "a", 1, (int64_t[]){4}, got));
@@ -91,11 +92,66 @@ static void refuses_what_has_no_room(void **state)
     const vt_dtype half = VT_F16;
     vt_st_file *in = example((vt_real[]){1, 2, 3, 4}, (vt_real[]){1, 65520, 3, 4});
     const char *path = in_folder("none.safetensors");
-    assert_int_equal(vt_weights_write(path, in, &half, 0), VT_ERR_NUMERIC);
+    assert_int_equal(vt_weights_write(path, in, &half, 0, NULL), VT_ERR_NUMERIC);
     assert_non_null(strstr(vt_error_message(), "tensor b: 65520 is beyond the range of F16"));
     assert_false(vt_file_exists(path));
-    assert_int_equal(vt_weights_write(in_folder("none"), in, NULL, 16), VT_ERR_USAGE);
+    assert_int_equal(vt_weights_write(in_folder("none"), in, NULL, 16, NULL), VT_ERR_USAGE);
     vt_st_close(in);
+}
+
+// A shard holds a tensor at least.
+static void refuses_too_many_shards(void **state)
+{
+    (void)state;
+    enum { MANY = 100000, NAME_BYTES = 8 };
+    const vt_real one = 1;
+    char(*names)[NAME_BYTES] = malloc(MANY * sizeof *names);
+    vt_st_tensor *tensors = calloc(MANY, sizeof *tensors);
+    for (int i = 0; i < MANY; i++) {
+        snprintf(names[i], NAME_BYTES, "%d", i);
+        tensors[i] = (vt_st_tensor){.name = names[i],
+                                    .dtype = VT_F32,
+                                    .ndim = 1,
+                                    .shape = {1},
+                                    .count = 1,
+                                    .data = (const unsigned char *)&one,
+                                    .bytes = 4};
+    }
+    vt_st_file *in;
+    VT_ASSERT_OK(vt_st_assemble(&in, "in", tensors, MANY, names, free));
+    const char *path = in_folder("thin.safetensors");
+    assert_int_equal(vt_weights_write(path, in, NULL, 1, NULL), VT_ERR_USAGE);
+    assert_non_null(strstr(vt_error_message(), "more than 99999; expected a larger --shard-size"));
+    assert_false(vt_file_exists(in_folder("thin-00001-of-100000.safetensors")));
+    free(tensors);
+    vt_st_close(in);
+}
+
+static void leaves_state_out(void **state)
+{
+    (void)state;
+    const vt_real values[] = {1, 2, 3, 4};
+    const char *names[] = {"a", "ema.a", "optim.exp_avg.a", "optimum", "b"};
+    vt_st_entry entries[5];
+    for (int i = 0; i < 5; i++) entries[i] = (vt_st_entry){names[i], VT_F32, 1, {4}, values};
+    const vt_st_meta meta = {"told", "kept"};
+    const char *path = in_folder("state.safetensors");
+    VT_ASSERT_OK(vt_st_write(path, entries, 5, &meta, 1));
+    vt_st_file *weights;
+    size_t left_out;
+    VT_ASSERT_OK(vt_weights_without_state(&weights, opened(path), &left_out));
+    assert_int_equal(left_out, 2);
+    assert_int_equal(vt_st_count(weights), 3);
+    assert_non_null(vt_st_find(weights, "optimum"));
+    assert_null(vt_st_find(weights, "ema.a"));
+    vt_weights_result result;
+    VT_ASSERT_OK(vt_weights_write(in_folder("weights.safetensors"), weights, NULL, 0, &result));
+    assert_true(result.tensors == 3 && result.bytes == 48 && result.shards == 1);
+    vt_st_close(weights);
+    weights = opened(in_folder("weights.safetensors"));
+    assert_int_equal(vt_st_count(weights), 3);
+    assert_string_equal(vt_st_metadata(weights, "told"), "kept");
+    vt_st_close(weights);
 }
 
 static void refuses_what_is_not_finite(void **state)
@@ -105,12 +161,13 @@ static void refuses_what_is_not_finite(void **state)
     vt_st_file *in = example((vt_real[]){1, 2, 3, 4}, (vt_real[]){1, 2, NAN, 4});
     const char *path = in_folder("none.safetensors");
     for (int i = -1; i < 3; i++) {
-        assert_int_equal(vt_weights_write(path, in, i < 0 ? NULL : &types[i], 0), VT_ERR_NUMERIC);
+        assert_int_equal(vt_weights_write(path, in, i < 0 ? NULL : &types[i], 0, NULL),
+                         VT_ERR_NUMERIC);
         assert_non_null(strstr(vt_error_message(), "tensor b: expected finite numbers, got nan"));
         assert_false(vt_file_exists(path));
     }
     // Nor is the shard before it written.
-    assert_int_equal(vt_weights_write(path, in, NULL, 16), VT_ERR_NUMERIC);
+    assert_int_equal(vt_weights_write(path, in, NULL, 16, NULL), VT_ERR_NUMERIC);
     assert_false(vt_file_exists(in_folder("none-00001-of-00003.safetensors")));
     assert_false(vt_file_exists(in_folder("none.safetensors.index.json")));
     vt_st_close(in);
@@ -127,17 +184,17 @@ static void takes_doubles(void **state)
         const char *path = in_folder("doubles.safetensors"), *made = in_folder("made.safetensors");
         VT_ASSERT_OK(vt_st_write(path, &entry, 1, NULL, 0));
         vt_st_file *in = opened(path);
-        VT_ASSERT_OK(vt_weights_write(made, in, NULL, 0)); // as they are
+        VT_ASSERT_OK(vt_weights_write(made, in, NULL, 0, NULL)); // as they are
         vt_st_file *same = opened(made);
         assert_memory_equal(vt_st_find(same, "d")->data, values, (size_t)n * sizeof *values);
         vt_st_close(same);
         if (n == 1) {
-            VT_ASSERT_OK(vt_weights_write(made, in, &types[0], 0));
+            VT_ASSERT_OK(vt_weights_write(made, in, &types[0], 0, NULL));
             vt_st_file *out = opened(made);
             assert_memory_equal(vt_st_find(out, "d")->data, ((uint16_t[]){0x3c01}), 2);
             vt_st_close(out);
         } else {
-            assert_int_equal(vt_weights_write(made, in, &types[1], 0), VT_ERR_NUMERIC);
+            assert_int_equal(vt_weights_write(made, in, &types[1], 0, NULL), VT_ERR_NUMERIC);
             assert_non_null(
                 strstr(vt_error_message(), "tensor d: 1e+300 is beyond the range of F32"));
         }
@@ -159,7 +216,7 @@ static void keeps_all_metadata(void **state)
     }
     VT_ASSERT_OK(vt_st_write(path, &entry, 1, metadata, MEMBERS));
     vt_st_file *in = opened(path);
-    VT_ASSERT_OK(vt_weights_write(made, in, NULL, 0));
+    VT_ASSERT_OK(vt_weights_write(made, in, NULL, 0, NULL));
     vt_st_file *out = opened(made);
     for (int i = 0; i < MEMBERS; i++)
         assert_string_equal(vt_st_metadata(out, keys[i]), keys[MEMBERS - 1 - i]);
@@ -173,7 +230,7 @@ static void splits_into_shards(void **state)
     const vt_real a[] = {1, 2, 3, 4}, b[] = {5, 6, 7, 8};
     vt_st_file *in = example(a, b);
     vt_real got[4];
-    VT_ASSERT_OK(vt_weights_write(in_folder("many.safetensors"), in, NULL, 32));
+    VT_ASSERT_OK(vt_weights_write(in_folder("many.safetensors"), in, NULL, 32, NULL));
     assert_true(vt_file_exists(in_folder("many-00002-of-00002.safetensors")));
     assert_false(vt_file_exists(in_folder("many.safetensors")));
     vt_st_file *out = opened(in_folder("many.safetensors.index.json"));
@@ -184,7 +241,7 @@ static void splits_into_shards(void **state)
     assert_memory_equal(got, b, sizeof b);
     assert_string_equal(vt_st_metadata(out, "vitrain.model"), "{}");
     vt_st_close(out);
-    VT_ASSERT_OK(vt_weights_write(in_folder("one.safetensors"), in, NULL, 48)); // all of it
+    VT_ASSERT_OK(vt_weights_write(in_folder("one.safetensors"), in, NULL, 48, NULL)); // all of it
     assert_true(vt_file_exists(in_folder("one.safetensors")));
     assert_false(vt_file_exists(in_folder("one.safetensors.index.json")));
     vt_st_close(in);
@@ -197,6 +254,8 @@ int main(void)
         cmocka_unit_test(rounds_to_the_nearest),
         cmocka_unit_test(every_half_survives),
         cmocka_unit_test(refuses_what_has_no_room),
+        cmocka_unit_test(refuses_too_many_shards),
+        cmocka_unit_test(leaves_state_out),
         cmocka_unit_test(refuses_what_is_not_finite),
         cmocka_unit_test(takes_doubles),
         cmocka_unit_test(keeps_all_metadata),

@@ -1,5 +1,5 @@
 // What this machine can do at most, measured: the yardstick of every benchmark. All threads
-// (vt_threads) work at once; each takes about half a second.
+// (vt_threads) work at once; each takes about a second.
 #ifndef VITRAIN_BASE_PEAK_H
 #define VITRAIN_BASE_PEAK_H
 
@@ -11,6 +11,12 @@ double vt_peak_gflops(void);
 // GFLOP/s of bf16 dot products accumulated in fp32, in registers; 0 where the processor that the
 // program was built for has none, or none that is measured here (AVX512-BF16 is).
 double vt_peak_bf16_gflops(void);
+
+// What both do. A trial takes some seconds for its rounds; whatever disturbs it makes it slower, and a
+// busy machine can hold up a thread for longer than a short trial takes. So the rounds are doubled until
+// even the best of several trials is long, and the best of ten such is returned, in seconds.
+typedef double vt_trial_fn(void *self, long rounds);
+double vt_best_trial(vt_trial_fn *trial, void *self, long *rounds);
 
 // GB/s between memory and the processor, reads and writes together. Takes 192 MiB while it measures.
 vt_status vt_peak_memory(double *gb_per_s);

@@ -51,7 +51,8 @@ void vt_loader_start(vt_loader *loader, uint32_t epoch, int64_t first);
 
 // The next batch, valid until the next call or start; *out = NULL after the last one. An unreadable
 // sample is replaced by another one (training: drawn at random; evaluation: left out of the batch),
-// with one warning for each path. VT_ERR_DATA once more than max_bad of the epoch's samples were
+// with one warning for each of the first ten; how many more there are is said at the epoch's end.
+// VT_ERR_DATA once more than max_bad of the epoch's samples were
 // unreadable, or where one could not be replaced in 16 tries. Errors of workers arrive here with
 // their message.
 vt_status vt_loader_next(vt_loader *loader, const vt_batch **out);

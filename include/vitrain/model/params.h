@@ -80,7 +80,8 @@ void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed);
 // Fills a slab from a file, `prefix` (may be "") before each name. Each tensor must be there as F32,
 // F16, BF16 or F64 in its shape and finite (VT_ERR_NUMERIC). With an empty prefix, a tensor in the
 // file that is neither in the table nor begins with "optim." or "ema.", or that is there under two
-// names, is refused too. VT_ERR_SHAPE names all tensors that are missing, unexpected or of another shape.
+// names, is refused too. VT_ERR_SHAPE says what of width, depth and so on differs, as far as the shapes tell,
+// and names four of the tensors that are missing, unexpected or of another shape.
 vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_file *file,
                          const char *prefix);
 
@@ -94,6 +95,10 @@ typedef struct vt_adapter {
 
 vt_status vt_params_load_adapted(const vt_params *params, vt_real *slab, const vt_st_file *file,
                                  const char *prefix, const vt_adapter *adapter);
+
+// Whether a file's tensors are those of the table, by name and shape: nothing is missing, nothing is there
+// besides "optim." and "ema.".
+bool vt_params_fit(const vt_params *params, const vt_st_file *file);
 
 // Entries that write a slab under prefix + name. entries: (count) out; names: (count) out, holds
 // the prefixed names for as long as the entries are used.

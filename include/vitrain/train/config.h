@@ -74,8 +74,9 @@ typedef struct vt_config {
     vt_optim_config optim;
     vt_schedule_config schedule;
     vt_train_config train;
-    char *output;       // absolute
-    bool classes_given; // model.num_classes is settled; else it is 0 and follows the data
+    char *output;         // absolute
+    bool classes_given;   // model.num_classes is settled; else it is 0 and follows the data
+    bool classes_assumed; // it is settled because there is no data to follow: ImageNet's number
 } vt_config;
 
 // Reads a configuration file, then the overrides ("optim.lr=1e-3"; the value is JSON, or a string
