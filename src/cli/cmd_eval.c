@@ -32,7 +32,10 @@ static vt_status open_source(vt_source **out, const vt_subject *subject)
     const vt_data_config *data = &subject->config.data;
     vt_classes classes;
     VT_REQUIRE(data->val, VT_ERR_CONFIG, "data.val: missing; eval needs it");
-    VT_TRY(vt_labels_read(&classes, data));
+    if (subject->classes.count > 0 && !data->class_map)
+        VT_TRY(vt_classes_copy(&classes, &subject->classes));
+    else
+        VT_TRY(vt_labels_read(&classes, data));
     vt_status status = check_classes(subject, classes.count);
     if (status == VT_OK) status = vt_source_open(out, data->val, data->format, &classes);
     vt_classes_free(&classes);

@@ -85,6 +85,12 @@ static void print_model(const vt_subject *subject, const vt_memory_plan *memory)
            c->name, c->image_height, c->image_width, c->patch_size, c->embed_dim,
            stages_text(depth, c->depth, &c->depths), stages_text(heads, c->num_heads, &c->heads),
            c->num_classes);
+    if (subject->classes.count > 0) {
+        char names[256];
+        printf("classes     ");
+        vt_print_name(vt_classes_text(names, sizeof names, &subject->classes));
+        putchar('\n');
+    }
     printf("parameters  %lld\n", (long long)model->params.total);
     printf("FLOPs/image %.4g forward, %.4g forward and backward\n",
            model->ops->forward_flops(model), model->ops->train_flops(model));
@@ -134,6 +140,11 @@ static void json_model(vt_json *root, const vt_subject *subject, const vt_memory
 {
     const vt_model *model = subject->model;
     vt_json_add_string(root, "model", model->config.name);
+    if (subject->classes.count > 0) {
+        vt_json *names = vt_json_add_array(root, "classes");
+        for (int i = 0; i < subject->classes.count; i++)
+            vt_json_add_string(names, NULL, subject->classes.names[i]);
+    }
     vt_json_add_number(root, "n_parameters", (double)model->params.total);
     vt_json_add_number(root, "forward_flops", model->ops->forward_flops(model));
     vt_json_add_number(root, "train_flops", model->ops->train_flops(model));

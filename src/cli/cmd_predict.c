@@ -12,7 +12,6 @@ enum { VT_PREDICT_TOP = 5 };
 
 typedef struct vt_predictor {
     vt_subject subject;
-    vt_classes classes; // count 0: numbers
     vt_evaluator evaluator;
     vt_real *input; // (channels, height, width)
     vt_sampler sampler;
@@ -34,11 +33,13 @@ static vt_status open_predictor(vt_predictor *p, const vt_args *args)
     VT_REQUIRE(channels == 1 || channels == 3, VT_ERR_CONFIG,
                "model.in_chans: expected 1 or 3 to read pictures, got %d", channels);
     const char *names = args->classes ? args->classes : p->subject.config.data.class_map;
+    vt_classes *classes = &p->subject.classes;
     if (names) {
-        VT_TRY(vt_classes_read(&p->classes, names));
-        VT_REQUIRE(p->classes.count == p->subject.model->config.num_classes, VT_ERR_FORMAT,
+        vt_classes_free(classes);
+        VT_TRY(vt_classes_read(classes, names));
+        VT_REQUIRE(classes->count == p->subject.model->config.num_classes, VT_ERR_FORMAT,
                    "%s: expected %d classes as in the weights, got %d", names,
-                   p->subject.model->config.num_classes, p->classes.count);
+                   p->subject.model->config.num_classes, classes->count);
     }
     VT_TRY(place(p));
     VT_TRY(vt_arena_reserve(&p->arena));
@@ -49,7 +50,6 @@ static void close_predictor(vt_predictor *p)
 {
     vt_arena_release(&p->arena);
     vt_sampler_free(&p->sampler);
-    vt_classes_free(&p->classes);
     vt_subject_free(&p->subject);
 }
 
@@ -65,7 +65,8 @@ static vt_status predict(vt_predictor *p, const char *path)
 
 static const char *class_name(const vt_predictor *p, int label, char number[16])
 {
-    if (p->classes.count > 0) return p->classes.names[label];
+    const vt_classes *classes = &p->subject.classes;
+    if (label < classes->count) return classes->names[label];
     snprintf(number, 16, "%d", label);
     return number;
 }

@@ -19,8 +19,9 @@ typedef struct vt_subject {
     vt_model *model;
     vt_real *weights; // a slab; NULL if there is no weights file
     vt_elem type;     // --precision; fp32 where none is given
-    bool
-        classes_of_head; // their number is the weights' word alone: neither configuration nor metadata
+    // The number of classes is the weights' word alone: neither configuration nor metadata.
+    bool classes_of_head;
+    vt_classes classes; // the labels' names, as the weights file tells them; count 0: it does not
 } vt_subject;
 
 // Takes the configuration from --config and --set and the weights from a file (NULL: none), and
@@ -33,7 +34,8 @@ vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *
 vt_status vt_subject_load_from(vt_subject *subject, const vt_args *args, const vt_st_file *file);
 void vt_subject_free(vt_subject *subject); // takes a zeroed one
 
-// From now on SIGINT and SIGTERM set what is returned to nonzero; a second one ends the program.
+// From now on SIGINT and SIGTERM set what is returned to nonzero; after a SIGINT another one ends the
+// program.
 const volatile sig_atomic_t *vt_catch_signals(void);
 
 // Starts this program again with other words, its stdin empty, its stdout and stderr appended to the

@@ -8,6 +8,7 @@
 #include "vitrain/io/file.h"
 #include "vitrain/io/weights.h"
 #include "vitrain/train/checkpoint.h"
+#include "vitrain/train/data_record.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -184,6 +185,7 @@ vt_status vt_subject_load_from(vt_subject *subject, const vt_args *args, const v
     vt_threads_set(subject->config.train.threads);
     VT_TRY_OR_FAIL(status, vt_model_create(&subject->model, &subject->config.model));
     if (file) VT_TRY_OR_FAIL(status, load_weights(subject, file));
+    if (file) VT_TRY_OR_FAIL(status, vt_data_record_classes(&subject->classes, file));
     return VT_OK;
 fail:
     vt_subject_free(subject);
@@ -202,6 +204,7 @@ vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *
 void vt_subject_free(vt_subject *subject)
 {
     free(subject->weights);
+    vt_classes_free(&subject->classes);
     vt_model_destroy(subject->model);
     vt_config_free(&subject->config);
     *subject = (vt_subject){0};

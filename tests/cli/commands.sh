@@ -21,6 +21,23 @@ run "$vitrain" eval --config "$config" --checkpoint "$run/model.safetensors" --j
 check "eval needs only data.val" test $status = 0
 check "the batch size changes nothing" holds "($(number loss) - $loss) ^ 2 < 1e-12"
 
+# Labels are the names that the weights know, whichever of them are there.
+mkdir "$dir/some" "$dir/rest" "$dir/unknown"
+cp -r "$dir/val/class0" "$dir/rest"
+cp -r "$dir/val"/class[12] "$dir/some"
+cp -r "$dir/val/class0" "$dir/unknown/class7"
+part() { run "$vitrain" eval --checkpoint "$run/model.safetensors" --set data.val="$1" --json; }
+part "$dir/val"
+all=$(number acc1)
+part "$dir/rest"
+rest=$(number acc1)
+part "$dir/some"
+check "eval of some classes: the same pictures are right" holds "($all * 18 - $rest * 6 - $(number acc1) * 12)^2 < 1"
+fails "eval of another class" 1 'unknown.class7: class "class7" is not one of the 3 known ones .class0, class1, class2.' \
+    "$vitrain" eval --checkpoint "$run/model.safetensors" --set data.val="$dir/unknown"
+run "$vitrain" info "$run/model.safetensors"
+check "info names them" grep -q "^classes     class0, class1, class2$" "$dir/.out"
+
 # predict
 run "$vitrain" predict "$run/model.safetensors" "$dir"/val/class1/00[01].png --config "$config" --json
 check "predict" test $status = 0 -a "$(grep -o '"image"' <<<"$out" | wc -l)" = 2
