@@ -1,5 +1,6 @@
 // Writing safetensors: the header from the list of entries, then their bytes one after the other.
 #include "vitrain/base/bytes.h"
+#include "vitrain/base/text.h"
 #include "vitrain/io/file.h"
 #include "vitrain/io/json.h"
 #include "vitrain/io/safetensors.h"
@@ -22,6 +23,15 @@ static size_t count_of(const vt_st_entry *entry)
     return count;
 }
 
+// Of metadata: it may name files, whose names may be of any encoding; other readers take a header in UTF-8
+// only.
+static void add_valid(vt_json *meta, const char *key, const char *value)
+{
+    char *valid = vt_text_utf8(value);
+    vt_json_add_string(meta, key, valid);
+    free(valid);
+}
+
 // The header as text; free() it. NULL when out of memory.
 static char *make_header(const vt_st_entry *entries, size_t n_entries, const vt_st_meta *metadata,
                          size_t n_metadata)
@@ -29,7 +39,7 @@ static char *make_header(const vt_st_entry *entries, size_t n_entries, const vt_
     vt_json *root = vt_json_new_object();
     vt_json *meta = n_metadata ? vt_json_add_object(root, VT_ST_METADATA) : NULL;
     for (size_t i = 0; i < n_metadata; i++) {
-        if (metadata[i].value) vt_json_add_string(meta, metadata[i].key, metadata[i].value);
+        if (metadata[i].value) add_valid(meta, metadata[i].key, metadata[i].value);
     }
     size_t end = 0;
     for (size_t i = 0; i < n_entries; i++) {

@@ -1,6 +1,7 @@
 // See the header.
 #include "vitrain/train/data_record.h"
 
+#include "vitrain/base/text.h"
 #include "vitrain/io/json.h"
 
 #include <math.h>
@@ -41,9 +42,13 @@ char *vt_data_record(const vt_source *train, const vt_source *val)
 
 // ---- reading ----
 
+// What is in memory, and in files of older versions, has names as they are; a file's are in UTF-8.
 static vt_status parse(vt_json **root, const char *text, const char *path)
 {
-    vt_status status = vt_json_parse(root, text, strlen(text), VT_DATA_METADATA);
+    char *valid = vt_text_utf8(text);
+    VT_REQUIRE(valid, VT_ERR_MEMORY, "%s: out of memory", path);
+    vt_status status = vt_json_parse(root, valid, strlen(valid), VT_DATA_METADATA);
+    free(valid);
     if (status != VT_OK) return vt_fail_within(status, path);
     const vt_json *classes = vt_json_get(*root, "classes");
     bool fine = classes && vt_json_type_of(classes) == VT_JSON_ARRAY;

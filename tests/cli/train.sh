@@ -105,6 +105,19 @@ check "data that has moved does" test $status = 0 -a "$(wc -l <"$dir/other/log.j
 mv "$dir/moved/class0" "$dir/moved/other"
 fails "other classes do not" 2 'data.train: label 0 is class "class1"; in the run in .* it was "class0"' \
     train --set output="$dir/other" --set train.epochs=3 --set data.train="$dir/moved" --set data.val=null
+# Names that are not UTF-8: of the folder of the data, and of a class.
+latin=$dir/$(printf 'caf\351')
+cp -r "$dir/train" "$latin"
+mv "$latin/class0" "$latin/$(printf 'a\351')"
+latin=(--set output="$dir/latin" --set data.train="$latin" --set train.init="$latin.safetensors" --set data.val=null)
+cp "$dir/old/model.safetensors" "$dir/$(printf 'caf\351.safetensors')"
+run train "${latin[@]}" --set train.epochs=1
+for file in model last; do # UTF-8 is what follows the 8 bytes of the header's length
+    check "the header of $file.safetensors is UTF-8 all the same" iconv -f UTF-8 -t UTF-8 -o /dev/null \
+        <(tail -c +9 "$dir/latin/$file.safetensors" | head -c "$(od -An -tu8 -N8 "$dir/latin/$file.safetensors")")
+done
+run train "${latin[@]}" --set train.epochs=2
+check "and the run goes on" test $status = 0 -a "$(wc -l <"$dir/latin/log.jsonl")" = 2
 
 # What would be.
 rm -r "$dir/run"

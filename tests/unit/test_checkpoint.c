@@ -3,6 +3,7 @@
 
 #include "vitrain/base/arena.h"
 #include "vitrain/base/rng.h"
+#include "vitrain/base/text.h"
 #include "vitrain/io/file.h"
 #include "vitrain/train/checkpoint.h"
 #include "vitrain/train/data_record.h"
@@ -197,6 +198,15 @@ static void test_data_record(void **unused)
     const char *const wrong[] = {"", "{", "[]", "{}", "{\"classes\": 1}", "{\"classes\": [1]}"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         assert_int_equal(vt_data_record_check(wrong[i], then, "there"), VT_ERR_FORMAT);
+    free(then);
+    // A file has the name in UTF-8.
+    names[1] = "caf\xE9";
+    source.classes.count = 2;
+    then = vt_data_record(&source, NULL);
+    char *written = vt_text_utf8(then);
+    assert_string_not_equal(written, then);
+    assert_int_equal(vt_data_record_check(written, then, "there"), VT_OK);
+    free(written);
     free(then);
 }
 

@@ -110,6 +110,9 @@ static void test_difference(void **state)
         assert_string_equal(difference(counted, places[i][0], false), places[i][1]);
         assert_null(difference(counted, places[i][0], true));
     }
+    assert_null(difference("{" SMALL
+                           ", \"num_classes\": 3}, \"data\": {\"train\": \"/\xEF\xBF\xBD\"}}",
+                           "data.train=/\xE9", false)); // as a state has it in its metadata
 }
 
 // A run of a version that did not know a key goes on with the default, and with nothing else.

@@ -145,13 +145,14 @@ static const vt_st_entry entries[] = {
     {"empty", VT_F32, 2, {0, 7}, NULL},       {"odd \"name\"", VT_U8, 1, {3}, "abc"},
     {"labels", VT_I64, 1, {3}, integers},
 };
-static const vt_st_meta metadata[] = {{"format", "pt"}, {"config", "{\"a\": [1]}\n"}};
+static const vt_st_meta metadata[] = {
+    {"format", "pt"}, {"config", "{\"a\": [1]}\n"}, {"latin", "caf\xE9"}};
 enum { N_ENTRIES = sizeof entries / sizeof *entries };
 
 static const char *write_example(void)
 {
     const char *path = in_folder("example.safetensors");
-    assert_int_equal(vt_st_write(path, entries, N_ENTRIES, metadata, 2), VT_OK);
+    assert_int_equal(vt_st_write(path, entries, N_ENTRIES, metadata, 3), VT_OK);
     return path;
 }
 
@@ -166,6 +167,7 @@ static void test_write(void **state)
     for (int i = 0; i < 2; i++) {
         assert_string_equal(vt_st_metadata(file, metadata[i].key), metadata[i].value);
     }
+    assert_string_equal(vt_st_metadata(file, "latin"), "caf\xEF\xBF\xBD"); // U+FFFD
     const vt_st_tensor *first = vt_st_find(file, "blocks.0.w");
     assert_int_equal((uintptr_t)first->data % 8, 0); // the header is padded
     vt_real got[6];
