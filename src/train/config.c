@@ -444,5 +444,5 @@ const char *vt_config_difference(const vt_json *a, const vt_json *b, bool same_d
 
 const char *vt_config_other_result(const vt_json *a, const vt_json *b)
 {
-    return first_difference(a, b, VT_KEY_SETTLED | VT_KEY_PLACE | VT_KEY_RESULT);
+    return first_difference(a, b, VT_KEY_SETTLED | VT_KEY_RESULT);
 }

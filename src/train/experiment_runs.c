@@ -59,8 +59,8 @@ static vt_status compare(const vt_experiment_arm *arm, const vt_experiment_run *
     const char *key = vt_config_other_result(old, now);
     vt_json_destroy(now);
     VT_REQUIRE(!key, VT_ERR_CONFIG,
-               "arm \"%s\", seed %llu: %s: differs from the run in %s; remove that folder, or give "
-               "the experiment another --output",
+               "arm \"%s\", seed %llu: %s: differs from the run in %s; remove that folder to make "
+               "the run anew, or give the experiment another --output",
                arm->name, (unsigned long long)run->seed, key, path);
     return VT_OK;
 }

@@ -96,6 +96,8 @@ fails "another rule of one arm names that arm" 2 'arm "TL-Align", seed 3: label.
 sed -i 's/"label": {"rule": "area"}/"label": {"rule": "tl-align"}/' "$dir/both.json"
 run experiment --set data.workers=0
 check "what changes no result is none" test $status = 0
+run experiment --set data.train="$dir/nowhere"
+check "nor is where the data lies" test $status = 0
 
 # ---- logs alone ----
 table=$(cat "$dir/e/table.md")
@@ -304,13 +306,10 @@ cp -r configs "$dir/clone"
 in_clone() { (cd "$dir/clone" && "$vitrain" "$@"); }
 for folder in configs/experiments/results/*; do
     name=$(basename "$folder")
-    config=$(find "$folder" -name config.json | sort | head -n 1)
-    data() { grep -m 1 -o "\"$1\": \"/[^\"]*" "$config" | cut -d'"' -f4; }
     run in_clone report "$folder"
     check "$folder: report makes its page" test $status = 0 -a "$(grep -c 'id="chart-accuracy"' "$dir/clone/$folder/report.html")" = 1
     rm "$dir/clone/$folder/experiment.json"
-    run in_clone experiment "configs/experiments/$name.json" --table --output "$folder" \
-        --set data.train="$(data train)" --set data.val="$(data val)"
+    run in_clone experiment "configs/experiments/$name.json" --table --output "$folder"
     check "$folder: the table is what the logs give" cmp "$dir/.out" "$folder/table.md"
     check "$folder: so is experiment.json" cmp "$dir/clone/$folder/experiment.json" "$folder/experiment.json"
 done

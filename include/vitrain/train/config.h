@@ -140,7 +140,7 @@ const char *vt_config_difference(const vt_json *a, const vt_json *b, bool same_d
 
 // The same of every key that has a part in what a run arrives at, so also of schedule,
 // train.epochs, precision and init, distill.teacher and model: whether two runs are to be compared
-// as the same.
+// as the same. Where the data lies is left out: it may move.
 const char *vt_config_other_result(const vt_json *a, const vt_json *b);
 
 // The table as Markdown rows (README) and as text (--help): malloc'd; NULL when out of memory.
