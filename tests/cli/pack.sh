@@ -53,8 +53,8 @@ check "data.class_map gives the classes" test "$(number classes)" = 4
 
 mkdir "$dir/set"
 cp -r "$dir/val" "$dir/set/Train"
-parts="set: takes its folders .Train, val. for the classes; .* give one of them: $dir/set/Train$"
 cp -r "$dir/val" "$dir/set/val"
+parts="set: takes its folders .Train, val. for the classes; .* give one of them: $dir/set/Train$"
 run "$vitrain" pack "$dir/set" --output "$dir/set.vtpack" --quiet
 check "a data set's parts are no classes" grep -q "$parts" "$dir/.err"
 run train --set output="$dir/parts" --set data.train="$dir/set" --set data.val=null --set train.epochs=1
