@@ -46,6 +46,7 @@ static vt_status evaluate(vt_subject *subject, vt_eval_result *result)
 {
     vt_source *source;
     VT_TRY(open_source(&source, subject));
+    vt_evaluate_warn_absent(source, subject->config.data.class_map);
     vt_status status = vt_evaluate_source(subject->model, subject->weights, &subject->config,
                                           source, subject->type, NULL, NULL, result);
     vt_source_close(source);

@@ -25,10 +25,12 @@ typedef struct vt_subject {
 } vt_subject;
 
 // Takes the configuration from --config and --set and the weights from a file (NULL: none), and
-// sets the number of threads. Without a configuration the model's shape is the one in the file's
-// metadata; with one that leaves model.num_classes open, the number of classes is, or else that of the
-// weights' head, or without weights the data's. VT_ERR_USAGE if neither tells the shape: names the presets
-// that have the file's tensors. After an error there is nothing to free.
+// sets the number of threads. Without a configuration --set is over the model in the file's
+// metadata; with one that leaves model.num_classes open, the number of classes is that of the
+// metadata, or else of the weights' head, or without weights of the data. VT_ERR_USAGE if neither
+// tells the shape: names the presets that have the file's tensors. VT_ERR_CONFIG where the metadata
+// tells another model, in what the tensors' shapes do not show. After an error there is nothing to
+// free.
 vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *weights_path);
 // The same from a file that is open already, and stays so; NULL: none.
 vt_status vt_subject_load_from(vt_subject *subject, const vt_args *args, const vt_st_file *file);

@@ -34,22 +34,32 @@ static vt_status read_metadata(vt_told *told, const vt_st_file *file)
     return vt_model_config_parse(&told->model, text, vt_st_path(file));
 }
 
-// --config and --set; without --config over what the file tells of its pictures.
-static vt_status load_config(vt_config *config, const vt_args *args, const vt_told *told)
+// A model as --set gives it, under its family's name; malloc'd, NULL when out of memory.
+static char *model_set(const vt_model_config *model)
 {
-    if (args->config || !told->input)
-        return vt_config_load(config, args->config, args->sets, args->n_sets);
-    const int n_told = told->model.in_chans >= 1 ? 2 : 1; // what is not sound is told of later
-    char *input = NULL, channels[32];
-    snprintf(channels, sizeof channels, "model.in_chans=%d", told->model.in_chans);
+    vt_config told = {.model = *model};
+    strcpy(told.model.name, model->family);
+    vt_json *all = vt_config_json(&told);
+    char *json = all ? vt_json_text(vt_json_get(all, "model"), false) : NULL, *set = NULL;
+    if (json && asprintf(&set, "model=%s", json) < 0) set = NULL;
+    vt_json_destroy(all);
+    free(json);
+    return set;
+}
+
+// --set over `model` and over what the file tells of its pictures.
+static vt_status load_over(vt_config *config, const vt_args *args, const char *model,
+                           const char *told_input)
+{
+    char *input = NULL;
     const char **sets = malloc(((size_t)args->n_sets + 2) * sizeof *sets);
     vt_status status = VT_OK;
-    if (sets && asprintf(&input, "data=%s", told->input) >= 0) {
-        sets[0] = input;
-        sets[1] = channels;
-        if (args->n_sets > 0)
-            memcpy(sets + n_told, args->sets, (size_t)args->n_sets * sizeof *sets);
-        status = vt_config_load(config, NULL, sets, args->n_sets + n_told);
+    int n = 0;
+    if (sets && model && asprintf(&input, "data=%s", told_input ? told_input : "{}") >= 0) {
+        sets[n++] = input;
+        sets[n++] = model;
+        for (int i = 0; i < args->n_sets; i++) sets[n++] = args->sets[i];
+        status = vt_config_load(config, NULL, sets, n);
         free(input);
     } else {
         status = vt_fail(VT_ERR_MEMORY, "out of memory");
@@ -58,12 +68,25 @@ static vt_status load_config(vt_config *config, const vt_args *args, const vt_to
     return status;
 }
 
-static void adopt_shape(vt_config *config, const vt_model_config *model)
+// --config and --set. Without --config, --set is over what the file tells of its pictures and,
+// unless it names a model, of its own.
+static vt_status load_config(vt_config *config, const vt_args *args, const vt_told *told,
+                             const vt_st_file *file)
 {
-    config->model = *model;
-    config->data.augment.channels = model->in_chans;
-    config->data.augment.height = model->image_height;
-    config->data.augment.width = model->image_width;
+    char channels[32];
+    if (args->config || !told->shape)
+        return vt_config_load(config, args->config, args->sets, args->n_sets);
+    vt_status status = vt_model_config_check(&told->model);
+    if (status != VT_OK) return vt_fail_within(status, vt_st_path(file));
+    snprintf(channels, sizeof channels, "model.in_chans=%d", told->model.in_chans);
+    VT_TRY(load_over(config, args, channels, told->input));
+    if (config->model.name[0]) return VT_OK;
+    vt_config_free(config);
+    char *model = model_set(&told->model);
+    status = load_over(config, args, model, told->input);
+    free(model);
+    if (status == VT_OK) strcpy(config->model.name, told->model.name);
+    return status;
 }
 
 // The number of classes where the configuration leaves it open and no weights tell it. `assume`: if
@@ -131,22 +154,21 @@ static vt_status refuse_nameless(const vt_st_file *file)
                    *fitting ? ", which has these tensors" : " (no preset has these tensors)");
 }
 
-static vt_status configure(vt_subject *subject, const vt_args *args, const vt_st_file *file)
+static vt_status configure(vt_subject *subject, const vt_args *args, const vt_told *told,
+                           const vt_st_file *file)
 {
-    vt_told told;
     vt_config *config = &subject->config;
-    VT_TRY(read_metadata(&told, file));
-    VT_TRY(load_config(config, args, &told));
+    VT_TRY(load_config(config, args, told, file));
     const bool open = !config->classes_given || config->classes_assumed;
-    const int of_head = file && !told.shape ? classes_of_head(file) : 0;
+    const int of_head = file && !told->shape ? classes_of_head(file) : 0;
     if (!config->model.name[0]) {
         VT_REQUIRE(file, VT_ERR_CONFIG,
                    "model.name: missing; give --config FILE or --set model.name=NAME, such as %s",
                    vt_model_presets[0].name);
-        if (!told.shape) return refuse_nameless(file);
-        adopt_shape(config, &told.model);
-    } else if (open && told.shape) {
-        config->model.num_classes = told.model.num_classes;
+        return refuse_nameless(file);
+    }
+    if (open && told->shape) {
+        config->model.num_classes = told->model.num_classes;
     } else if (open && of_head > 0) {
         config->model.num_classes = of_head;
         subject->classes_of_head = true;
@@ -164,6 +186,33 @@ static vt_status load_weights(vt_subject *subject, const vt_st_file *file)
     return vt_params_load(params, subject->weights, file, "");
 }
 
+// Whether the model is the one that the weights were trained as, in what their shapes do not show.
+// A model that attends in windows may see pictures of another size.
+static vt_status check_trained(const vt_subject *subject, const vt_told *told)
+{
+    static const char *const keys[] = {"num_heads", "pool", "image_size"};
+    const int n_keys = vt_model_attends_globally(subject->model) ? 3 : 2;
+    const vt_config trained = {.model = told->model};
+    vt_json *now = vt_config_json(&subject->config), *then = vt_config_json(&trained);
+    vt_status status = now && then ? VT_OK : vt_fail(VT_ERR_MEMORY, "out of memory");
+    for (int i = 0; status == VT_OK && i < n_keys; i++) {
+        char *a = vt_json_text(vt_json_get(vt_json_get(now, "model"), keys[i]), false);
+        char *b = vt_json_text(vt_json_get(vt_json_get(then, "model"), keys[i]), false);
+        if (!a || !b)
+            status = vt_fail(VT_ERR_MEMORY, "out of memory");
+        else if (strcmp(a, b) != 0)
+            status =
+                vt_fail(VT_ERR_CONFIG,
+                        "model.%s: the configuration says %s, the weights were trained with %s",
+                        keys[i], a, b);
+        free(a);
+        free(b);
+    }
+    vt_json_destroy(now);
+    vt_json_destroy(then);
+    return status;
+}
+
 static vt_status read_precision(vt_elem *type, const char *name)
 {
     vt_config wish = {0};
@@ -179,12 +228,15 @@ static vt_status read_precision(vt_elem *type, const char *name)
 vt_status vt_subject_load_from(vt_subject *subject, const vt_args *args, const vt_st_file *file)
 {
     *subject = (vt_subject){0};
+    vt_told told;
     vt_status status = VT_OK;
     VT_TRY(read_precision(&subject->type, args->precision));
-    VT_TRY_OR_FAIL(status, configure(subject, args, file));
+    VT_TRY(read_metadata(&told, file));
+    VT_TRY_OR_FAIL(status, configure(subject, args, &told, file));
     vt_threads_set(subject->config.train.threads);
     VT_TRY_OR_FAIL(status, vt_model_create(&subject->model, &subject->config.model));
     if (file) VT_TRY_OR_FAIL(status, load_weights(subject, file));
+    if (told.shape) VT_TRY_OR_FAIL(status, check_trained(subject, &told));
     if (file) VT_TRY_OR_FAIL(status, vt_data_record_classes(&subject->classes, file));
     return VT_OK;
 fail:

@@ -223,6 +223,23 @@ static vt_status list_folders(vt_classes *out, const char *path)
     return vt_fail(VT_ERR_DATA, "%s: no class folders in it", path);
 }
 
+// A data set's folder given in place of a part of it would be trained on without a complaint.
+static void warn_of_parts(const vt_classes *found, const char *path)
+{
+    static const char *const parts[] = {"train", "val", "valid", "validation", "test"};
+    char names[64];
+    for (int i = 0; i < found->count; i++) {
+        bool part = false;
+        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+            part = part || strcasecmp(found->names[i], parts[k]) == 0;
+        if (!part) return;
+    }
+    vt_log(VT_LOG_WARN,
+           "%s: takes its folders (%s) for the classes; if they are parts of a data set, give one "
+           "of them: %s/%s",
+           path, vt_classes_text(names, sizeof names, found), path, found->names[0]);
+}
+
 static vt_status folder_open(vt_source *source, const char *path, const vt_classes *classes)
 {
     folder *f = source->state = calloc(1, sizeof *f);
@@ -230,6 +247,7 @@ static vt_status folder_open(vt_source *source, const char *path, const vt_class
     VT_REQUIRE(stat(path, &f->root) == 0, VT_ERR_IO, "%s: cannot read: %s", path, strerror(errno));
     vt_classes found = {0};
     vt_status status = list_folders(&found, path);
+    if (status == VT_OK) warn_of_parts(&found, path);
     if (status == VT_OK) status = scan(source, &found, classes);
     if (status == VT_OK) status = vt_classes_copy(&source->classes, classes ? classes : &found);
     if (status == VT_OK) tell_left_out(f, path);

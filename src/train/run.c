@@ -189,6 +189,7 @@ static void tell_data(const vt_run *run)
     if (classes == 1)
         vt_log(VT_LOG_WARN, "%s: one class only, so there is nothing to learn to tell apart",
                run->train->path);
+    if (run->val) vt_evaluate_warn_absent(run->val, run->config->data.class_map);
 }
 
 vt_status vt_run_open(vt_run *run, vt_config *config)

@@ -33,6 +33,15 @@ part "$dir/rest"
 rest=$(number acc1)
 part "$dir/some"
 check "eval of some classes: the same pictures are right" holds "($all * 18 - $rest * 6 - $(number acc1) * 12)^2 < 1"
+check "what is not there is said" test "$err" = "warning: $dir/some: no picture of 1 of the 3 classes; accuracy is of the others"
+run "$vitrain" --config "$config" --quiet --dry-run --set data.val="$dir/some"
+check "when training too" test "$err" = "warning: $dir/some: no picture of 1 of the 3 classes; accuracy is of the others"
+printf 'class0\nclass1\nclass2\n' >"$dir/mapped"
+run "$vitrain" eval --config "$config" --checkpoint "$run/model.safetensors" --quiet --set data.val="$dir/some" \
+    --set data.class_map="$dir/mapped"
+check "but no warning where a map says which" test $status = 0 -a -z "$err"
+part "$dir/val"
+check "all are there: nothing to say" test -z "$err"
 fails "eval of another class" 1 'unknown.class7: class "class7" is not one of the 3 known ones .class0, class1, class2.' \
     "$vitrain" eval --checkpoint "$run/model.safetensors" --set data.val="$dir/unknown"
 run "$vitrain" info "$run/model.safetensors"

@@ -51,6 +51,18 @@ printf 'class2\nclass1\nother\nclass0\n' >"$dir/map"
 run "$vitrain" pack "$dir/val" --output "$dir/mapped.vtpack" --json --set data.class_map="$dir/map"
 check "data.class_map gives the classes" test "$(number classes)" = 4
 
+mkdir "$dir/set"
+cp -r "$dir/val" "$dir/set/Train"
+cp -r "$dir/val" "$dir/set/val"
+parts="set: takes its folders .Train, val. for the classes; .* give one of them: $dir/set/Train$"
+run "$vitrain" pack "$dir/set" --output "$dir/set.vtpack" --quiet
+check "a data set's parts are no classes" grep -q "$parts" "$dir/.err"
+run train --set output="$dir/parts" --set data.train="$dir/set" --set data.val=null --set train.epochs=1
+check "nor when training" grep -q "$parts" "$dir/.err"
+mv "$dir/set/Train" "$dir/set/cat"
+run "$vitrain" pack "$dir/set" --output "$dir/set.vtpack" --quiet
+check "val may be one among others" test $status = 0 -a -z "$err"
+
 # ---- damage ----
 run "$vitrain" pack --check "$dir/train.vtpack"
 check "--check of a sound pack" test "$status$out" = "0$dir/train.vtpack: all 49 samples are sound"

@@ -123,6 +123,26 @@ for command in "predict $run $dir/val/class1/000.png" "eval --checkpoint $run" "
 done
 fails "a folder without weights" 1 "val: is a folder, expected a file of weights$" "$vitrain" info "$dir/val"
 
+# ---- weights of another model ----
+for command in "eval $weights" "predict $weights $dir/val/class1/000.png"; do
+    fails "$command: other heads than trained" 2 \
+        "^vitrain: model.num_heads: the configuration says 4, the weights were trained with 2$" \
+        "$vitrain" $command --config "$config" --set model.num_heads=4
+    fails "$command: without --config too" 2 "^vitrain: model.num_heads: the configuration says 4, .* with 2$" \
+        "$vitrain" $command --set model.num_heads=4
+done
+check "weights of a picture of 8 x 16 px" "$vitrain" --config "$config" --quiet --set train.epochs=1 \
+    --set model.image_size='[8, 16]' --set output="$dir/flat"
+fails "as many patches, but otherwise" 2 "^vitrain: model.image_size: the configuration says \[16, 8\], .* with \[8, 16\]$" \
+    "$vitrain" eval "$dir/flat/model.safetensors" --config "$config" --set model.image_size='[16, 8]'
+for set in depth=5 embed_dim=32 num_classes=5 image_size=32 pool=avg; do
+    fails "model.$set over weights that say otherwise" 1 "model.safetensors: " "$vitrain" eval "$weights" --set model.$set
+done
+run "$vitrain" eval "$weights" --set model.num_heads=2 --set model.drop_path=0.2 --set data.val="$dir/val" --json
+check "but not what they say themselves" test $status = 0 -a "$(number acc1)" = "$acc"
+fails "nor another model" 1 "the weights are of width 16, depth 2, patch size 8; the configuration says 192, 12, 16; " \
+    "$vitrain" info "$weights" --set model.name=deit_tiny_patch16_224
+
 # ---- reports of what does not fit ----
 evaluate "$weights" --set model.depth=1
 check "a block too many: status" test $status = 1

@@ -64,6 +64,10 @@ vt_status vt_evaluate_source(vt_model *model, const vt_real *weights, const vt_c
                              const vt_source *source, vt_elem type, vt_predictions *keep,
                              const volatile sig_atomic_t *interrupted, vt_eval_result *result);
 
+// Says how many of the source's classes have no picture in it, if any: a warning, unless the classes
+// are mapped (data.class_map), where that is meant.
+void vt_evaluate_warn_absent(const vt_source *source, bool mapped);
+
 // The k best classes of one row of logits, best first; ties: the lower index. best: (k) out.
 void vt_top_k(int32_t *best, int k, const vt_real *logits, int K);
 
