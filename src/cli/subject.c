@@ -3,7 +3,6 @@
 #include "commands.h"
 
 #include "vitrain/base/log.h"
-#include "vitrain/base/text.h"
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
 #include "vitrain/io/weights.h"
@@ -264,12 +263,11 @@ void vt_subject_free(vt_subject *subject)
 
 vt_status vt_answer_json(vt_json *answer)
 {
-    char *text = vt_json_text(answer, false), *valid = text ? vt_text_utf8(text) : NULL;
+    char *text = vt_json_text_utf8(answer);
     vt_json_destroy(answer);
+    VT_REQUIRE(text, VT_ERR_MEMORY, "out of memory");
+    puts(text);
     free(text);
-    VT_REQUIRE(valid, VT_ERR_MEMORY, "out of memory");
-    puts(valid);
-    free(valid);
     return VT_OK;
 }
 

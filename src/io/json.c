@@ -4,6 +4,7 @@
 // printed here, too, because cJSON's numbers lose their last digits.
 #include "vitrain/io/json.h"
 
+#include "vitrain/base/text.h"
 #include "vitrain/io/file.h"
 
 #include <assert.h>
@@ -461,4 +462,11 @@ char *vt_json_text(const vt_json *node, bool indented)
     if (fclose(out) == 0 && !failed) return text;
     free(text);
     return NULL;
+}
+
+char *vt_json_text_utf8(const vt_json *node)
+{
+    char *text = vt_json_text(node, false), *valid = text ? vt_text_utf8(text) : NULL;
+    free(text);
+    return valid;
 }

@@ -23,8 +23,8 @@ static size_t count_of(const vt_st_entry *entry)
     return count;
 }
 
-// Of metadata: it may name files, whose names may be of any encoding; other readers take a header in UTF-8
-// only.
+// Of metadata: it may name files, whose names may be of any encoding; other readers take a header
+// in UTF-8 only.
 static void add_valid(vt_json *meta, const char *key, const char *value)
 {
     char *valid = vt_text_utf8(value);

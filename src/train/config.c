@@ -406,8 +406,9 @@ char *vt_config_input_text(const vt_config *config)
     return text;
 }
 
-// The key's value as text, in UTF-8 as in the metadata of a state. One that is missing has its default: the
-// configuration is of a version that did not know the key, and did what the default now says.
+// The key's value as text, in UTF-8 as in the metadata of a state. One that is missing has its
+// default: the configuration is of a version that did not know the key, and did what the default
+// now says.
 static char *text_at(const vt_json *root, const vt_config_key *key)
 {
     const char *leaf;
@@ -417,11 +418,9 @@ static char *text_at(const vt_json *root, const vt_config_key *key)
     if (!value && key->fallback &&
         vt_json_parse(&fallback, key->fallback, strlen(key->fallback), key->path) == VT_OK)
         value = fallback;
-    char *text = value ? vt_json_text(value, false) : NULL,
-         *valid = text ? vt_text_utf8(text) : NULL;
-    free(text);
+    char *text = vt_json_text_utf8(value);
     vt_json_destroy(fallback);
-    return valid;
+    return text;
 }
 
 static const char *first_difference(const vt_json *a, const vt_json *b, unsigned flags)

@@ -63,5 +63,7 @@ vt_json *vt_json_put_copy(vt_json *parent, const char *key, const vt_json *node)
 // Text of a tree, one line or indented; malloc'd, free() it; NULL when out of memory, now or before. Numbers are
 // written with as many digits as it takes to read the same double back, integers without a point.
 char *vt_json_text(const vt_json *node, bool indented);
+// The same in one line of valid UTF-8 (vt_text_utf8), whatever bytes the strings have.
+char *vt_json_text_utf8(const vt_json *node);
 
 #endif

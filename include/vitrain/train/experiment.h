@@ -47,8 +47,8 @@
 //                                 the last attempt at it said
 //
 // Nothing else is kept: what is done and what is not is seen from the runs' folders. A run goes on from
-// its last.safetensors, wherever its data lies now; of a finished one config.json and log.jsonl are enough,
-// the rest may be deleted.
+// its last.safetensors, wherever its data lies now; of a finished one config.json and log.jsonl are
+// enough, the rest may be deleted.
 //
 // experiment.json (null where a number is not known or does not exist):
 //
