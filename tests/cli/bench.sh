@@ -39,7 +39,7 @@ if "$vitrain" bench step --config "$config" --precision bf16 --steps 1 --json --
 else
     check "why there is no bf16" grep -q "train.precision: bf16 is not to be had: this .*processor" "$dir/.err"
 fi
-run "$vitrain" bench step --config "$config" --steps 1 --set train.threads=1
+run "$vitrain" bench step --config "$config" --steps 1 --precision fp32 --set train.threads=1
 check "bench step for people" grep -q "^vit, batch 5, fp32, tl-align, 1 thread, 1 step$" "$dir/.out"
 check "memory is planned and reported" grep -q "^memory: .* activations" "$dir/.err"
 

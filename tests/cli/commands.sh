@@ -11,8 +11,10 @@ run "$vitrain" eval --config "$config" --checkpoint "$run/model.safetensors" --j
 check "eval" test $status = 0 -a "$(number n)" = 18
 acc=$(number acc1) loss=$(number loss)
 check "the small problem is learnt" holds "$acc > 80 && $loss < 0.7"
+run "$vitrain" eval --config "$config" --checkpoint "$run/model.safetensors" --json --quiet \
+    --precision "$(precision_of "$run")"
 check "its loss and accuracy are those of the run's last epoch" \
-    test "$acc $loss" = "$(tail -n 1 "$run/log.jsonl" |
+    test "$(number acc1) $(number loss)" = "$(tail -n 1 "$run/log.jsonl" |
         sed 's/.*"test_loss": *\([^,]*\),.*"test_acc1": *\([^,]*\),.*/\2 \1/')"
 run "$vitrain" eval --config "$config" --checkpoint "$run/last.safetensors" --json --quiet
 check "last.safetensors does as well" test "$(number acc1) $(number loss)" = "$acc $loss"

@@ -21,6 +21,8 @@ check() { # name, command...: passes if the command succeeds
     shift
     if "$@" >"$dir/.check" 2>&1; then pass "$name"; else fail "$name" "$dir/.check"; fi
 }
+# The one that "auto" chose for a run.
+precision_of() { sed -n 's/.*"precision": *"\([a-z0-9]*\)".*/\1/p' "$1/config.json"; } # run folder
 finish() { echo "1..$tests"; }
 
 # Runs a command; leaves its exit status in $status, its answer in $out, its messages in $err.

@@ -6,7 +6,8 @@ tiny_problem
 train() { "$vitrain" --config "$dir/tiny.json" --quiet "$@"; }
 last_of() { tail -n 1 "$1/log.jsonl" | grep -o "\"$2\": *[-+.e0-9]*" | sed 's/.*: *//'; }
 score() { # weights: "acc1 loss"
-    run "$vitrain" eval --config "$dir/tiny.json" --checkpoint "$1" --json --quiet
+    run "$vitrain" eval --config "$dir/tiny.json" --checkpoint "$1" --json --quiet \
+        --precision "$(precision_of "$dir/run")"
     echo "$(number acc1) $(number loss)"
 }
 
