@@ -65,7 +65,9 @@ vt_panels vt_chunk_panels(const char *place, vt_elem type, const vt_chunks *chun
                           int k, int n, bool left)
 {
     const size_t bytes = vt_panels_bytes(type, chunks->rows, n, left);
-    return vt_panels_at((char *)place + (size_t)index * bytes, type, k, n, left);
+    vt_panels p = vt_panels_at((char *)place + (size_t)index * bytes, type, k, n, left);
+    p.part_bytes = bytes;
+    return p;
 }
 
 void vt_block_packed_place(vt_block_packed *packed, vt_arena *arena, const vt_block_param *p,

@@ -118,19 +118,30 @@ void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param
 
 // ---- gradients ----
 
+// Sums of about so many steps are at full speed.
+enum { GRADIENT_STEPS = 768 };
+
+static int rows_of(const vt_chunks *chunks, int index, int rows)
+{
+    const int unit = index * chunks->units, left = chunks->B - unit,
+              next = unit + (left < chunks->units ? left : chunks->units);
+    return (int)(vt_rows_before(chunks, next, rows) - vt_rows_before(chunks, unit, rows));
+}
+
 void vt_linear_gradient(vt_real *dw, vt_real *db, const char *dy, const char *x, vt_elem type,
                         int I, int O, int part, int parts, const vt_chunks *chunks, int rows)
 {
     const int multiple = vt_panel_width(true), first = vt_share(O, multiple, part, parts),
               count = vt_share(O, multiple, part + 1, parts) - first;
     if (count <= 0) return;
-    for (int i = 0; i < chunks->count; i++) {
-        const int unit = i * chunks->units, left = chunks->B - unit,
-                  next = unit + (left < chunks->units ? left : chunks->units),
-                  k = (int)(vt_rows_before(chunks, next, rows) -
-                            vt_rows_before(chunks, unit, rows));
-        const vt_panels a = vt_chunk_panels(dy, type, chunks, i, k, O, true),
-                        b = vt_chunk_panels(x, type, chunks, i, k, I, false);
+    for (int i = 0, together; i < chunks->count; i += together) {
+        const int k = rows_of(chunks, i, rows),
+                  most = GRADIENT_STEPS / (int)vt_panels_steps(type, k);
+        for (together = 1; together < most && i + together < chunks->count; together++)
+            if (rows_of(chunks, i + together, rows) != k) break;
+        vt_panels a = vt_chunk_panels(dy, type, chunks, i, k, O, true),
+                  b = vt_chunk_panels(x, type, chunks, i, k, I, false);
+        a.parts = b.parts = together;
         vt_product((vt_rows){dw + (size_t)first * (size_t)I, VT_REAL, I}, vt_left_panels(&a, first),
                    &b, NULL, VT_ADD, count);
         if (db) vt_panels_column_sums(db, &a, first, count);

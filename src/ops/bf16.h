@@ -7,6 +7,11 @@
 #include "vitrain/base/narrow.h"
 #include "vitrain/ops/ops.h"
 
+#include <string.h>
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
+
 VT_INLINE vt_real vt_get(const void *x, vt_elem type, size_t i)
 {
     return type == VT_BFLOAT ? (vt_real)vt_bf16_value(((const vt_bf16 *)x)[i])
@@ -19,6 +24,19 @@ VT_INLINE void vt_put(void *y, vt_elem type, size_t i, vt_real value)
         ((vt_bf16 *)y)[i] = vt_bf16_of((float)value);
     else
         ((vt_real *)y)[i] = value;
+}
+
+// As many. (The processor's own rounding takes numbers below 2^-126 for 0, as its products do.)
+VT_INLINE void vt_put_all(void *y, vt_elem type, const vt_real *x, size_t n)
+{
+    size_t i = 0;
+#if defined __AVX512BF16__ && !defined VT_DOUBLE
+    for (; type == VT_BFLOAT && i + 16 <= n; i += 16) {
+        const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(x + i));
+        memcpy((vt_bf16 *)y + i, &rounded, sizeof rounded);
+    }
+#endif
+    for (; i < n; i++) vt_put(y, type, i, x[i]);
 }
 
 // Calls an inline function of (..., type) with the type as a constant.

@@ -31,7 +31,48 @@ size_t vt_panels_bytes(vt_elem type, int k, int n, bool left)
 
 vt_panels vt_panels_at(void *data, vt_elem type, int k, int n, bool left)
 {
-    return (vt_panels){data, type, k, n, vt_panel_width(left)};
+    return (vt_panels){
+        .data = data, .type = type, .k = k, .n = n, .width = vt_panel_width(left), .parts = 1};
+}
+
+// A stored number's bits; (a step of) one column: two of them, the first one low.
+VT_INLINE uint32_t bits_of(const void *x, vt_elem from, size_t i)
+{
+    return from == VT_BFLOAT ? ((const vt_bf16 *)x)[i] : vt_bf16_of((float)((const vt_real *)x)[i]);
+}
+
+VT_INLINE uint32_t pair_of(const void *x, const void *y, vt_elem from, size_t i)
+{
+    return bits_of(x, from, i) | (y ? bits_of(y, from, i) << 16 : 0);
+}
+
+VT_INLINE vt_real value_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+// The numbers of pair i.
+VT_INLINE vt_real low_of(const void *pairs, size_t i)
+{
+    return value_of(((const uint32_t *)pairs)[i] << 16);
+}
+
+VT_INLINE vt_real high_of(const void *pairs, size_t i)
+{
+    return value_of(((const uint32_t *)pairs)[i] & 0xffff0000u);
+}
+
+// Whole vectors of them; the loop over a panel of this width is none that the compiler makes vectors of.
+enum { EIGHT = 8 };
+typedef uint16_t eight_loose __attribute__((vector_size(2 * EIGHT), aligned(2), may_alias));
+typedef uint32_t eight_pairs __attribute__((vector_size(4 * EIGHT)));
+typedef uint32_t eight_pairs_loose __attribute__((vector_size(4 * EIGHT), aligned(4)));
+
+VT_INLINE eight_pairs widened(const void *x, int at)
+{
+    return __builtin_convertvector(*(const eight_loose *)((const vt_bf16 *)x + at), eight_pairs);
 }
 
 // Rows of b lie as in the panel.
@@ -49,16 +90,17 @@ VT_INLINE void pack_rows(void *to, const void *b, size_t ld, int k, int columns,
         }
         return;
     }
-    vt_bf16 *out = to;
-    const size_t size = vt_elem_size(from);
-    for (int p = 0; p < k; p += 2, out += 2 * width) {
-        const char *row = (const char *)b + (size_t)p * ld * size;
-        const char *next = p + 1 < k ? row + ld * size : NULL;
-        for (int c = 0; c < columns; c++) {
-            out[2 * c] = vt_bf16_of((float)vt_get(row, from, (size_t)c));
-            out[2 * c + 1] = next ? vt_bf16_of((float)vt_get(next, from, (size_t)c)) : 0;
+    uint32_t *out = to;
+    for (int p = 0; p < k; p += 2, out += width) {
+        const void *row = vt_at(b, from, (size_t)p * ld), *next = vt_at(row, from, ld);
+        int c = 0;
+        if (p + 1 == k) next = NULL;
+        for (; next && from == VT_BFLOAT && c + EIGHT <= columns; c += EIGHT) {
+            const eight_pairs low = widened(row, c), high = widened(next, c);
+            *(eight_pairs_loose *)(out + c) = low | high << 16;
         }
-        for (int c = 2 * columns; c < 2 * width; c++) out[c] = 0;
+        for (; c < columns; c++) out[c] = pair_of(row, next, from, (size_t)c);
+        for (c = columns; c < width; c++) out[c] = 0;
     }
 }
 
@@ -75,14 +117,13 @@ VT_INLINE void pack_columns(void *to, const void *b, size_t ld, int k, int colum
         }
         return;
     }
-    vt_bf16 *out = to;
-    for (int p = 0; p < k; p += 2, out += 2 * width) {
+    uint32_t *out = to;
+    for (int p = 0; p < k; p += 2, out += width) {
         for (int c = 0; c < columns; c++) {
-            const size_t at = (size_t)c * ld + (size_t)p;
-            out[2 * c] = vt_bf16_of((float)vt_get(b, from, at));
-            out[2 * c + 1] = p + 1 < k ? vt_bf16_of((float)vt_get(b, from, at + 1)) : 0;
+            const void *x = vt_at(b, from, (size_t)c * ld + (size_t)p);
+            out[c] = pair_of(x, p + 1 < k ? vt_at(x, from, 1) : NULL, from, 0);
         }
-        for (int c = 2 * columns; c < 2 * width; c++) out[c] = 0;
+        for (int c = columns; c < width; c++) out[c] = 0;
     }
 }
 
@@ -166,11 +207,14 @@ void vt_panels_pack_all(const vt_panels *p, int at, const void *b, vt_elem from,
 // sum: (width) +=
 VT_INLINE void sum_panel(vt_real *sum, const void *panel, size_t steps, int width, vt_elem type)
 {
-    const size_t per_step = type == VT_BFLOAT ? 2 : 1;
     for (size_t s = 0; s < steps; s++)
-        for (int i = 0; i < width; i++)
-            for (size_t pair = 0; pair < per_step; pair++)
-                sum[i] += vt_get(panel, type, (s * (size_t)width + (size_t)i) * per_step + pair);
+        for (int i = 0; i < width; i++) {
+            const size_t at = s * (size_t)width + (size_t)i;
+            if (type == VT_REAL)
+                sum[i] += vt_get(panel, type, at);
+            else
+                sum[i] += low_of(panel, at), sum[i] += high_of(panel, at);
+        }
 }
 
 VT_INLINE void add_column_sums(vt_real *sums, const vt_panels *p, int first, int count,
@@ -178,14 +222,17 @@ VT_INLINE void add_column_sums(vt_real *sums, const vt_panels *p, int first, int
 {
     const size_t width = (size_t)p->width, steps = vt_panels_steps(type, p->k);
     for (int c = first; c < first + count; c += p->width) {
-        const char *panel = (const char *)p->data + (size_t)c * steps * UNIT;
         const int left = first + count - c, columns = left < p->width ? left : p->width;
-        vt_real sum[VT_PANEL + VT_TILE_ROWS] = {0}; // either is the wider one
-        if (width == VT_TILE_ROWS)                  // known to the compiler
-            sum_panel(sum, panel, steps, VT_TILE_ROWS, type);
-        else
-            sum_panel(sum, panel, steps, p->width, type);
-        for (int i = 0; i < columns; i++) sums[c + i] += sum[i];
+        for (int part = 0; part < p->parts; part++) {
+            const char *panel =
+                (const char *)p->data + (size_t)c * steps * UNIT + (size_t)part * p->part_bytes;
+            vt_real sum[VT_PANEL + VT_TILE_ROWS] = {0}; // either is the wider one
+            if (width == VT_TILE_ROWS)                  // known to the compiler
+                sum_panel(sum, panel, steps, VT_TILE_ROWS, type);
+            else
+                sum_panel(sum, panel, steps, p->width, type);
+            for (int i = 0; i < columns; i++) sums[c + i] += sum[i];
+        }
     }
 }
 

@@ -8,25 +8,40 @@
 // 80 to 320 KB of rows, and 75 KB of a panel where vectors have 32 bytes. Tried with a DeiT-S step, two
 // threads: 152 or 208 rows, 384 or 512 steps: the same within the noise; two panels at a time: 2%
 // slower; 192 or 256 steps: 5 to 8%, for tiles then come back twice as often.
-enum { BLOCK_STEPS = 768, BLOCK_ROWS = 104, STRIP_ROWS = 32 };
+enum { BLOCK_STEPS = 768, BLOCK_ROWS = 208, STRIP_ROWS = 32 };
 
 vt_left vt_left_rows(const void *x, vt_elem type, int ld)
 {
     assert(type == VT_REAL || ld % 2 == 0);
     const size_t pair = type == VT_BFLOAT ? 2 : 1;
-    return (vt_left){x, (size_t)ld / pair, (size_t)ld * vt_elem_size(type), type, false};
+    return (vt_left){.data = x,
+                     .ld = (size_t)ld / pair,
+                     .row_bytes = (size_t)ld * vt_elem_size(type),
+                     .type = type,
+                     .parts = 1};
 }
 
 vt_left vt_left_columns(const vt_real *x, int ld)
 {
-    return (vt_left){x, (size_t)ld, sizeof *x, VT_REAL, true};
+    return (vt_left){.data = x,
+                     .ld = (size_t)ld,
+                     .row_bytes = sizeof *x,
+                     .type = VT_REAL,
+                     .by_column = true,
+                     .parts = 1};
 }
 
 vt_left vt_left_panels(const vt_panels *x, int first)
 {
     assert(x->width == VT_TILE_ROWS && first % VT_TILE_ROWS == 0);
     const size_t row = vt_panels_steps(x->type, x->k) * sizeof(vt_real);
-    return (vt_left){(const char *)x->data + (size_t)first * row, VT_TILE_ROWS, row, x->type, true};
+    return (vt_left){.data = (const char *)x->data + (size_t)first * row,
+                     .ld = VT_TILE_ROWS,
+                     .row_bytes = row,
+                     .type = x->type,
+                     .by_column = true,
+                     .parts = x->parts,
+                     .part_bytes = x->part_bytes};
 }
 
 static const vt_tile_table *tiles_of(const vt_left *x)
@@ -42,9 +57,8 @@ typedef struct tile_block {
     vt_tile_fn *const *tiles; // [rows - 1][vectors - 1]
     const vt_left *x;
     int row, rows, columns;
-    size_t first, steps; // of k
-    const char *panel;   // its part
-    const char *next;    // the next panel's, to be fetched meanwhile; NULL after the last
+    size_t first;        // step of k
+    vt_tile_terms terms; // ahead: the next panel, or NULL after the last
 } tile_block;
 
 // Rows that are read, or written for the first time in a while, are fetched while others are
@@ -57,28 +71,31 @@ static void fetch_rows(const vt_real *c, size_t ldc, int rows)
             __builtin_prefetch(c + (size_t)i * ldc + (size_t)j, 1);
 }
 
-// c: the block's first number. start: as for a tile.
+// c: the block's first number. start: as for a tile. `done` of `all` rows of the panel were before.
 static void compute(const tile_block *b, vt_real *c, size_t ldc, const vt_real *start,
-                    size_t ld_start)
+                    size_t ld_start, int done, int all)
 {
     const vt_left *x = b->x;
-    const char *left = (const char *)x->data +
-                       b->first * (x->by_column ? x->ld : 1) * sizeof(vt_real) +
-                       (size_t)b->row * x->row_bytes;
+    vt_tile_terms terms = b->terms;
+    terms.left = (const char *)x->data + b->first * (x->by_column ? x->ld : 1) * sizeof(vt_real) +
+                 (size_t)b->row * x->row_bytes;
     // The first row of tiles would wait for a panel that comes from afar: so the next one is fetched bit
-    // by bit, 2% of a step.
-    const size_t bytes = b->next ? b->steps * VT_PANEL * sizeof(vt_real) : 0,
-                 each = bytes / ((size_t)(b->rows + VT_TILE_ROWS - 1) / VT_TILE_ROWS) + 1;
-    const char *next = b->next, *end = next + bytes;
+    // by bit.
+    const size_t tiles = (size_t)(all + VT_TILE_ROWS - 1) / VT_TILE_ROWS;
+    if (terms.ahead) {
+        terms.pace = (VT_PANEL * sizeof(vt_real) + tiles - 1) / tiles;
+        terms.ahead += (size_t)done / VT_TILE_ROWS * terms.pace * terms.steps;
+    } else {
+        terms.ahead = terms.right;
+    }
     for (int i = 0; i < b->rows; i += VT_TILE_ROWS) {
         const int below = b->rows - i, rows = below < VT_TILE_ROWS ? below : VT_TILE_ROWS;
         const size_t row = (size_t)i;
         fetch_rows(c + row * ldc, ldc, rows);
-        for (size_t at = 0; at < each && next < end; at += 64, next += 64)
-            __builtin_prefetch(next, 0, 2);
         b->tiles[(rows - 1) * VT_TILE_VECTORS](
-            c + row * ldc, ldc, start ? start + row * ld_start : NULL, ld_start,
-            left + row * x->row_bytes, x->ld, b->panel, b->steps);
+            c + row * ldc, ldc, start ? start + row * ld_start : NULL, ld_start, &terms);
+        terms.left += VT_TILE_ROWS * x->row_bytes;
+        terms.ahead += terms.pace * terms.steps;
     }
 }
 
@@ -92,7 +109,7 @@ VT_INLINE void put(void *y, size_t ldy, const vt_real *strip, int rows, int colu
             for (int c = 0; c < columns; c++)
                 vt_put(row, type, (size_t)c, vt_get(row, type, (size_t)c) + from[c]);
         else
-            for (int c = 0; c < columns; c++) vt_put(row, type, (size_t)c, from[c]);
+            vt_put_all(row, type, from, (size_t)columns);
     }
 }
 
@@ -101,9 +118,10 @@ static void compute_strips(tile_block b, const vt_rows *y, char *out, const vt_r
 {
     vt_real strip[STRIP_ROWS * VT_PANEL] __attribute__((aligned(VT_VECTOR_BYTES)));
     const size_t row = (size_t)y->ld * vt_elem_size(y->type);
+    const int first = b.row, all = b.rows;
     for (int end = b.row + b.rows; b.row < end; b.row += STRIP_ROWS) {
         b.rows = end - b.row < STRIP_ROWS ? end - b.row : STRIP_ROWS;
-        compute(&b, strip, VT_PANEL, bias, 0);
+        compute(&b, strip, VT_PANEL, bias, 0, b.row - first, all);
         VT_FOR_TYPE(put, y->type, out, (size_t)y->ld, strip, b.rows, b.columns, add);
         out += STRIP_ROWS * row;
     }
@@ -128,30 +146,35 @@ static void compute_block(const tile_block *b, const vt_rows *y, int column, con
         compute_strips(*b, y, out, bias, add);
     else
         compute(b, (vt_real *)out, (size_t)y->ld, add ? (vt_real *)out : bias,
-                add ? (size_t)y->ld : 0);
+                add ? (size_t)y->ld : 0, 0, b->rows);
 }
 
 void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bias, vt_into into,
                 int m)
 {
-    assert(x.type == panels->type && panels->width == VT_PANEL && !(bias && into == VT_ADD));
+    assert(x.type == panels->type && panels->width == VT_PANEL && x.parts == panels->parts &&
+           !(bias && into == VT_ADD));
     const int steps = (int)vt_panels_steps(panels->type, panels->k);
     const int blocks = (m + BLOCK_ROWS - 1) / BLOCK_ROWS;
     // A sum that is rounded is rounded once.
-    const int parts = y.type == VT_REAL ? (steps + BLOCK_STEPS - 1) / BLOCK_STEPS : 1;
+    const int slices = y.type == VT_REAL ? (steps + BLOCK_STEPS - 1) / BLOCK_STEPS : 1;
     const size_t panel = (size_t)steps * VT_PANEL * sizeof(vt_real);
-    tile_block b = {.x = &x};
+    tile_block b = {.x = &x,
+                    .terms = {.ld = x.ld,
+                              .parts = x.parts,
+                              .left_part = x.part_bytes,
+                              .right_part = panels->part_bytes}};
     for (int i = 0; i < blocks; i++) {
         b.row = vt_share(m, VT_TILE_ROWS, i, blocks);
         b.rows = vt_share(m, VT_TILE_ROWS, i + 1, blocks) - b.row;
-        for (int part = 0; part < parts; part++) {
-            b.first = (size_t)vt_share(steps, 1, part, parts);
-            b.steps = (size_t)vt_share(steps, 1, part + 1, parts) - b.first;
-            b.panel = (const char *)panels->data + b.first * VT_PANEL * sizeof(vt_real);
-            for (int column = 0; column < panels->n; column += VT_PANEL, b.panel += panel) {
+        for (int slice = 0; slice < slices; slice++) {
+            b.first = (size_t)vt_share(steps, 1, slice, slices);
+            b.terms.steps = (size_t)vt_share(steps, 1, slice + 1, slices) - b.first;
+            b.terms.right = (const char *)panels->data + b.first * VT_PANEL * sizeof(vt_real);
+            for (int column = 0; column < panels->n; column += VT_PANEL, b.terms.right += panel) {
                 const int left = panels->n - column;
                 b.columns = left < VT_PANEL ? left : VT_PANEL;
-                b.next = left > VT_PANEL ? b.panel + panel : NULL;
+                b.terms.ahead = left > VT_PANEL ? b.terms.right + panel : NULL;
                 b.tiles = &(*tiles_of(&x))[0][(b.columns + VT_LANES - 1) / VT_LANES - 1];
                 compute_block(&b, &y, column, bias, into);
             }

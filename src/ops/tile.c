@@ -13,10 +13,9 @@ static inline vt_vec multiply_add(vt_vec sum, vt_real a, vt_vec b)
 // every such step each.
 #define TILE(name, rows, vectors, chains, unit, vector, dot, LEFT)                                 \
     static void name(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,                \
-                     const void *left, size_t ld_left, const void *right, size_t steps)            \
+                     const vt_tile_terms *terms)                                                   \
     {                                                                                              \
-        const vector *panel = right;                                                               \
-        const unit *from = left;                                                                   \
+        const size_t steps = terms->steps, ld = terms->ld;                                         \
         vt_vec sum[chains][rows][vectors];                                                         \
         UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)             \
         {                                                                                          \
@@ -26,24 +25,33 @@ static inline vt_vec multiply_add(vt_vec sum, vt_real a, vt_vec b)
                     : (vt_vec){0};                                                                 \
             UNROLL for (int h = 1; h < chains; h++) sum[h][i][j] = (vt_vec){0};                    \
         }                                                                                          \
-        size_t p = 0;                                                                              \
-        for (; p + chains <= steps; p += chains) {                                                 \
-            UNROLL for (int h = 0; h < chains; h++)                                                \
-            {                                                                                      \
-                vector b[vectors];                                                                 \
-                UNROLL for (int j = 0; j < vectors; j++) b[j] = panel[j];                          \
-                panel += VT_TILE_VECTORS;                                                          \
-                UNROLL for (int i = 0; i < rows; i++)                                              \
+        for (int part = 0; part < terms->parts; part++) {                                          \
+            const unit *from = (const void *)(terms->left + (size_t)part * terms->left_part);      \
+            const vector *panel = (const void *)(terms->right + (size_t)part * terms->right_part); \
+            const char *ahead = terms->ahead + (size_t)part * terms->right_part;                   \
+            size_t p = 0;                                                                          \
+            for (; p + chains <= steps; p += chains) {                                             \
+                UNROLL for (int h = 0; h < chains; h++)                                            \
                 {                                                                                  \
-                    const unit a = LEFT(p + (size_t)h);                                            \
-                    UNROLL for (int j = 0; j < vectors; j++) sum[h][i][j] =                        \
-                        dot(sum[h][i][j], a, b[j]);                                                \
+                    vector b[vectors];                                                             \
+                    UNROLL for (int j = 0; j < vectors; j++) b[j] = panel[j];                      \
+                    panel += VT_TILE_VECTORS;                                                      \
+                    UNROLL for (int i = 0; i < rows; i++)                                          \
+                    {                                                                              \
+                        const unit a = LEFT(p + (size_t)h);                                        \
+                        UNROLL for (int j = 0; j < vectors; j++) sum[h][i][j] =                    \
+                            dot(sum[h][i][j], a, b[j]);                                            \
+                    }                                                                              \
+                }                                                                                  \
+                if (rows == VT_TILE_ROWS && vectors == VT_TILE_VECTORS) {                          \
+                    __builtin_prefetch(ahead, 0, 2);                                               \
+                    ahead += terms->pace;                                                          \
                 }                                                                                  \
             }                                                                                      \
+            for (; chains > 1 && p < steps; p++, panel += VT_TILE_VECTORS)                         \
+                UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)     \
+                    sum[0][i][j] = dot(sum[0][i][j], LEFT(p), panel[j]);                           \
         }                                                                                          \
-        for (; chains > 1 && p < steps; p++, panel += VT_TILE_VECTORS)                             \
-            UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)         \
-                sum[0][i][j] = dot(sum[0][i][j], LEFT(p), panel[j]);                               \
         UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)             \
         {                                                                                          \
             UNROLL for (int h = 1; h < chains; h++) sum[0][i][j] += sum[h][i][j];                  \
@@ -51,8 +59,8 @@ static inline vt_vec multiply_add(vt_vec sum, vt_real a, vt_vec b)
         }                                                                                          \
     }
 
-#define BY_ROW(step) from[(size_t)i * ld_left + (step)]
-#define BY_COLUMN(step) from[(step)*ld_left + (size_t)i]
+#define BY_ROW(step) from[(size_t)i * ld + (step)]
+#define BY_COLUMN(step) from[(step)*ld + (size_t)i]
 
 #define TILES_OF_ROWS(kind, rows, chains, unit, vector, dot)                 \
     TILE(kind##_r_##rows##_1, rows, 1, chains, unit, vector, dot, BY_ROW)    \

@@ -37,11 +37,24 @@ typedef vt_real vt_vec_loose
 typedef uint32_t vt_vec_pair __attribute__((vector_size(VT_VECTOR_BYTES), may_alias));
 #endif
 
+// What a tile sums up: rows or columns times a panel, in several parts.
+typedef struct vt_tile_terms {
+    const char *left; // a row's numbers (or a step's, `by_column`) ld apart, in units of a step
+    size_t ld;
+    const char *right; // a panel
+    size_t steps;
+    int parts;
+    size_t left_part, right_part; // bytes from a part to the next one
+    // A whole tile fetches memory of the next panel meanwhile, this many bytes a step; it lies in parts
+    // as the panel does.
+    const char *ahead;
+    size_t pace;
+} vt_tile_terms;
+
 // c: (rows, vectors x VT_LANES) = start + left right. start: the tile's first values, rows ld_start
-// apart (0: a bias), or NULL; may be c. left: a row's numbers (or a step's, `by_column`) ld_left
-// apart, in units of a step. right: a panel. Whole vectors are written.
+// apart (0: a bias), or NULL; may be c. Whole vectors are written.
 typedef void vt_tile_fn(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
-                        const void *left, size_t ld_left, const void *right, size_t steps);
+                        const vt_tile_terms *terms);
 
 // [rows - 1][vectors - 1]
 typedef vt_tile_fn *const vt_tile_table[VT_TILE_ROWS][VT_TILE_VECTORS];

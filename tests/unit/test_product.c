@@ -166,6 +166,47 @@ static void panels_in_parts(void **state)
         }
 }
 
+// A product whose rows come in several parts is the sum of the parts' products.
+static void products_in_parts(void **state)
+{
+    (void)state;
+    enum { K = 21, M = 43, N = 101, PARTS = 3 };
+    fill();
+    for (int type = VT_REAL; type <= VT_BFLOAT; type++) {
+#ifdef VT_DOUBLE
+        if (type == VT_BFLOAT) continue;
+#endif
+        const size_t bytes[] = {vt_panels_bytes(type, K, N, false),
+                                vt_panels_bytes(type, K, M, true)};
+        char *right = vt_alloc(PARTS, bytes[0]), *left = vt_alloc(PARTS, bytes[1]);
+        vt_real *sums = vt_alloc(M * N + M, sizeof *sums), *columns = sums + M * N;
+        for (int i = 0; i < M * N; i++) y[i] = sums[i] = 1;
+        for (int i = PARTS - 1; i >= 0; i--) { // the first remain
+            const size_t at = (size_t)i;
+            const vt_panels r = vt_panels_at(right + at * bytes[0], type, K, N, false),
+                            l = vt_panels_at(left + at * bytes[1], type, K, M, true);
+            vt_panels_pack_all(&r, 0, b + i * K * N, VT_REAL, N, VT_N, K);
+            vt_panels_pack_all(&l, 0, a + i * K * M, VT_REAL, M, VT_N, K);
+            vt_product((vt_rows){sums, VT_REAL, N}, vt_left_panels(&l, 0), &r, NULL, VT_ADD, M);
+            vt_panels_column_sums(columns, &l, 0, M);
+        }
+        vt_panels r = vt_panels_at(right, type, K, N, false),
+                  l = vt_panels_at(left, type, K, M, true);
+        r.parts = l.parts = PARTS;
+        r.part_bytes = bytes[0], l.part_bytes = bytes[1];
+        vt_product((vt_rows){y, VT_REAL, N}, vt_left_panels(&l, 0), &r, NULL, VT_ADD, M);
+        for (int i = 0; i < M * N; i++)
+            VT_ASSERT_BELOW(fabs((double)(y[i] - sums[i])), 400 * vt_epsilon(), "in parts");
+        for (int i = 0; i < M; i++) y[i] = 0;
+        vt_panels_column_sums(y, &l, 0, M);
+        for (int i = 0; i < M; i++)
+            VT_ASSERT_BELOW(fabs((double)(y[i] - columns[i])), 400 * vt_epsilon(), "their sums");
+        free(right);
+        free(left);
+        free(sums);
+    }
+}
+
 #ifndef VT_DOUBLE
 static void rounding(void **state)
 {
@@ -215,7 +256,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_products),  cmocka_unit_test(long_products),
-        cmocka_unit_test(panels_in_parts),
+        cmocka_unit_test(panels_in_parts), cmocka_unit_test(products_in_parts),
 #ifndef VT_DOUBLE
         cmocka_unit_test(rounding),
 #endif

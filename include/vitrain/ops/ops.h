@@ -51,6 +51,9 @@ typedef struct vt_panels {
     vt_elem type;
     int k, n;
     int width; // columns of a panel
+    // The rows may be in several parts of k each, which follow each other this many bytes apart.
+    int parts;
+    size_t part_bytes;
 } vt_panels;
 
 // left: to be the left operand (its rows are the panels' columns), else the right one.
@@ -58,7 +61,7 @@ int vt_panel_width(bool left);
 // Steps that k rows take.
 size_t vt_panels_steps(vt_elem type, int k);
 size_t vt_panels_bytes(vt_elem type, int k, int n, bool left);
-vt_panels vt_panels_at(void *data, vt_elem type, int k, int n, bool left);
+vt_panels vt_panels_at(void *data, vt_elem type, int k, int n, bool left); // in one part
 int vt_panels_count(const vt_panels *panels);
 // Packs rows at .. at+k-1 of one panel from b, numbers of type `from`, rows ld apart: (k,n), or (n,k)
 // if `trans`. at: even for bf16; k too, but for the last rows.
@@ -77,6 +80,8 @@ typedef struct vt_left {
     size_t row_bytes; // from one row of the product to the next
     vt_elem type;
     bool by_column;
+    int parts; // as of panels
+    size_t part_bytes;
 } vt_left;
 vt_left vt_left_rows(const void *x, vt_elem type, int ld); // (m,k); ld even for bf16; where k is
                                                            // odd one number more is read (finite)
@@ -96,7 +101,8 @@ typedef enum vt_into {
     VT_SET_PADDED, // rows of y have room for n rounded up to 16, which gets zeros or stays
 } vt_into;
 
-// y = x b + bias.  y: (m,n); x: (m,k); b: panels of (k,n), of x's type; bias: (n) or NULL.
+// y = x b + bias.  y: (m,n); x: (m,k); b: panels of (k,n), of x's type; bias: (n) or NULL. Both in as
+// many parts: those of panels.
 void vt_product(vt_rows y, vt_left x, const vt_panels *b, const vt_real *bias, vt_into into, int m);
 
 // Where part `part` of `parts` of n begins; all but n itself are multiples of `multiple`.
