@@ -3,6 +3,7 @@
 // for any processor. Memory: the triad a = b + s c (McCalpin, STREAM) on arrays that no cache holds.
 #include "vitrain/base/peak.h"
 
+#include "vitrain/base/amx.h"
 #include "vitrain/base/arena.h"
 #include "vitrain/base/real.h"
 #include "vitrain/base/threads.h"
@@ -55,6 +56,25 @@ static float bf16_dot(long rounds)
 }
 #endif
 
+#ifdef __AMX_BF16__
+enum { AMX_SUMS = 6, AMX_FLOPS = 2 * VT_AMX_ROWS * 16 * 2 * VT_AMX_PAIRS };
+
+static float amx_products(long rounds)
+{
+    vt_amx_begin(VT_AMX_ROWS); // of zeros
+    for (long r = 0; r < rounds; r++) {
+        _tile_dpbf16ps(0, 6, 7);
+        _tile_dpbf16ps(1, 6, 7);
+        _tile_dpbf16ps(2, 6, 7);
+        _tile_dpbf16ps(3, 6, 7);
+        _tile_dpbf16ps(4, 6, 7);
+        _tile_dpbf16ps(5, 6, 7);
+    }
+    vt_amx_end();
+    return 0;
+}
+#endif
+
 static double seconds_of(void *self, long rounds)
 {
     chains_fn *const *chains = self;
@@ -100,6 +120,9 @@ double vt_peak_gflops(void)
 
 double vt_peak_bf16_gflops(void)
 {
+#ifdef __AMX_BF16__
+    if (vt_amx()) return best_gflops(amx_products, AMX_SUMS * AMX_FLOPS);
+#endif
 #ifdef __AVX512BF16__
     return best_gflops(bf16_dot, 2.0 * CHAINS * 32);
 #else

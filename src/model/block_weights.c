@@ -131,7 +131,7 @@ static int rows_of(const vt_chunks *chunks, int index, int rows)
 void vt_linear_gradient(vt_real *dw, vt_real *db, const char *dy, const char *x, vt_elem type,
                         int I, int O, int part, int parts, const vt_chunks *chunks, int rows)
 {
-    const int multiple = vt_panel_width(true), first = vt_share(O, multiple, part, parts),
+    const int multiple = vt_panel_width(type, true), first = vt_share(O, multiple, part, parts),
               count = vt_share(O, multiple, part + 1, parts) - first;
     if (count <= 0) return;
     for (int i = 0, together; i < chunks->count; i += together) {

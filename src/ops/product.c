@@ -1,7 +1,7 @@
 // Products of rows with panels. A block of rows and a part of a panel fit the second-level cache
 // together; a tile's rows are read from there, the panel passes by. See tile.h for the innermost loop.
+#include "amx_tile.h"
 #include "bf16.h"
-#include "tile.h"
 
 #include <assert.h>
 
@@ -33,10 +33,10 @@ vt_left vt_left_columns(const vt_real *x, int ld)
 
 vt_left vt_left_panels(const vt_panels *x, int first)
 {
-    assert(x->width == VT_TILE_ROWS && first % VT_TILE_ROWS == 0);
+    assert(x->width == vt_panel_width(x->type, true) && first % x->width == 0);
     const size_t row = vt_panels_steps(x->type, x->k) * sizeof(vt_real);
     return (vt_left){.data = (const char *)x->data + (size_t)first * row,
-                     .ld = VT_TILE_ROWS,
+                     .ld = x->width == VT_AMX_TILE_ROWS ? VT_AMX_ROWS : VT_TILE_ROWS,
                      .row_bytes = row,
                      .type = x->type,
                      .by_column = true,
@@ -54,7 +54,8 @@ static const vt_tile_table *tiles_of(const vt_left *x)
 
 // Some rows by a panel, over a part of k.
 typedef struct tile_block {
-    vt_tile_fn *const *tiles; // [rows - 1][vectors - 1]
+    vt_tile_fn *const *tiles; // [rows - 1][vectors - 1], or NULL: by AMX
+    int most;                 // rows of a tile
     const vt_left *x;
     int row, rows, columns;
     size_t first;        // step of k
@@ -71,6 +72,25 @@ static void fetch_rows(const vt_real *c, size_t ldc, int rows)
             __builtin_prefetch(c + (size_t)i * ldc + (size_t)j, 1);
 }
 
+static int vectors_of(int columns)
+{
+    return (columns + VT_LANES - 1) / VT_LANES;
+}
+
+static int rows_at_once(const tile_block *b, int below)
+{
+    if (below >= b->most) return b->most;
+    return b->tiles || below < VT_AMX_ROWS ? below : VT_AMX_ROWS;
+}
+
+static void by_amx(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
+                   const vt_tile_terms *terms, const tile_block *b, int rows)
+{
+    if (rows < VT_AMX_ROWS) vt_amx_begin(rows);
+    vt_amx_tile(c, ldc, start, ld_start, terms, b->x, rows, vectors_of(b->columns));
+    if (rows < VT_AMX_ROWS) vt_amx_begin(VT_AMX_ROWS);
+}
+
 // c: the block's first number. start: as for a tile. `done` of `all` rows of the panel were before.
 static void compute(const tile_block *b, vt_real *c, size_t ldc, const vt_real *start,
                     size_t ld_start, int done, int all)
@@ -81,20 +101,23 @@ static void compute(const tile_block *b, vt_real *c, size_t ldc, const vt_real *
                  (size_t)b->row * x->row_bytes;
     // The first row of tiles would wait for a panel that comes from afar: so the next one is fetched bit
     // by bit.
-    const size_t tiles = (size_t)(all + VT_TILE_ROWS - 1) / VT_TILE_ROWS;
+    const size_t tiles = (size_t)(all + b->most - 1) / (size_t)b->most;
     if (terms.ahead) {
         terms.pace = (VT_PANEL * sizeof(vt_real) + tiles - 1) / tiles;
-        terms.ahead += (size_t)done / VT_TILE_ROWS * terms.pace * terms.steps;
+        terms.ahead += (size_t)(done / b->most) * terms.pace * terms.steps;
     } else {
         terms.ahead = terms.right;
     }
-    for (int i = 0; i < b->rows; i += VT_TILE_ROWS) {
-        const int below = b->rows - i, rows = below < VT_TILE_ROWS ? below : VT_TILE_ROWS;
-        const size_t row = (size_t)i;
-        fetch_rows(c + row * ldc, ldc, rows);
-        b->tiles[(rows - 1) * VT_TILE_VECTORS](
-            c + row * ldc, ldc, start ? start + row * ld_start : NULL, ld_start, &terms);
-        terms.left += VT_TILE_ROWS * x->row_bytes;
+    for (int i = 0, rows; i < b->rows; i += rows) {
+        rows = rows_at_once(b, b->rows - i);
+        vt_real *to = c + (size_t)i * ldc;
+        const vt_real *from = start ? start + (size_t)i * ld_start : NULL;
+        fetch_rows(to, ldc, rows);
+        if (b->tiles)
+            b->tiles[(rows - 1) * VT_TILE_VECTORS](to, ldc, from, ld_start, &terms);
+        else
+            by_amx(to, ldc, from, ld_start, &terms, b, rows);
+        terms.left += (size_t)rows * x->row_bytes;
         terms.ahead += terms.pace * terms.steps;
     }
 }
@@ -154,32 +177,40 @@ void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bi
 {
     assert(x.type == panels->type && panels->width == VT_PANEL && x.parts == panels->parts &&
            !(bias && into == VT_ADD));
-    const int steps = (int)vt_panels_steps(panels->type, panels->k);
+    const bool amx = x.type == VT_BFLOAT && vt_amx();
+    const int steps = (int)vt_panels_steps(panels->type, panels->k), unit = amx ? VT_AMX_PAIRS : 1;
+    // Panels may have zeros after the last step, rows have not.
+    const int last = x.by_column ? steps : (int)vt_steps(x.type, panels->k);
     const int blocks = (m + BLOCK_ROWS - 1) / BLOCK_ROWS;
     // A sum that is rounded is rounded once.
     const int slices = y.type == VT_REAL ? (steps + BLOCK_STEPS - 1) / BLOCK_STEPS : 1;
     const size_t panel = (size_t)steps * VT_PANEL * sizeof(vt_real);
     tile_block b = {.x = &x,
+                    .most = amx ? VT_AMX_TILE_ROWS : VT_TILE_ROWS,
                     .terms = {.ld = x.ld,
                               .parts = x.parts,
                               .left_part = x.part_bytes,
                               .right_part = panels->part_bytes}};
+    if (amx) vt_amx_begin(VT_AMX_ROWS);
     for (int i = 0; i < blocks; i++) {
-        b.row = vt_share(m, VT_TILE_ROWS, i, blocks);
-        b.rows = vt_share(m, VT_TILE_ROWS, i + 1, blocks) - b.row;
+        b.row = vt_share(m, b.most, i, blocks);
+        b.rows = vt_share(m, b.most, i + 1, blocks) - b.row;
         for (int slice = 0; slice < slices; slice++) {
-            b.first = (size_t)vt_share(steps, 1, slice, slices);
-            b.terms.steps = (size_t)vt_share(steps, 1, slice + 1, slices) - b.first;
+            const int first = vt_share(steps, unit, slice, slices),
+                      end = vt_share(steps, unit, slice + 1, slices);
+            b.first = (size_t)first;
+            b.terms.steps = (size_t)((end < last ? end : last) - first);
             b.terms.right = (const char *)panels->data + b.first * VT_PANEL * sizeof(vt_real);
             for (int column = 0; column < panels->n; column += VT_PANEL, b.terms.right += panel) {
                 const int left = panels->n - column;
                 b.columns = left < VT_PANEL ? left : VT_PANEL;
                 b.terms.ahead = left > VT_PANEL ? b.terms.right + panel : NULL;
-                b.tiles = &(*tiles_of(&x))[0][(b.columns + VT_LANES - 1) / VT_LANES - 1];
+                if (!amx) b.tiles = &(*tiles_of(&x))[0][vectors_of(b.columns) - 1];
                 compute_block(&b, &y, column, bias, into);
             }
         }
     }
+    if (amx) vt_amx_end();
 }
 
 int vt_share(int n, int multiple, int part, int parts)
@@ -204,7 +235,7 @@ const char *vt_bf16_missing(void)
 const char *vt_product_describe(void)
 {
 #if defined __AVX512BF16__ && !defined VT_DOUBLE
-    return "AVX-512 and AVX512-BF16 tiles";
+    return vt_amx() ? "AVX-512 tiles, bf16 by AMX" : "AVX-512 and AVX512-BF16 tiles";
 #elif defined VT_BF16_IN_C
     return "fp32 tiles, bf16 in plain C";
 #elif defined __AVX512F__

@@ -37,6 +37,12 @@ typedef vt_real vt_vec_loose
 typedef uint32_t vt_vec_pair __attribute__((vector_size(VT_VECTOR_BYTES), may_alias));
 #endif
 
+// Steps that k numbers of a row or column take.
+static inline size_t vt_steps(vt_elem type, int k)
+{
+    return type == VT_BFLOAT ? ((size_t)k + 1) / 2 : (size_t)k;
+}
+
 // What a tile sums up: rows or columns times a panel, in several parts.
 typedef struct vt_tile_terms {
     const char *left; // a row's numbers (or a step's, `by_column`) ld apart, in units of a step

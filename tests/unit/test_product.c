@@ -153,7 +153,7 @@ static void panels_in_parts(void **state)
             vt_panels_pack_all(&q, 0, b, VT_REAL, K, VT_T, K);
             assert_memory_equal(once, parts, bytes);
             vt_real sums[N] = {0};
-            const int first = vt_panel_width(left);
+            const int first = vt_panel_width(type, left);
             vt_panels_column_sums(sums, &p, first, N - first - 1);
             for (int j = 0; j < N; j++) {
                 double sum = 0;

@@ -8,8 +8,8 @@
 // GFLOP/s of multiply-adds of vt_real in registers.
 double vt_peak_gflops(void);
 
-// GFLOP/s of bf16 dot products accumulated in fp32, in registers; 0 where the processor that the
-// program was built for has none, or none that is measured here (AVX512-BF16 is).
+// GFLOP/s of bf16 products accumulated in fp32, in registers: by AMX, else AVX512-BF16; 0 where the
+// processor that the program was built for has neither.
 double vt_peak_bf16_gflops(void);
 
 // What both do. A trial takes some seconds for its rounds; whatever disturbs it makes it slower, and a

@@ -44,7 +44,8 @@ typedef enum vt_trans { VT_N, VT_T } vt_trans;
 // The blocks' products have one operand that is used for many rows (weights, the keys of a head), which
 // is packed once, and one that is read as it lies. Packed operands are panels: a few columns side by
 // side, k after k, (panels, steps, width); a step is one row of vt_real, or two rows of bf16
-// interleaved. Columns and rows beyond the end are zeros.
+// interleaved. Columns and rows beyond the end are zeros. (Left ones of bf16 lie otherwise where the
+// processor has AMX.)
 
 typedef struct vt_panels {
     void *data; // vt_panels_bytes, VT_ARENA_ALIGN
@@ -57,8 +58,8 @@ typedef struct vt_panels {
 } vt_panels;
 
 // left: to be the left operand (its rows are the panels' columns), else the right one.
-int vt_panel_width(bool left);
-// Steps that k rows take.
+int vt_panel_width(vt_elem type, bool left);
+// Steps of a panel of k rows.
 size_t vt_panels_steps(vt_elem type, int k);
 size_t vt_panels_bytes(vt_elem type, int k, int n, bool left);
 vt_panels vt_panels_at(void *data, vt_elem type, int k, int n, bool left); // in one part

@@ -1,0 +1,20 @@
+// A tile of a bf16 product in the matrix unit's registers (base/amx.h), where vt_amx(): two by three of
+// sums, with one left and one right operand passing through.
+//
+// Panels are laid out for it: their steps are a multiple of 16, with zeros; the right ones else as ever;
+// of a left one, 16 rows of the product, the blocks of (16 rows, 16 steps) follow each other.
+#ifndef OPS_AMX_TILE_H
+#define OPS_AMX_TILE_H
+
+#include "tile.h"
+
+#include "vitrain/base/amx.h"
+
+enum { VT_AMX_TILE_ROWS = 2 * VT_AMX_ROWS };
+
+// As vt_tile_fn, after vt_amx_begin(rows, at most 16). rows: 32, or at most 16. left: the operand that
+// terms->left is from.
+void vt_amx_tile(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
+                 const vt_tile_terms *terms, const vt_left *left, int rows, int vectors);
+
+#endif
