@@ -5,8 +5,8 @@
 
 #include <immintrin.h>
 
-enum { STEP = sizeof(uint32_t), LEFT = 6, RIGHT = 7 };
-static const size_t PANEL_STEP = VT_PANEL * STEP, VECTOR = VT_LANES * sizeof(vt_real);
+// Of the operands: a row of 16 pairs, and 16 such.
+enum { ROW = VT_AMX_PAIRS * sizeof(uint32_t), BLOCK = VT_AMX_ROWS * ROW };
 
 // The sums of a tile's upper half are registers 0 to 2, the lower half's 3 to 5.
 #define EACH_SUM(does)                      \
@@ -25,27 +25,35 @@ static const size_t PANEL_STEP = VT_PANEL * STEP, VECTOR = VT_LANES * sizeof(vt_
 static inline void multiply(const char *left, size_t left_ld, size_t below, const char *right,
                             int rows, int vectors)
 {
-#define MULTIPLY(sum, half, vector)                          \
-    do {                                                     \
-        _tile_loadd(7, right + (vector)*VECTOR, PANEL_STEP); \
-        _tile_dpbf16ps(sum, 6, 7);                           \
-    } while (0)
+#define LOAD_RIGHT(vector) _tile_loadd(7, right + (vector)*BLOCK, ROW)
     _tile_loadd(6, left, left_ld);
-    MULTIPLY(0, 0, 0);
-    if (vectors > 1) MULTIPLY(1, 0, 1);
-    if (vectors > 2) MULTIPLY(2, 0, 2);
+    LOAD_RIGHT(0);
+    _tile_dpbf16ps(0, 6, 7);
+    if (vectors > 1) {
+        LOAD_RIGHT(1);
+        _tile_dpbf16ps(1, 6, 7);
+    }
+    if (vectors > 2) {
+        LOAD_RIGHT(2);
+        _tile_dpbf16ps(2, 6, 7);
+    }
     if (rows <= VT_AMX_ROWS) return;
-    _tile_loadd(6, left + below, left_ld);
-    if (vectors > 2) MULTIPLY(5, 1, 2);
-    if (vectors > 1) MULTIPLY(4, 1, 1);
-    MULTIPLY(3, 1, 0);
+    _tile_loadd(6, left + below, left_ld); // and backwards, from the last one that is loaded
+    if (vectors > 2) {
+        _tile_dpbf16ps(5, 6, 7);
+        LOAD_RIGHT(1);
+    }
+    if (vectors > 1) {
+        _tile_dpbf16ps(4, 6, 7);
+        LOAD_RIGHT(0);
+    }
+    _tile_dpbf16ps(3, 6, 7);
 }
 
 void vt_amx_tile(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
                  const vt_tile_terms *terms, const vt_left *x, int rows, int vectors)
 {
-    const size_t from_row = x->by_column ? VT_AMX_PAIRS * STEP : x->row_bytes,
-                 block = x->by_column ? VT_AMX_ROWS * VT_AMX_PAIRS * STEP : VT_AMX_PAIRS * STEP,
+    const size_t from_row = x->by_column ? ROW : x->row_bytes, block = x->by_column ? BLOCK : ROW,
                  below = VT_AMX_ROWS * x->row_bytes, whole = terms->steps / VT_AMX_PAIRS,
                  over = terms->steps % VT_AMX_PAIRS;
 #define START(sum, half, vector)                                                        \
@@ -63,7 +71,7 @@ void vt_amx_tile(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
     for (int part = 0; part < terms->parts; part++) {
         const char *left = terms->left + (size_t)part * terms->left_part,
                    *right = terms->right + (size_t)part * terms->right_part;
-        for (size_t i = 0; i < whole; i++, left += block, right += VT_AMX_PAIRS * PANEL_STEP)
+        for (size_t i = 0; i < whole; i++, left += block, right += VT_TILE_VECTORS * BLOCK)
             multiply(left, from_row, below, right, rows, vectors);
         if (over == 0) continue;
         // Rows end here, whatever comes after them; the panel goes on with zeros.

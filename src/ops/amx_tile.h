@@ -1,8 +1,9 @@
 // A tile of a bf16 product in the matrix unit's registers (base/amx.h), where vt_amx(): two by three of
 // sums, with one left and one right operand passing through.
 //
-// Panels are laid out for it: their steps are a multiple of 16, with zeros; the right ones else as ever;
-// of a left one, 16 rows of the product, the blocks of (16 rows, 16 steps) follow each other.
+// Panels are laid out for it: their steps are a multiple of 16, with zeros, and they consist of blocks
+// as a register has them. Of a left panel, 16 rows of the product, the blocks of (16 rows, 16 steps)
+// follow each other; of a right one, for every 16 steps, three of (16 steps, 16 columns).
 #ifndef OPS_AMX_TILE_H
 #define OPS_AMX_TILE_H
 
@@ -12,8 +13,7 @@
 
 enum { VT_AMX_TILE_ROWS = 2 * VT_AMX_ROWS };
 
-// As vt_tile_fn, after vt_amx_begin(rows, at most 16). rows: 32, or at most 16. left: the operand that
-// terms->left is from.
+// As vt_tile_fn, after vt_amx_begin: rows are as many, or 32 after 16. left: what terms->left is from.
 void vt_amx_tile(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
                  const vt_tile_terms *terms, const vt_left *left, int rows, int vectors);
 

@@ -75,176 +75,189 @@ VT_INLINE vt_real high_of(const void *pairs, size_t i)
     return value_of(((const uint32_t *)pairs)[i] & 0xffff0000u);
 }
 
-// Whole vectors of them; the loop over a panel of this width is none that the compiler makes vectors of.
+// Vectors of pairs; the compiler makes none of loops over a panel's width.
 enum { EIGHT = 8 };
-typedef uint16_t eight_loose __attribute__((vector_size(2 * EIGHT), aligned(2), may_alias));
-typedef uint32_t eight_pairs __attribute__((vector_size(4 * EIGHT)));
-typedef uint32_t eight_pairs_loose __attribute__((vector_size(4 * EIGHT), aligned(4)));
+typedef uint32_t pairs __attribute__((vector_size(4 * EIGHT)));
+typedef uint32_t pairs_loose __attribute__((vector_size(4 * EIGHT), aligned(4), may_alias));
+typedef uint16_t halves __attribute__((vector_size(4 * EIGHT)));
 
-VT_INLINE eight_pairs widened(const void *x, int at)
-{
-    return __builtin_convertvector(*(const eight_loose *)((const vt_bf16 *)x + at), eight_pairs);
-}
+#ifdef __clang__
+#define SHUFFLE(type, x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else
+#define SHUFFLE(type, x, y, ...) __builtin_shuffle(x, y, (type){__VA_ARGS__})
+#endif
 
-// Pairs of two rows, of as many columns.
-VT_INLINE eight_pairs interleaved(const void *row, const void *next, int at, vt_elem from)
+// 16 numbers as they are stored.
+VT_INLINE halves stored_halves(const void *x, vt_elem from)
 {
-    if (from == VT_BFLOAT) return widened(row, at) | widened(next, at) << 16;
-    vt_bf16 rounded[2][EIGHT];
-    vt_put_all(rounded[0], VT_BFLOAT, vt_at(row, from, (size_t)at), EIGHT);
-    vt_put_all(rounded[1], VT_BFLOAT, vt_at(next, from, (size_t)at), EIGHT);
-    return widened(rounded[0], 0) | widened(rounded[1], 0) << 16;
-}
-
-// Pairs of one row.
-VT_INLINE eight_pairs adjacent(const void *row, vt_elem from)
-{
-    eight_pairs pairs;
+    halves h;
     if (from == VT_BFLOAT)
-        memcpy(&pairs, row, sizeof pairs);
+        memcpy(&h, x, sizeof h);
     else
-        vt_put_all(&pairs, VT_BFLOAT, row, 2 * EIGHT);
-    return pairs;
+        vt_put_all(&h, VT_BFLOAT, x, 2 * EIGHT);
+    return h;
 }
 
-VT_INLINE void transpose(eight_pairs x[EIGHT])
+// The pairs of two rows' 16 columns.
+VT_INLINE void interleave(pairs out[2], const void *row, const void *next, vt_elem from)
 {
-    eight_pairs y[EIGHT];
-    for (int i = 0; i < EIGHT; i += 2) { // by one
-        y[i] = __builtin_shufflevector(x[i], x[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
-        y[i + 1] = __builtin_shufflevector(x[i], x[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+    const halves x = stored_halves(row, from), y = stored_halves(next, from);
+    out[0] = (pairs)SHUFFLE(halves, x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    out[1] =
+        (pairs)SHUFFLE(halves, x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+}
+
+#define UNROLL _Pragma("GCC unroll 8")
+
+VT_INLINE void transpose(pairs x[EIGHT])
+{
+    pairs y[EIGHT];
+    UNROLL for (int i = 0; i < EIGHT; i += 2)
+    {
+        y[i] = SHUFFLE(pairs, x[i], x[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+        y[i + 1] = SHUFFLE(pairs, x[i], x[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
     }
-    for (int i = 0; i < EIGHT; i += (i & 1) ? 3 : 1) { // by two
-        x[i] = __builtin_shufflevector(y[i], y[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-        x[i + 2] = __builtin_shufflevector(y[i], y[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+    UNROLL for (int i = 0; i < EIGHT / 2; i++)
+    {
+        const int at = i / 2 * 4 + i % 2;
+        x[at] = SHUFFLE(pairs, y[at], y[at + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+        x[at + 2] = SHUFFLE(pairs, y[at], y[at + 2], 2, 3, 10, 11, 6, 7, 14, 15);
     }
-    for (int i = 0; i < EIGHT / 2; i++) { // by four
-        const eight_pairs low = x[i], high = x[i + 4];
-        x[i] = __builtin_shufflevector(low, high, 0, 1, 2, 3, 8, 9, 10, 11);
-        x[i + 4] = __builtin_shufflevector(low, high, 4, 5, 6, 7, 12, 13, 14, 15);
+    UNROLL for (int i = 0; i < EIGHT / 2; i++)
+    {
+        const pairs low = x[i], high = x[i + 4];
+        x[i] = SHUFFLE(pairs, low, high, 0, 1, 2, 3, 8, 9, 10, 11);
+        x[i + 4] = SHUFFLE(pairs, low, high, 4, 5, 6, 7, 12, 13, 14, 15);
     }
 }
 
-// Rows of b lie as in the panel.
-VT_INLINE void pack_rows(void *to, const void *b, size_t ld, int k, int columns, int width,
-                         vt_elem from, vt_elem type)
+// ---- a panel, or some of its steps ----
+//
+// b: the panel's first number. Its rows lie as in the panel (VT_N), or are the panel's columns (VT_T).
+// Sizes are constants where it matters: that is what makes vectors of these loops.
+
+VT_INLINE void pack_numbers(vt_real *to, const vt_real *b, vt_trans trans, size_t ld, int k,
+                            int columns, int width)
 {
-    if (type == VT_REAL) {
-        vt_real *out = to;
-        for (int p = 0; p < k; p++, out += width) {
-            const vt_real *row = (const vt_real *)b + (size_t)p * ld;
-            if (columns == width)
-                memcpy(out, row, (size_t)width * sizeof *out);
-            else
-                for (int c = 0; c < width; c++) out[c] = c < columns ? row[c] : 0;
-        }
-        return;
+    for (int p = 0; p < k; p++, to += width) {
+        const vt_real *row = b + (size_t)p * (trans == VT_N ? ld : 1);
+        if (trans == VT_N && columns == width)
+            memcpy(to, row, (size_t)width * sizeof *to);
+        else
+            for (int c = 0; c < width; c++)
+                to[c] = c < columns ? row[(size_t)c * (trans == VT_N ? 1 : ld)] : 0;
     }
-    uint32_t *out = to;
-    for (int p = 0; p < k; p += 2, out += width) {
+}
+
+// Where pairs go: a step is `step` of them after the one before, 16 columns `group` after the last ones.
+typedef struct layout {
+    int width, step, group;
+} layout;
+
+VT_INLINE int place_of(layout l, int column)
+{
+    return column / (2 * EIGHT) * l.group + column % (2 * EIGHT);
+}
+
+VT_INLINE void pack_rows(uint32_t *to, const void *b, size_t ld, int k, int columns, layout l,
+                         vt_elem from)
+{
+    for (int p = 0; p < k; p += 2, to += l.step) {
         const void *row = vt_at(b, from, (size_t)p * ld), *next = vt_at(row, from, ld);
         int c = 0;
         if (p + 1 == k) next = NULL;
-        for (; next && c + EIGHT <= columns; c += EIGHT)
-            *(eight_pairs_loose *)(out + c) = interleaved(row, next, c, from);
-        for (; c < columns; c++) out[c] = pair_of(row, next, from, (size_t)c);
-        for (c = columns; c < width; c++) out[c] = 0;
+        for (pairs both[2]; next && c + 2 * EIGHT <= columns; c += 2 * EIGHT) {
+            pairs_loose *out = (pairs_loose *)(to + place_of(l, c));
+            interleave(both, vt_at(row, from, (size_t)c), vt_at(next, from, (size_t)c), from);
+            out[0] = both[0], out[1] = both[1];
+        }
+        for (; c < columns; c++) to[place_of(l, c)] = pair_of(row, next, from, (size_t)c);
+        for (; c < l.width; c++) to[place_of(l, c)] = 0;
     }
 }
 
-// Rows of b are the panel's columns.
-VT_INLINE void pack_columns(void *to, const void *b, size_t ld, int k, int columns, int width,
-                            vt_elem from, vt_elem type)
+VT_INLINE void pack_columns(uint32_t *to, const void *b, size_t ld, int k, int columns, layout l,
+                            vt_elem from)
 {
-    if (type == VT_REAL) {
-        vt_real *out = to;
-        for (int p = 0; p < k; p++, out += width) {
-            for (int c = 0; c < columns; c++)
-                out[c] = ((const vt_real *)b)[(size_t)c * ld + (size_t)p];
-            for (int c = columns; c < width; c++) out[c] = 0;
-        }
-        return;
-    }
-    uint32_t *out = to;
-    int p = 0;
-    for (; p + 2 * EIGHT <= k; p += 2 * EIGHT, out += EIGHT * width) {
-        int c = 0;
-        for (; c + EIGHT <= columns; c += EIGHT) {
-            eight_pairs block[EIGHT];
-            for (int i = 0; i < EIGHT; i++)
-                block[i] = adjacent(vt_at(b, from, (size_t)(c + i) * ld + (size_t)p), from);
+    for (int p = 0, c = 0; p < k; p += 2 * EIGHT, c = 0, to += EIGHT * l.step) {
+        const int rest = k - p, steps = rest < 2 * EIGHT ? (rest + 1) / 2 : EIGHT;
+        for (; rest >= 2 * EIGHT && c + EIGHT <= columns; c += EIGHT) {
+            uint32_t *out = to + place_of(l, c);
+            pairs block[EIGHT];
+            UNROLL for (int i = 0; i < EIGHT; i++) block[i] =
+                (pairs)stored_halves(vt_at(b, from, (size_t)(c + i) * ld + (size_t)p), from);
             transpose(block);
-            for (int i = 0; i < EIGHT; i++) *(eight_pairs_loose *)(out + i * width + c) = block[i];
+            UNROLL for (int i = 0; i < EIGHT; i++) * (pairs_loose *)(out + i * l.step) = block[i];
         }
-        for (; c < width; c++)
-            for (int i = 0; i < EIGHT; i++) {
-                const size_t at = (size_t)c * ld + (size_t)(p + 2 * i);
-                out[i * width + c] =
-                    c < columns ? pair_of(vt_at(b, from, at), vt_at(b, from, at + 1), from, 0) : 0;
+        for (; c < l.width; c++)
+            for (int i = 0; i < steps; i++) {
+                const void *x = vt_at(b, from, (size_t)c * ld + (size_t)(p + 2 * i));
+                to[place_of(l, c) + i * l.step] =
+                    c >= columns ? 0
+                                 : pair_of(x, 2 * i + 1 < rest ? vt_at(x, from, 1) : NULL, from, 0);
             }
     }
-    for (; p < k; p += 2, out += width) {
-        for (int c = 0; c < columns; c++) {
-            const void *x = vt_at(b, from, (size_t)c * ld + (size_t)p);
-            out[c] = pair_of(x, p + 1 < k ? vt_at(x, from, 1) : NULL, from, 0);
-        }
-        for (int c = columns; c < width; c++) out[c] = 0;
-    }
 }
 
-VT_INLINE void pack_panel(void *to, const void *b, vt_trans trans, size_t ld, int k, int columns,
-                          int width, vt_elem from, vt_elem type)
+VT_INLINE void pack_pairs(uint32_t *to, const void *b, vt_trans trans, size_t ld, int k,
+                          int columns, layout l, vt_elem from)
 {
     if (trans == VT_N)
-        pack_rows(to, b, ld, k, columns, width, from, type);
+        pack_rows(to, b, ld, k, columns, l, from);
     else
-        pack_columns(to, b, ld, k, columns, width, from, type);
+        pack_columns(to, b, ld, k, columns, l, from);
 }
 
-// The two widths as constants: that is what makes the loops above vectors.
+// The two widths as constants.
 VT_INLINE void pack_any_width(void *to, const void *b, vt_trans trans, size_t ld, int k,
                               int columns, int width, vt_elem from, vt_elem type)
 {
-    if (width == VT_PANEL && columns == VT_PANEL)
-        pack_panel(to, b, trans, ld, k, VT_PANEL, VT_PANEL, from, type);
+    const layout whole = {VT_PANEL, VT_PANEL, 2 * EIGHT}, any = {width, width, 2 * EIGHT},
+                 narrow = {VT_TILE_ROWS, VT_TILE_ROWS, 2 * EIGHT};
+    const bool numbers = type == VT_REAL;
+    if (numbers && width == VT_PANEL && columns == VT_PANEL)
+        pack_numbers(to, b, trans, ld, k, VT_PANEL, VT_PANEL);
+    else if (numbers && width == VT_TILE_ROWS && columns == VT_TILE_ROWS)
+        pack_numbers(to, b, trans, ld, k, VT_TILE_ROWS, VT_TILE_ROWS);
+    else if (numbers)
+        pack_numbers(to, b, trans, ld, k, columns, width);
+    else if (width == VT_PANEL && columns == VT_PANEL)
+        pack_pairs(to, b, trans, ld, k, VT_PANEL, whole, from);
     else if (width == VT_TILE_ROWS && columns == VT_TILE_ROWS)
-        pack_panel(to, b, trans, ld, k, VT_TILE_ROWS, VT_TILE_ROWS, from, type);
+        pack_pairs(to, b, trans, ld, k, VT_TILE_ROWS, narrow, from);
     else
-        pack_panel(to, b, trans, ld, k, columns, width, from, type);
+        pack_pairs(to, b, trans, ld, k, columns, any, from);
 }
 
-// ---- left panels for AMX: blocks of 16 rows by 16 steps (amx_tile.h) ----
+// ---- panels for AMX: see amx_tile.h ----
 
-VT_INLINE uint32_t *amx_step(const vt_panels *p, int panel, size_t step)
+// A panel's (or a part's) block of a step, 16 of its columns from `column`.
+VT_INLINE uint32_t *amx_block(uint32_t *panel, size_t steps, bool left, int column, size_t step)
 {
-    return (uint32_t *)p->data + (size_t)(panel * p->width) * vt_panels_steps(p->type, p->k) +
-           step / VT_AMX_PAIRS * (VT_AMX_ROWS * VT_AMX_PAIRS) + step % VT_AMX_PAIRS;
+    const size_t row = step / VT_AMX_PAIRS * VT_AMX_PAIRS, at = (size_t)column;
+    return panel + (left ? at * steps + row * VT_AMX_ROWS : row * VT_PANEL + at * VT_AMX_PAIRS);
 }
 
-// to: of a step. column: of the panel.
-VT_INLINE uint32_t *amx_column(uint32_t *to, size_t steps, int column)
+// Some steps of a left block, all in one half of it. b: the first column's first number.
+VT_INLINE void pack_amx_rows(uint32_t *to, const void *b, vt_trans trans, size_t ld, int k,
+                             int columns, vt_elem from)
 {
-    return to + (size_t)(column / VT_AMX_ROWS * VT_AMX_ROWS) * steps +
-           column % VT_AMX_ROWS * VT_AMX_PAIRS;
-}
-
-// Some steps, all in one half of a block, of eight columns. b: the first column's first number.
-VT_INLINE void pack_amx_block(uint32_t *to, const void *b, vt_trans trans, size_t ld, int k,
-                              int columns, vt_elem from)
-{
-    eight_pairs block[EIGHT];
-    if (k == 2 * EIGHT && columns == EIGHT) {
-        for (int i = 0; i < EIGHT; i++)
-            block[i] = trans == VT_N
-                           ? interleaved(vt_at(b, from, (size_t)(2 * i) * ld),
-                                         vt_at(b, from, (size_t)(2 * i + 1) * ld), 0, from)
-                           : adjacent(vt_at(b, from, (size_t)i * ld), from);
-        if (trans == VT_N) transpose(block);
-        for (int i = 0; i < EIGHT; i++) *(eight_pairs_loose *)(to + i * VT_AMX_PAIRS) = block[i];
+    if (k == 2 * EIGHT && columns >= VT_AMX_ROWS && trans == VT_N) {
+        pairs block[EIGHT][2], half[EIGHT];
+        UNROLL for (int i = 0; i < EIGHT; i++)
+            interleave(block[i], vt_at(b, from, (size_t)(2 * i) * ld),
+                       vt_at(b, from, (size_t)(2 * i + 1) * ld), from);
+        UNROLL for (int side = 0; side < 2; side++)
+        {
+            UNROLL for (int i = 0; i < EIGHT; i++) half[i] = block[i][side];
+            transpose(half);
+            UNROLL for (int i = 0; i < EIGHT; i++) *
+                (pairs_loose *)(to + (side * EIGHT + i) * VT_AMX_PAIRS) = half[i];
+        }
         return;
     }
     const size_t next = trans == VT_N ? ld : 1, across = trans == VT_N ? 1 : ld;
-    for (int c = 0; c < EIGHT; c++)
+    for (int c = 0; c < VT_AMX_ROWS; c++)
         for (int p = 0; p < k; p += 2) {
             const void *x = vt_at(b, from, (size_t)p * next + (size_t)c * across);
             to[c * VT_AMX_PAIRS + p / 2] =
@@ -252,33 +265,39 @@ VT_INLINE void pack_amx_block(uint32_t *to, const void *b, vt_trans trans, size_
         }
 }
 
-VT_INLINE void pack_amx(const vt_panels *to, int panel, int at, const void *b, vt_trans trans,
-                        size_t ld, int k, int columns, vt_elem from)
+VT_INLINE void pack_amx(const vt_panels *p, int panel, int at, const void *b, vt_elem from,
+                        size_t ld, vt_trans trans, int k)
 {
-    const size_t steps = vt_panels_steps(to->type, to->k);
+    const layout l = {VT_PANEL, VT_AMX_PAIRS, VT_AMX_ROWS * VT_AMX_PAIRS};
+    const bool left = p->width != VT_PANEL;
+    const int rest = p->n - panel * p->width, columns = rest < p->width ? rest : p->width,
+              unit = left ? EIGHT : VT_AMX_PAIRS;
+    const size_t steps = vt_panels_steps(p->type, p->k);
+    uint32_t *to = (uint32_t *)p->data + (size_t)panel * (size_t)p->width * steps;
     for (int done = 0, some; done < k; done += some) {
-        const int step = (at + done) / 2, most = 2 * (EIGHT - step % EIGHT);
+        const int step = (at + done) / 2, most = 2 * (unit - step % unit);
+        const void *x = vt_at(b, from, (size_t)done * (trans == VT_N ? ld : 1));
         some = k - done < most ? k - done : most;
-        uint32_t *out = amx_step(to, panel, (size_t)step);
-        for (int c = 0; c < to->width; c += EIGHT) {
-            const int left = columns - c < 0 ? 0 : columns - c < EIGHT ? columns - c : EIGHT;
-            const size_t first =
-                trans == VT_N ? (size_t)done * ld + (size_t)c : (size_t)c * ld + (size_t)done;
-            pack_amx_block(amx_column(out, steps, c), vt_at(b, from, first), trans, ld, some, left,
-                           from);
-        }
-    }
-}
-
-// Steps after the last one are zeros.
-static void end_panel(const vt_panels *p, int panel, bool left)
-{
-    const size_t steps = vt_panels_steps(p->type, p->k), width = (size_t)p->width;
-    for (size_t s = vt_steps(p->type, p->k); s < steps; s++)
+        uint32_t *block = amx_block(to, steps, left, 0, (size_t)step) +
+                          step % VT_AMX_PAIRS * (left ? 1 : VT_AMX_PAIRS);
         if (left)
-            for (int c = 0; c < p->width; c++) *amx_column(amx_step(p, panel, s), steps, c) = 0;
+            for (int c = 0; c < p->width; c += VT_AMX_ROWS)
+                pack_amx_rows(block + (size_t)c * steps,
+                              vt_at(x, from, (size_t)c * (trans == VT_N ? 1 : ld)), trans, ld, some,
+                              columns - c, from);
+        else if (columns == VT_PANEL)
+            pack_pairs(block, x, trans, ld, some, VT_PANEL, l, from);
         else
-            memset((char *)p->data + ((size_t)panel * steps + s) * width * UNIT, 0, width * UNIT);
+            pack_pairs(block, x, trans, ld, some, columns, l, from);
+    }
+    // After the last step come zeros.
+    for (size_t s = vt_steps(p->type, p->k); at + k == p->k && s < steps; s++)
+        for (int c = 0; c < p->width; c += VT_AMX_ROWS) {
+            uint32_t *block = amx_block(to, steps, left, c, s);
+            const size_t i = s % VT_AMX_PAIRS;
+            for (size_t j = 0; j < VT_AMX_ROWS; j++)
+                block[left ? j * VT_AMX_PAIRS + i : i * VT_AMX_PAIRS + j] = 0;
+        }
 }
 
 void vt_panels_pack(const vt_panels *p, int panel, int at, const void *b, vt_elem from, int ld,
@@ -287,17 +306,18 @@ void vt_panels_pack(const vt_panels *p, int panel, int at, const void *b, vt_ele
     assert(at >= 0 && at + k <= p->k && (p->type == VT_REAL || at % 2 == 0));
     assert(p->type == VT_BFLOAT || from == VT_REAL);
     const size_t width = (size_t)p->width, first = (size_t)panel * width;
+    b = vt_at(b, from, first * (trans == VT_N ? 1 : (size_t)ld));
+    if (by_amx(p->type)) {
+        if (from == VT_REAL)
+            pack_amx(p, panel, at, b, VT_REAL, (size_t)ld, trans, k);
+        else
+            pack_amx(p, panel, at, b, VT_BFLOAT, (size_t)ld, trans, k);
+        return;
+    }
     const size_t step = (size_t)panel * vt_panels_steps(p->type, p->k) + vt_steps(p->type, at);
-    const bool amx = by_amx(p->type), by_blocks = amx && p->width == VT_AMX_TILE_ROWS;
     const int left = p->n - (int)first, columns = left < p->width ? left : p->width;
-    char *to = (char *)p->data + step * width * UNIT;
-    b = (const char *)b + first * (trans == VT_N ? 1 : (size_t)ld) * vt_elem_size(from);
-    if (amx && at + k == p->k) end_panel(p, panel, by_blocks);
-    if (by_blocks && from == VT_REAL)
-        pack_amx(p, panel, at, b, trans, (size_t)ld, k, columns, VT_REAL);
-    else if (by_blocks)
-        pack_amx(p, panel, at, b, trans, (size_t)ld, k, columns, VT_BFLOAT);
-    else if (p->type == VT_REAL)
+    void *to = (char *)p->data + step * width * UNIT;
+    if (p->type == VT_REAL)
         pack_any_width(to, b, trans, (size_t)ld, k, columns, p->width, VT_REAL, VT_REAL);
     else if (from == VT_REAL)
         pack_any_width(to, b, trans, (size_t)ld, k, columns, p->width, VT_REAL, VT_BFLOAT);
@@ -376,24 +396,33 @@ VT_INLINE void add_column_sums(vt_real *sums, const vt_panels *p, int first, int
 
 static void add_amx_column_sums(vt_real *sums, const vt_panels *p, int first, int count)
 {
+    const bool left = p->width != VT_PANEL;
     const size_t steps = vt_panels_steps(p->type, p->k);
-    for (int c = first; c < first + count; c++)
+    for (int c = first; c < first + count; c += VT_AMX_ROWS) {
+        vt_real sum[VT_AMX_ROWS][VT_AMX_PAIRS] = {0}; // as a block
         for (int part = 0; part < p->parts; part++) {
-            const uint32_t *column = amx_column(amx_step(p, c / p->width, 0), steps, c % p->width) +
-                                     (size_t)part * p->part_bytes / UNIT;
-            vt_real sum[VT_AMX_PAIRS] = {0}, all = 0;
-            for (size_t s = 0; s < steps; s += VT_AMX_PAIRS, column += VT_AMX_ROWS * VT_AMX_PAIRS)
-                for (size_t i = 0; i < VT_AMX_PAIRS; i++)
-                    sum[i] += low_of(column, i), sum[i] += high_of(column, i);
-            for (int i = 0; i < VT_AMX_PAIRS; i++) all += sum[i];
-            sums[c] += all;
+            uint32_t *panel = (uint32_t *)p->data + (size_t)(c - c % p->width) * steps +
+                              (size_t)part * p->part_bytes / UNIT;
+            for (size_t s = 0; s < steps; s += VT_AMX_PAIRS) {
+                const uint32_t *block = amx_block(panel, steps, left, c % p->width, s);
+                for (size_t i = 0; i < VT_AMX_ROWS; i++)
+                    for (size_t j = 0; j < VT_AMX_PAIRS; j++)
+                        sum[i][j] += low_of(block, i * VT_AMX_PAIRS + j) +
+                                     high_of(block, i * VT_AMX_PAIRS + j);
+            }
         }
+        for (int i = 0; i < VT_AMX_ROWS; i++)
+            for (int j = 0; j < VT_AMX_PAIRS; j++) {
+                const int column = c + (left ? i : j);
+                if (column < first + count) sums[column] += sum[i][j];
+            }
+    }
 }
 
 void vt_panels_column_sums(vt_real *sums, const vt_panels *p, int first, int count)
 {
     assert(first % p->width == 0);
-    if (by_amx(p->type) && p->width == VT_AMX_TILE_ROWS) {
+    if (by_amx(p->type)) {
         add_amx_column_sums(sums, p, first, count);
         return;
     }

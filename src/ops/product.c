@@ -83,14 +83,6 @@ static int rows_at_once(const tile_block *b, int below)
     return b->tiles || below < VT_AMX_ROWS ? below : VT_AMX_ROWS;
 }
 
-static void by_amx(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
-                   const vt_tile_terms *terms, const tile_block *b, int rows)
-{
-    if (rows < VT_AMX_ROWS) vt_amx_begin(rows);
-    vt_amx_tile(c, ldc, start, ld_start, terms, b->x, rows, vectors_of(b->columns));
-    if (rows < VT_AMX_ROWS) vt_amx_begin(VT_AMX_ROWS);
-}
-
 // c: the block's first number. start: as for a tile. `done` of `all` rows of the panel were before.
 static void compute(const tile_block *b, vt_real *c, size_t ldc, const vt_real *start,
                     size_t ld_start, int done, int all)
@@ -112,11 +104,12 @@ static void compute(const tile_block *b, vt_real *c, size_t ldc, const vt_real *
         rows = rows_at_once(b, b->rows - i);
         vt_real *to = c + (size_t)i * ldc;
         const vt_real *from = start ? start + (size_t)i * ld_start : NULL;
-        fetch_rows(to, ldc, rows);
-        if (b->tiles)
+        if (b->tiles) {
+            fetch_rows(to, ldc, rows);
             b->tiles[(rows - 1) * VT_TILE_VECTORS](to, ldc, from, ld_start, &terms);
-        else
-            by_amx(to, ldc, from, ld_start, &terms, b, rows);
+        } else {
+            vt_amx_tile(to, ldc, from, ld_start, &terms, x, rows, vectors_of(b->columns));
+        }
         terms.left += (size_t)rows * x->row_bytes;
         terms.ahead += terms.pace * terms.steps;
     }
@@ -181,7 +174,9 @@ void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bi
     const int steps = (int)vt_panels_steps(panels->type, panels->k), unit = amx ? VT_AMX_PAIRS : 1;
     // Panels may have zeros after the last step, rows have not.
     const int last = x.by_column ? steps : (int)vt_steps(x.type, panels->k);
-    const int blocks = (m + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    // The rows that are left over from whole registers are a block of their own.
+    const int whole = amx ? m / VT_AMX_ROWS * VT_AMX_ROWS : m,
+              blocks = (whole + BLOCK_ROWS - 1) / BLOCK_ROWS;
     // A sum that is rounded is rounded once.
     const int slices = y.type == VT_REAL ? (steps + BLOCK_STEPS - 1) / BLOCK_STEPS : 1;
     const size_t panel = (size_t)steps * VT_PANEL * sizeof(vt_real);
@@ -191,10 +186,10 @@ void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bi
                               .parts = x.parts,
                               .left_part = x.part_bytes,
                               .right_part = panels->part_bytes}};
-    if (amx) vt_amx_begin(VT_AMX_ROWS);
-    for (int i = 0; i < blocks; i++) {
-        b.row = vt_share(m, b.most, i, blocks);
-        b.rows = vt_share(m, b.most, i + 1, blocks) - b.row;
+    for (int i = 0; i < blocks + (whole < m); i++) {
+        b.row = i < blocks ? vt_share(whole, b.most, i, blocks) : whole;
+        b.rows = (i < blocks ? vt_share(whole, b.most, i + 1, blocks) : m) - b.row;
+        if (amx) vt_amx_begin(b.rows < VT_AMX_ROWS ? b.rows : VT_AMX_ROWS);
         for (int slice = 0; slice < slices; slice++) {
             const int first = vt_share(steps, unit, slice, slices),
                       end = vt_share(steps, unit, slice + 1, slices);
