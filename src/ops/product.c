@@ -52,15 +52,23 @@ static const vt_tile_table *tiles_of(const vt_left *x)
     return x->by_column ? &vt_tiles_real_columns : &vt_tiles_real_rows;
 }
 
-// Some rows by a panel, over a part of k.
+// Some rows, over a part of k.
 typedef struct tile_block {
-    vt_tile_fn *const *tiles; // [rows - 1][vectors - 1], or NULL: by AMX
-    int most;                 // rows of a tile
     const vt_left *x;
-    int row, rows, columns;
+    int row, rows;
+    bool amx;
+    int most;            // rows of a tile
     size_t first;        // step of k
-    vt_tile_terms terms; // ahead: the next panel, or NULL after the last
+    vt_tile_terms terms; // left: the first row; right and ahead: per panel
 } tile_block;
+
+// What they are multiplied by.
+typedef struct tile_panel {
+    vt_tile_fn *const *tiles; // [rows - 1][vectors - 1], or NULL: by AMX
+    const char *data;
+    int columns;
+    const char *next; // or NULL
+} tile_panel;
 
 // Rows that are read, or written for the first time in a while, are fetched while others are
 // multiplied: 2% of a step.
@@ -80,37 +88,33 @@ static int vectors_of(int columns)
 static int rows_at_once(const tile_block *b, int below)
 {
     if (below >= b->most) return b->most;
-    return b->tiles || below < VT_AMX_ROWS ? below : VT_AMX_ROWS;
+    return b->amx && below > VT_AMX_ROWS ? VT_AMX_ROWS : below;
 }
 
-// c: the block's first number. start: as for a tile. `done` of `all` rows of the panel were before.
-static void compute(const tile_block *b, vt_real *c, size_t ldc, const vt_real *start,
-                    size_t ld_start, int done, int all)
+// Rows first .. of the block. c: their first number. start: as for a tile.
+static void compute(const tile_block *b, const tile_panel *panel, vt_real *c, size_t ldc,
+                    const vt_real *start, size_t ld_start, int first, int rows)
 {
-    const vt_left *x = b->x;
-    vt_tile_terms terms = b->terms;
-    terms.left = (const char *)x->data + b->first * (x->by_column ? x->ld : 1) * sizeof(vt_real) +
-                 (size_t)b->row * x->row_bytes;
+    vt_tile_terms terms = b->terms; // written long ago
+    terms.left += (size_t)first * b->x->row_bytes;
+    terms.right = panel->data;
     // The first row of tiles would wait for a panel that comes from afar: so the next one is fetched bit
     // by bit.
-    const size_t tiles = (size_t)(all + b->most - 1) / (size_t)b->most;
-    if (terms.ahead) {
-        terms.pace = (VT_PANEL * sizeof(vt_real) + tiles - 1) / tiles;
-        terms.ahead += (size_t)(done / b->most) * terms.pace * terms.steps;
-    } else {
-        terms.ahead = terms.right;
-    }
-    for (int i = 0, rows; i < b->rows; i += rows) {
-        rows = rows_at_once(b, b->rows - i);
-        vt_real *to = c + (size_t)i * ldc;
-        const vt_real *from = start ? start + (size_t)i * ld_start : NULL;
-        if (b->tiles) {
-            fetch_rows(to, ldc, rows);
-            b->tiles[(rows - 1) * VT_TILE_VECTORS](to, ldc, from, ld_start, &terms);
+    if (panel->next)
+        terms.ahead = panel->next + (size_t)(first / b->most) * terms.pace * terms.steps;
+    else
+        terms.ahead = panel->data, terms.pace = 0;
+    for (int end = first + rows, some; first < end; first += some) {
+        some = rows_at_once(b, end - first);
+        if (panel->tiles) {
+            fetch_rows(c, ldc, some);
+            panel->tiles[(some - 1) * VT_TILE_VECTORS](c, ldc, start, ld_start, &terms);
         } else {
-            vt_amx_tile(to, ldc, from, ld_start, &terms, x, rows, vectors_of(b->columns));
+            vt_amx_tile(c, ldc, start, ld_start, &terms, b->x, some, vectors_of(panel->columns));
         }
-        terms.left += (size_t)rows * x->row_bytes;
+        c += (size_t)some * ldc;
+        if (start) start += (size_t)some * ld_start;
+        terms.left += (size_t)some * b->x->row_bytes;
         terms.ahead += terms.pace * terms.steps;
     }
 }
@@ -130,39 +134,52 @@ VT_INLINE void put(void *y, size_t ldy, const vt_real *strip, int rows, int colu
 }
 
 // By way of a strip: for columns that are not whole vectors, and to round.
-static void compute_strips(tile_block b, const vt_rows *y, char *out, const vt_real *bias, bool add)
+static void compute_strips(const tile_block *b, const tile_panel *panel, const vt_rows *y,
+                           char *out, const vt_real *bias, bool add)
 {
     vt_real strip[STRIP_ROWS * VT_PANEL] __attribute__((aligned(VT_VECTOR_BYTES)));
     const size_t row = (size_t)y->ld * vt_elem_size(y->type);
-    const int first = b.row, all = b.rows;
-    for (int end = b.row + b.rows; b.row < end; b.row += STRIP_ROWS) {
-        b.rows = end - b.row < STRIP_ROWS ? end - b.row : STRIP_ROWS;
-        compute(&b, strip, VT_PANEL, bias, 0, b.row - first, all);
-        VT_FOR_TYPE(put, y->type, out, (size_t)y->ld, strip, b.rows, b.columns, add);
-        out += STRIP_ROWS * row;
+    for (int first = 0; first < b->rows; first += STRIP_ROWS, out += STRIP_ROWS * row) {
+        const int below = b->rows - first, rows = below < STRIP_ROWS ? below : STRIP_ROWS;
+        compute(b, panel, strip, VT_PANEL, bias, 0, first, rows);
+        VT_FOR_TYPE(put, y->type, out, (size_t)y->ld, strip, rows, panel->columns, add);
     }
 }
 
 // column: the panel's first.
-static void compute_block(const tile_block *b, const vt_rows *y, int column, const vt_real *bias,
-                          vt_into into)
+static void compute_block(const tile_block *b, const tile_panel *panel, const vt_rows *y,
+                          int column, const vt_real *bias, vt_into into)
 {
     const bool add = into == VT_ADD || b->first > 0;
-    const bool whole = b->columns % VT_LANES == 0 || into == VT_SET_PADDED;
+    const bool whole = panel->columns % VT_LANES == 0 || into == VT_SET_PADDED;
     char *out =
         (char *)y->data + ((size_t)b->row * (size_t)y->ld + (size_t)column) * vt_elem_size(y->type);
     vt_real padded[VT_PANEL]; // vectors of bias may reach beyond its end
     if (add || !bias) {
         bias = NULL;
     } else {
-        for (int c = 0; c < VT_PANEL; c++) padded[c] = c < b->columns ? bias[column + c] : 0;
+        for (int c = 0; c < VT_PANEL; c++) padded[c] = c < panel->columns ? bias[column + c] : 0;
         bias = padded;
     }
     if (y->type != VT_REAL || !whole)
-        compute_strips(*b, y, out, bias, add);
+        compute_strips(b, panel, y, out, bias, add);
     else
-        compute(b, (vt_real *)out, (size_t)y->ld, add ? (vt_real *)out : bias,
+        compute(b, panel, (vt_real *)out, (size_t)y->ld, add ? (vt_real *)out : bias,
                 add ? (size_t)y->ld : 0, 0, b->rows);
+}
+
+// By every panel. stride: bytes from one to the next.
+static void compute_panels(const tile_block *b, const vt_panels *panels, size_t stride,
+                           const vt_rows *y, const vt_real *bias, vt_into into)
+{
+    tile_panel p = {.data = (const char *)panels->data + b->first * VT_PANEL * sizeof(vt_real)};
+    for (int column = 0; column < panels->n; column += VT_PANEL, p.data += stride) {
+        const int left = panels->n - column;
+        p.columns = left < VT_PANEL ? left : VT_PANEL;
+        p.next = left > VT_PANEL ? p.data + stride : NULL;
+        if (!b->amx) p.tiles = &(*tiles_of(b->x))[0][vectors_of(p.columns) - 1];
+        compute_block(b, &p, y, column, bias, into);
+    }
 }
 
 void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bias, vt_into into,
@@ -171,38 +188,36 @@ void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bi
     assert(x.type == panels->type && panels->width == VT_PANEL && x.parts == panels->parts &&
            !(bias && into == VT_ADD));
     const bool amx = x.type == VT_BFLOAT && vt_amx();
-    const int steps = (int)vt_panels_steps(panels->type, panels->k), unit = amx ? VT_AMX_PAIRS : 1;
-    // Panels may have zeros after the last step, rows have not.
-    const int last = x.by_column ? steps : (int)vt_steps(x.type, panels->k);
-    // The rows that are left over from whole registers are a block of their own.
-    const int whole = amx ? m / VT_AMX_ROWS * VT_AMX_ROWS : m,
-              blocks = (whole + BLOCK_ROWS - 1) / BLOCK_ROWS;
-    // A sum that is rounded is rounded once.
-    const int slices = y.type == VT_REAL ? (steps + BLOCK_STEPS - 1) / BLOCK_STEPS : 1;
-    const size_t panel = (size_t)steps * VT_PANEL * sizeof(vt_real);
     tile_block b = {.x = &x,
+                    .amx = amx,
                     .most = amx ? VT_AMX_TILE_ROWS : VT_TILE_ROWS,
                     .terms = {.ld = x.ld,
                               .parts = x.parts,
                               .left_part = x.part_bytes,
                               .right_part = panels->part_bytes}};
+    const int steps = (int)vt_panels_steps(panels->type, panels->k), unit = amx ? VT_AMX_PAIRS : 1;
+    // Panels may have zeros after the last step, rows have not.
+    const int last = x.by_column ? steps : (int)vt_steps(x.type, panels->k);
+    // A sum that is rounded is rounded once.
+    const int slices = y.type == VT_REAL ? (steps + BLOCK_STEPS - 1) / BLOCK_STEPS : 1;
+    // The rows that are left over from whole registers are a block of their own.
+    const int whole = amx ? m / VT_AMX_ROWS * VT_AMX_ROWS : m,
+              blocks = (whole + BLOCK_ROWS - 1) / BLOCK_ROWS;
     for (int i = 0; i < blocks + (whole < m); i++) {
         b.row = i < blocks ? vt_share(whole, b.most, i, blocks) : whole;
         b.rows = (i < blocks ? vt_share(whole, b.most, i + 1, blocks) : m) - b.row;
+        const size_t tiles = (size_t)(b.rows + b.most - 1) / (size_t)b.most;
+        b.terms.pace = (VT_PANEL * sizeof(vt_real) + tiles - 1) / tiles;
         if (amx) vt_amx_begin(b.rows < VT_AMX_ROWS ? b.rows : VT_AMX_ROWS);
         for (int slice = 0; slice < slices; slice++) {
             const int first = vt_share(steps, unit, slice, slices),
                       end = vt_share(steps, unit, slice + 1, slices);
             b.first = (size_t)first;
             b.terms.steps = (size_t)((end < last ? end : last) - first);
-            b.terms.right = (const char *)panels->data + b.first * VT_PANEL * sizeof(vt_real);
-            for (int column = 0; column < panels->n; column += VT_PANEL, b.terms.right += panel) {
-                const int left = panels->n - column;
-                b.columns = left < VT_PANEL ? left : VT_PANEL;
-                b.terms.ahead = left > VT_PANEL ? b.terms.right + panel : NULL;
-                if (!amx) b.tiles = &(*tiles_of(&x))[0][vectors_of(b.columns) - 1];
-                compute_block(&b, &y, column, bias, into);
-            }
+            b.terms.left = (const char *)x.data +
+                           b.first * (x.by_column ? x.ld : 1) * sizeof(vt_real) +
+                           (size_t)b.row * x.row_bytes;
+            compute_panels(&b, panels, (size_t)steps * VT_PANEL * sizeof(vt_real), &y, bias, into);
         }
     }
     if (amx) vt_amx_end();
