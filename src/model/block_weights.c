@@ -118,7 +118,8 @@ void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param
 
 // ---- gradients ----
 
-// Sums of about so many steps are at full speed.
+// Sums of about so many steps are at full speed: with one chunk at a time, a DeiT-S step in bf16 is 3%
+// slower (Zen 5), in fp32 6%; 400 steps do as well.
 enum { GRADIENT_STEPS = 768 };
 
 static int rows_of(const vt_chunks *chunks, int index, int rows)

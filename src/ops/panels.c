@@ -107,6 +107,20 @@ VT_INLINE void interleave(pairs out[2], const void *row, const void *next, vt_el
         (pairs)SHUFFLE(halves, x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
 }
 
+// Eight columns: for panels that are no wider.
+typedef uint16_t eight_halves __attribute__((vector_size(2 * EIGHT)));
+
+VT_INLINE void interleave_eight(uint32_t *out, const void *row, const void *next)
+{
+    eight_halves x, y, low, high;
+    memcpy(&x, row, sizeof x);
+    memcpy(&y, next, sizeof y);
+    low = SHUFFLE(eight_halves, x, y, 0, 8, 1, 9, 2, 10, 3, 11);
+    high = SHUFFLE(eight_halves, x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+    memcpy(out, &low, sizeof low);
+    memcpy(out + EIGHT / 2, &high, sizeof high);
+}
+
 #define UNROLL _Pragma("GCC unroll 8")
 
 VT_INLINE void transpose(pairs x[EIGHT])
@@ -171,6 +185,9 @@ VT_INLINE void pack_rows(uint32_t *to, const void *b, size_t ld, int k, int colu
             interleave(both, vt_at(row, from, (size_t)c), vt_at(next, from, (size_t)c), from);
             out[0] = both[0], out[1] = both[1];
         }
+        for (; next && from == VT_BFLOAT && c + EIGHT <= columns; c += EIGHT)
+            interleave_eight(to + place_of(l, c), vt_at(row, from, (size_t)c),
+                             vt_at(next, from, (size_t)c));
         for (; c < columns; c++) to[place_of(l, c)] = pair_of(row, next, from, (size_t)c);
         for (; c < l.width; c++) to[place_of(l, c)] = 0;
     }
