@@ -122,7 +122,6 @@ static void print_run(const vt_experiment *e, int index, const estimate *its)
 {
     const vt_experiment_run *run = &e->runs[index];
     const vt_experiment_arm *arm = &e->arms[run->arm];
-    const char *error = its->error[0] ? its->error : run->error;
     printf("  %3d  seed %-4llu %-32s ", index + 1, (unsigned long long)run->seed, arm->name);
     if (run->state == VT_RUN_FINISHED)
         printf("finished: top-1 %.2f%%", run->acc1);
@@ -130,8 +129,10 @@ static void print_run(const vt_experiment *e, int index, const estimate *its)
         printf("at epoch %lld of %d", (long long)run->epoch + 1, arm->config.train.epochs);
     else
         printf("not begun");
-    if (run->state != VT_RUN_FINISHED && error)
-        printf("; %s: %s", its->error[0] ? "cannot run" : "failed", error);
+    if (run->state != VT_RUN_FINISHED && its->error[0])
+        printf("; cannot run"); // why is told once
+    else if (run->state != VT_RUN_FINISHED && run->error)
+        printf("; failed: %s", run->error);
     putchar('\n');
 }
 
@@ -152,16 +153,18 @@ static void sum_up(const vt_experiment *e, const estimate *estimates, int jobs, 
     }
 }
 
-static void print_plan(const vt_experiment *e, const estimate *estimates, int jobs, double seconds,
-                       double bytes)
+// errors: arms that cannot run.
+static void print_plan(const vt_experiment *e, const estimate *estimates, int jobs, int errors,
+                       double seconds, double bytes)
 {
     char duration[24];
     printf("%s: %d arm%s, %d run%s, in %s\n\n", e->title, e->n_arms, vt_plural(e->n_arms),
            e->n_runs, vt_plural(e->n_runs), e->output);
     for (int i = 0; i < e->n_runs; i++) print_run(e, i, &estimates[e->runs[i].arm]);
     const int left = e->n_runs - vt_experiment_count(e, VT_RUN_FINISHED);
-    printf("\ntime        about %s for the %d run%s left, %d at a time\nmemory      %.1f MiB\n",
-           vt_duration(duration, seconds), left, vt_plural(left), jobs, bytes / (1 << 20));
+    if (!errors)
+        printf("\ntime        about %s for the %d run%s left, %d at a time\nmemory      %.1f MiB\n",
+               vt_duration(duration, seconds), left, vt_plural(left), jobs, bytes / (1 << 20));
 }
 
 static vt_status plan(const vt_experiment *e, int jobs, bool json)
@@ -175,11 +178,13 @@ static vt_status plan(const vt_experiment *e, int jobs, bool json)
     if (json) {
         vt_json *root = vt_experiment_json(e);
         vt_json_add_number(root, "jobs", jobs);
-        vt_json_add_number(root, "remaining_s", seconds);
-        vt_json_add_number(root, "memory_bytes", bytes);
+        if (!errors) {
+            vt_json_add_number(root, "remaining_s", seconds);
+            vt_json_add_number(root, "memory_bytes", bytes);
+        }
         status = vt_answer_json(root);
     } else {
-        print_plan(e, estimates, jobs, seconds, bytes);
+        print_plan(e, estimates, jobs, errors, seconds, bytes);
     }
     for (int i = 0; status == VT_OK && errors && i < e->n_arms; i++)
         if (estimates[i].error[0])

@@ -354,10 +354,13 @@ static vt_status dry_run(loop *l)
     VT_TRY(vt_make_directories(c->output));
     vt_loader_start(run->train_loader, 0, 0);
     const int64_t steps = run->batches / c->train.accumulate;
-    for (int i = 0; i < DRY_STEPS && i < steps; i++) {
-        double start = vt_now_s();
-        VT_TRY(optimizer_step(l));
-        r->step_s = vt_now_s() - start;
+    for (int i = 0; i < DRY_STEPS && i < run->batches; i++) {
+        double loss = 0, start = vt_now_s(), middle;
+        if (interrupted(l)) return vt_fail(VT_INTERRUPTED, "interrupted");
+        VT_TRY(micro_batch(l, i, &loss));
+        middle = vt_now_s();
+        VT_TRY(update(l));
+        r->step_s = c->train.accumulate * (middle - start) + vt_now_s() - middle;
     }
     const double images = (double)c->train.batch_size * c->train.accumulate;
     const double evaluated = run->val ? (double)run->val->count * (run->state.ema ? 2 : 1) : 0;

@@ -33,7 +33,7 @@ typedef struct vt_train_result {
     vt_memory_plan memory;
     char *config_text; // the resolved configuration; malloc'd, the caller's
     char *picture;     // path of the PNG of the first batch, mixed; malloc'd, the caller's
-    double step_s;     // an optimizer step, the second of two measured
+    double step_s;     // an optimizer step, from the second of two micro-batches and updates
     double total_s;    // estimate for the whole run, evaluation included
 } vt_train_result;
 
