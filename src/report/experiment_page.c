@@ -300,8 +300,8 @@ static void write_failures(FILE *page, const vt_json *json)
                             vt_json_number_at(r, "seed"), text_of(r, "error"));
 }
 
-// The configurations of the arms, each as of its first run.
-static vt_status write_configs(FILE *page, const vt_experiment_view *e)
+// What the arms did to labels and how they are configured, each as of its first run.
+static vt_status write_arms(FILE *page, const vt_experiment_view *e)
 {
     vt_record *first = calloc((size_t)e->n + 1, sizeof *first); // their parts are e's
     vt_report arms = {.page = page, .runs = first};
@@ -311,7 +311,8 @@ static vt_status write_configs(FILE *page, const vt_experiment_view *e)
         for (int k = 0; k < i; k++) seen = seen || !strcmp(e->arm_of[k], e->arm_of[i]);
         if (!seen) first[arms.n++] = e->runs[i];
     }
-    vt_status status = arms.n > 0 ? vt_section_config(&arms) : VT_OK;
+    vt_status status = arms.n > 0 ? vt_section_shares(&arms) : VT_OK;
+    if (status == VT_OK && arms.n > 0) status = vt_section_config(&arms);
     free(first);
     return status;
 }
@@ -335,9 +336,14 @@ vt_status vt_experiment_page(FILE *page, const vt_experiment_view *e)
     VT_TRY(draw_arms(page, e, "chart-accuracy", "Top-1 on the test data, %", "test_acc1", 2));
     VT_TRY(draw_arms(page, e, "chart-test-loss", "Test loss", "test_loss", 4));
     VT_TRY(draw_arms(page, e, "chart-loss", "Training loss", "train_loss", 4));
-    fputs("</div>\n", page);
+    VT_TRY(draw_arms(page, e, "chart-lr", "Learning rate", "train_lr", 6));
+    VT_TRY(draw_arms(page, e, "chart-throughput", "Throughput, images/s", "images_per_s", 1));
+    fputs("</div>\n<p class=\"note\">Confusion, worst-classified images, mixed pictures and shares "
+          "by "
+          "layer are on each run's own page, report.html in its folder.</p>\n",
+          page);
     vt_section_end(page);
-    VT_TRY(write_configs(page, e));
+    VT_TRY(write_arms(page, e));
     VT_TRY(vt_section_notes(&all));
     vt_page_end(page);
     return VT_OK;

@@ -176,7 +176,7 @@ if "$vitrain" experiment "$dir/e.json" --quiet >"$dir/.out" 2>"$dir/.err"; then
     check "an experiment: report" test $status = 0 -a "$out" = "$dir/e/report.html"
     fails "an experiment beside others" 2 "e: is an experiment, .*: give it alone" \
         "$vitrain" report "$dir/e/area/seed0" "$dir/e" --output "$dir/both.html"
-    of_experiment="experiment curves config notes"
+    of_experiment="experiment curves shares config notes"
     good "an experiment" "$dir/e/report.html" "$of_experiment"
     check "its title, arms and curves are there" awk '/<h1>a &lt; b</ { t = 1 } /&lt;i&gt;TL/ { a = 1 }
         /id="chart-accuracy"/ { c = 1 } /4 of 4 runs are finished/ { f = 1 } END { exit !(t && a && c && f) }' "$dir/e/report.html"
