@@ -1,8 +1,9 @@
 // See amx.h. Intel, Software Developer's Manual, volume 1, chapter 18; Linux, arch/x86 xstate.rst.
 #include "vitrain/base/amx.h"
 
-#if defined __AMX_BF16__ && defined __linux__
+#ifdef VT_AMX_BUILT
 
+#include <cpuid.h>
 #include <immintrin.h>
 #include <stdint.h>
 #include <sys/syscall.h>
@@ -10,13 +11,19 @@
 
 enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
 
+static bool has_amx(void)
+{
+    enum { AMX_BF16 = 1 << 22 };
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &d) && (d & AMX_BF16);
+}
+
 bool vt_amx(void)
 {
     static int known; // 1: it is there, -1: it is not
     int state = __atomic_load_n(&known, __ATOMIC_RELAXED);
     if (state == 0) {
-        state = __builtin_cpu_supports("amx-bf16") &&
-                        syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0
+        state = has_amx() && syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0
                     ? 1
                     : -1;
         __atomic_store_n(&known, state, __ATOMIC_RELAXED);

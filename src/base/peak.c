@@ -56,7 +56,7 @@ static float bf16_dot(long rounds)
 }
 #endif
 
-#ifdef __AMX_BF16__
+#ifdef VT_AMX_BUILT
 enum { AMX_SUMS = 6, AMX_FLOPS = 2 * VT_AMX_ROWS * 16 * 2 * VT_AMX_PAIRS };
 
 static float amx_products(long rounds)
@@ -120,7 +120,7 @@ double vt_peak_gflops(void)
 
 double vt_peak_bf16_gflops(void)
 {
-#ifdef __AMX_BF16__
+#ifdef VT_AMX_BUILT
     if (vt_amx()) return best_gflops(amx_products, AMX_SUMS * AMX_FLOPS);
 #endif
 #ifdef __AVX512BF16__

@@ -1,7 +1,7 @@
 // See amx_tile.h.
 #include "amx_tile.h"
 
-#if defined __AMX_BF16__ && !defined VT_DOUBLE
+#if defined VT_AMX_BUILT && !defined VT_DOUBLE
 
 #include <immintrin.h>
 
@@ -25,7 +25,7 @@ enum { ROW = VT_AMX_PAIRS * sizeof(uint32_t), BLOCK = VT_AMX_ROWS * ROW };
 static inline void multiply(const char *left, size_t left_ld, size_t below, const char *right,
                             int rows, int vectors)
 {
-#define LOAD_RIGHT(vector) _tile_loadd(7, right + (vector)*BLOCK, ROW)
+#define LOAD_RIGHT(vector) _tile_loadd(7, (right + (vector)*BLOCK), ROW)
     _tile_loadd(6, left, left_ld);
     LOAD_RIGHT(0);
     _tile_dpbf16ps(0, 6, 7);
@@ -38,7 +38,7 @@ static inline void multiply(const char *left, size_t left_ld, size_t below, cons
         _tile_dpbf16ps(2, 6, 7);
     }
     if (rows <= VT_AMX_ROWS) return;
-    _tile_loadd(6, left + below, left_ld); // and backwards, from the last one that is loaded
+    _tile_loadd(6, (left + below), left_ld); // and backwards, from the last one that is loaded
     if (vectors > 2) {
         _tile_dpbf16ps(5, 6, 7);
         LOAD_RIGHT(1);
@@ -56,16 +56,16 @@ void vt_amx_tile(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
     const size_t from_row = x->by_column ? ROW : x->row_bytes, block = x->by_column ? BLOCK : ROW,
                  below = VT_AMX_ROWS * x->row_bytes, whole = terms->steps / VT_AMX_PAIRS,
                  over = terms->steps % VT_AMX_PAIRS;
-#define START(sum, half, vector)                                                        \
-    do {                                                                                \
-        if (start)                                                                      \
-            _tile_loadd(sum, start + (half)*VT_AMX_ROWS * ld_start + (vector)*VT_LANES, \
-                        ld_start * sizeof *start);                                      \
-        else                                                                            \
-            _tile_zero(sum);                                                            \
+#define START(sum, half, vector)                                                          \
+    do {                                                                                  \
+        if (start)                                                                        \
+            _tile_loadd(sum, (start + (half)*VT_AMX_ROWS * ld_start + (vector)*VT_LANES), \
+                        ld_start * sizeof *start);                                        \
+        else                                                                              \
+            _tile_zero(sum);                                                              \
     } while (0)
 #define STORE(sum, half, vector) \
-    _tile_stored(sum, c + (half)*VT_AMX_ROWS * ldc + (vector)*VT_LANES, ldc * sizeof *c)
+    _tile_stored(sum, (c + (half)*VT_AMX_ROWS * ldc + (vector)*VT_LANES), ldc * sizeof *c)
     __asm__ volatile("" : : : "memory");
     EACH_SUM(START);
     for (int part = 0; part < terms->parts; part++) {
@@ -90,9 +90,9 @@ void vt_amx_tile(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
 #else
 
 void vt_amx_tile(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
-                 const vt_tile_terms *terms, const vt_left *left, int rows, int vectors)
+                 const vt_tile_terms *terms, const vt_left *x, int rows, int vectors)
 {
-    (void)c, (void)ldc, (void)start, (void)ld_start, (void)terms, (void)left, (void)rows;
+    (void)c, (void)ldc, (void)start, (void)ld_start, (void)terms, (void)x, (void)rows;
     (void)vectors;
 }
 

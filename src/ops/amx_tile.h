@@ -17,8 +17,8 @@
 
 enum { VT_AMX_TILE_ROWS = 2 * VT_AMX_ROWS };
 
-// As vt_tile_fn, after vt_amx_begin: rows are as many, or 32 after 16. left: what terms->left is from.
+// As vt_tile_fn, after vt_amx_begin: rows are as many, or 32 after 16. x: what terms->left is from.
 void vt_amx_tile(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
-                 const vt_tile_terms *terms, const vt_left *left, int rows, int vectors);
+                 const vt_tile_terms *terms, const vt_left *x, int rows, int vectors);
 
 #endif

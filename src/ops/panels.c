@@ -88,20 +88,20 @@ typedef uint16_t halves __attribute__((vector_size(4 * EIGHT)));
 #endif
 
 // 16 numbers as they are stored.
-VT_INLINE halves stored_halves(const void *x, vt_elem from)
+VT_INLINE void take(halves *out, const void *x, vt_elem from)
 {
-    halves h;
     if (from == VT_BFLOAT)
-        memcpy(&h, x, sizeof h);
+        memcpy(out, x, sizeof *out);
     else
-        vt_put_all(&h, VT_BFLOAT, x, 2 * EIGHT);
-    return h;
+        vt_put_all(out, VT_BFLOAT, x, 2 * EIGHT);
 }
 
 // The pairs of two rows' 16 columns.
 VT_INLINE void interleave(pairs out[2], const void *row, const void *next, vt_elem from)
 {
-    const halves x = stored_halves(row, from), y = stored_halves(next, from);
+    halves x, y;
+    take(&x, row, from);
+    take(&y, next, from);
     out[0] = (pairs)SHUFFLE(halves, x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
     out[1] =
         (pairs)SHUFFLE(halves, x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
@@ -201,8 +201,8 @@ VT_INLINE void pack_columns(uint32_t *to, const void *b, size_t ld, int k, int c
         for (; rest >= 2 * EIGHT && c + EIGHT <= columns; c += EIGHT) {
             uint32_t *out = to + place_of(l, c);
             pairs block[EIGHT];
-            UNROLL for (int i = 0; i < EIGHT; i++) block[i] =
-                (pairs)stored_halves(vt_at(b, from, (size_t)(c + i) * ld + (size_t)p), from);
+            UNROLL for (int i = 0; i < EIGHT; i++)
+                take((halves *)&block[i], vt_at(b, from, (size_t)(c + i) * ld + (size_t)p), from);
             transpose(block);
             UNROLL for (int i = 0; i < EIGHT; i++) * (pairs_loose *)(out + i * l.step) = block[i];
         }

@@ -87,12 +87,6 @@ static int vectors_of(int columns)
     return (columns + VT_LANES - 1) / VT_LANES;
 }
 
-static int rows_at_once(const tile_block *b, int below)
-{
-    if (below >= b->most) return b->most;
-    return b->amx && below > VT_AMX_ROWS ? VT_AMX_ROWS : below;
-}
-
 // Rows first .. of the block. c: their first number. start: as for a tile.
 static void compute(const tile_block *b, const tile_panel *panel, vt_real *c, size_t ldc,
                     const vt_real *start, size_t ld_start, int first, int rows)
@@ -105,9 +99,9 @@ static void compute(const tile_block *b, const tile_panel *panel, vt_real *c, si
     if (panel->next)
         terms.ahead = panel->next + (size_t)(first / b->most) * terms.pace * terms.steps;
     else
-        terms.ahead = panel->data, terms.pace = 0;
+        terms.ahead = panel->data, terms.pace = 0; // what is there already
     for (int end = first + rows, some; first < end; first += some) {
-        some = rows_at_once(b, end - first);
+        some = end - first < b->most ? end - first : b->most;
         if (panel->tiles) {
             fetch_rows(c, ldc, some);
             panel->tiles[(some - 1) * VT_TILE_VECTORS](c, ldc, start, ld_start, &terms);
@@ -210,7 +204,8 @@ void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bi
         b.rows = (i < blocks ? vt_share(whole, b.most, i + 1, blocks) : m) - b.row;
         const size_t tiles = (size_t)(b.rows + b.most - 1) / (size_t)b.most;
         b.terms.pace = (VT_PANEL * sizeof(vt_real) + tiles - 1) / tiles;
-        if (amx) vt_amx_begin(b.rows < VT_AMX_ROWS ? b.rows : VT_AMX_ROWS);
+        if (amx && (i == 0 || i == blocks))
+            vt_amx_begin(b.rows < VT_AMX_ROWS ? b.rows : VT_AMX_ROWS);
         for (int slice = 0; slice < slices; slice++) {
             const int first = vt_share(steps, unit, slice, slices),
                       end = vt_share(steps, unit, slice + 1, slices);

@@ -338,9 +338,8 @@ vt_status vt_experiment_page(FILE *page, const vt_experiment_view *e)
     VT_TRY(draw_arms(page, e, "chart-loss", "Training loss", "train_loss", 4));
     VT_TRY(draw_arms(page, e, "chart-lr", "Learning rate", "train_lr", 6));
     VT_TRY(draw_arms(page, e, "chart-throughput", "Throughput, images/s", "images_per_s", 1));
-    fputs("</div>\n<p class=\"note\">Confusion, worst-classified images, mixed pictures and shares "
-          "by "
-          "layer are on each run's own page, report.html in its folder.</p>\n",
+    fputs("</div>\n<p class=\"note\">The page in each run's folder has confusion, worst-classified "
+          "images, mixed pictures and shares by layer.</p>\n",
           page);
     vt_section_end(page);
     VT_TRY(write_arms(page, e));

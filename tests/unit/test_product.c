@@ -126,6 +126,7 @@ static void long_products(void **state)
         check_all(9, long_edges[i], 26);
         check_all(9, 17, long_edges[i]);
     }
+    check_all(9, 17, 1602); // of even rows, in several slices, the last one not whole
 }
 
 // Rows packed bit by bit are the rows packed at once.

@@ -6,6 +6,11 @@
 
 #include <stdbool.h>
 
+// clang before 16 says __AMXBF16__ and goes without.
+#if defined __AMX_BF16__ && defined __AVX512BF16__ && defined __linux__
+#define VT_AMX_BUILT
+#endif
+
 enum { VT_AMX_ROWS = 16, VT_AMX_PAIRS = 16 }; // of a register; a pair: two numbers of bf16
 
 // Whether this build is for such a processor, runs on one, and is allowed to use the unit.

@@ -44,8 +44,8 @@ typedef enum vt_trans { VT_N, VT_T } vt_trans;
 // The blocks' products have one operand that is used for many rows (weights, the keys of a head), which
 // is packed once, and one that is read as it lies. Packed operands are panels: a few columns side by
 // side, k after k, (panels, steps, width); a step is one row of vt_real, or two rows of bf16
-// interleaved. Columns and rows beyond the end are zeros. (Left ones of bf16 lie otherwise where the
-// processor has AMX.)
+// interleaved. Columns and rows beyond the end are zeros. (Those of bf16 lie otherwise where there is
+// AMX: src/ops/amx_tile.h.)
 
 typedef struct vt_panels {
     void *data; // vt_panels_bytes, VT_ARENA_ALIGN
