@@ -120,6 +120,10 @@ static int estimate_all(estimate *estimates, const vt_experiment *e, int threads
 
 static void print_run(const vt_experiment *e, int index, const estimate *its)
 {
+    bool told = false; // of a run of the same arm, why it cannot run
+    for (int i = 0; i < index; i++)
+        told =
+            told || (e->runs[i].arm == e->runs[index].arm && e->runs[i].state != VT_RUN_FINISHED);
     const vt_experiment_run *run = &e->runs[index];
     const vt_experiment_arm *arm = &e->arms[run->arm];
     printf("  %3d  seed %-4llu %-32s ", index + 1, (unsigned long long)run->seed, arm->name);
@@ -129,10 +133,11 @@ static void print_run(const vt_experiment *e, int index, const estimate *its)
         printf("at epoch %lld of %d", (long long)run->epoch + 1, arm->config.train.epochs);
     else
         printf("not begun");
-    if (run->state != VT_RUN_FINISHED && its->error[0])
-        printf("; cannot run"); // why is told once
-    else if (run->state != VT_RUN_FINISHED && run->error)
-        printf("; failed: %s", run->error);
+    if (run->state != VT_RUN_FINISHED && its->error[0] && told)
+        printf("; cannot run");
+    else if (run->state != VT_RUN_FINISHED && (its->error[0] || run->error))
+        printf("; %s: %s", its->error[0] ? "cannot run" : "failed",
+               its->error[0] ? its->error : run->error);
     putchar('\n');
 }
 
