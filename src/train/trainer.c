@@ -82,12 +82,13 @@ static vt_status stop_not_finite(const loop *l, const char *what, double value)
         bad ? bad->name : "none but the loss itself", run->last);
 }
 
-// Micro-batch `index` of the epoch; its loss is added to *loss.
+// Micro-batch `index` of the epoch; its loss is added to *loss. VT_INTERRUPTED before it has begun.
 static vt_status micro_batch(loop *l, int64_t index, double *loss)
 {
     vt_run *run = &l->run;
     const vt_progress *p = &run->state.progress;
     const vt_batch *batch;
+    if (interrupted(l)) return vt_fail(VT_INTERRUPTED, "interrupted");
     VT_TRY(vt_loader_next(run->train_loader, &batch));
     VT_REQUIRE(batch, VT_ERR_DATA, "the training data ended before the epoch");
     vt_step_key key = {.seed = run->config->train.seed,
@@ -133,10 +134,7 @@ static vt_status optimizer_step(loop *l)
     vt_progress *p = &l->run.state.progress;
     const int accumulate = l->run.config->train.accumulate;
     double loss = 0;
-    for (int i = 0; i < accumulate; i++) {
-        if (interrupted(l)) return vt_fail(VT_INTERRUPTED, "interrupted");
-        VT_TRY(micro_batch(l, p->batch + i, &loss));
-    }
+    for (int i = 0; i < accumulate; i++) VT_TRY(micro_batch(l, p->batch + i, &loss));
     VT_TRY(update(l));
     p->batch += accumulate;
     p->step++;
@@ -356,7 +354,6 @@ static vt_status dry_run(loop *l)
     const int64_t steps = run->batches / c->train.accumulate;
     for (int i = 0; i < DRY_STEPS && i < run->batches; i++) {
         double loss = 0, start = vt_now_s(), middle;
-        if (interrupted(l)) return vt_fail(VT_INTERRUPTED, "interrupted");
         VT_TRY(micro_batch(l, i, &loss));
         middle = vt_now_s();
         VT_TRY(update(l));
