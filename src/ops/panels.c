@@ -121,8 +121,6 @@ VT_INLINE void interleave_eight(uint32_t *out, const void *row, const void *next
     memcpy(out + EIGHT / 2, &high, sizeof high);
 }
 
-#define UNROLL _Pragma("GCC unroll 8")
-
 VT_INLINE void transpose(pairs x[EIGHT])
 {
     pairs y[EIGHT];
@@ -225,27 +223,6 @@ VT_INLINE void pack_pairs(uint32_t *to, const void *b, vt_trans trans, size_t ld
         pack_columns(to, b, ld, k, columns, l, from);
 }
 
-// The two widths as constants.
-VT_INLINE void pack_any_width(void *to, const void *b, vt_trans trans, size_t ld, int k,
-                              int columns, int width, vt_elem from, vt_elem type)
-{
-    const layout whole = {VT_PANEL, VT_PANEL, 2 * EIGHT}, any = {width, width, 2 * EIGHT},
-                 narrow = {VT_TILE_ROWS, VT_TILE_ROWS, 2 * EIGHT};
-    const bool numbers = type == VT_REAL;
-    if (numbers && width == VT_PANEL && columns == VT_PANEL)
-        pack_numbers(to, b, trans, ld, k, VT_PANEL, VT_PANEL);
-    else if (numbers && width == VT_TILE_ROWS && columns == VT_TILE_ROWS)
-        pack_numbers(to, b, trans, ld, k, VT_TILE_ROWS, VT_TILE_ROWS);
-    else if (numbers)
-        pack_numbers(to, b, trans, ld, k, columns, width);
-    else if (width == VT_PANEL && columns == VT_PANEL)
-        pack_pairs(to, b, trans, ld, k, VT_PANEL, whole, from);
-    else if (width == VT_TILE_ROWS && columns == VT_TILE_ROWS)
-        pack_pairs(to, b, trans, ld, k, VT_TILE_ROWS, narrow, from);
-    else
-        pack_pairs(to, b, trans, ld, k, columns, any, from);
-}
-
 // ---- panels for AMX: see amx_tile.h ----
 
 // A panel's (or a part's) block of a step, 16 of its columns from `column`.
@@ -317,29 +294,52 @@ VT_INLINE void pack_amx(const vt_panels *p, int panel, int at, const void *b, vt
         }
 }
 
+// Of other processors. Both widths are constants.
+VT_INLINE void pack_bf16(const vt_panels *p, int panel, int at, const void *b, vt_elem from,
+                         size_t ld, vt_trans trans, int k)
+{
+    const int width = p->width, rest = p->n - panel * width, columns = rest < width ? rest : width;
+    const size_t step = (size_t)panel * vt_panels_steps(p->type, p->k) + vt_steps(p->type, at);
+    uint32_t *to = (uint32_t *)p->data + step * (size_t)width;
+    if (columns == VT_PANEL)
+        pack_pairs(to, b, trans, ld, k, VT_PANEL, (layout){VT_PANEL, VT_PANEL, 2 * EIGHT}, from);
+    else if (width == VT_TILE_ROWS && columns == VT_TILE_ROWS)
+        pack_pairs(to, b, trans, ld, k, VT_TILE_ROWS,
+                   (layout){VT_TILE_ROWS, VT_TILE_ROWS, 2 * EIGHT}, from);
+    else
+        pack_pairs(to, b, trans, ld, k, columns, (layout){width, width, 2 * EIGHT}, from);
+}
+
+VT_INLINE void pack_real(const vt_panels *p, int panel, int at, const vt_real *b, size_t ld,
+                         vt_trans trans, int k)
+{
+    const int width = p->width, rest = p->n - panel * width, columns = rest < width ? rest : width;
+    vt_real *to = (vt_real *)p->data + ((size_t)panel * (size_t)p->k + (size_t)at) * (size_t)width;
+    if (columns == VT_PANEL)
+        pack_numbers(to, b, trans, ld, k, VT_PANEL, VT_PANEL);
+    else if (width == VT_TILE_ROWS && columns == VT_TILE_ROWS)
+        pack_numbers(to, b, trans, ld, k, VT_TILE_ROWS, VT_TILE_ROWS);
+    else
+        pack_numbers(to, b, trans, ld, k, columns, width);
+}
+
 void vt_panels_pack(const vt_panels *p, int panel, int at, const void *b, vt_elem from, int ld,
                     vt_trans trans, int k)
 {
     assert(at >= 0 && at + k <= p->k && (p->type == VT_REAL || at % 2 == 0));
     assert(p->type == VT_BFLOAT || from == VT_REAL);
-    const size_t width = (size_t)p->width, first = (size_t)panel * width;
-    b = vt_at(b, from, first * (trans == VT_N ? 1 : (size_t)ld));
-    if (by_amx(p->type)) {
-        if (from == VT_REAL)
-            pack_amx(p, panel, at, b, VT_REAL, (size_t)ld, trans, k);
-        else
-            pack_amx(p, panel, at, b, VT_BFLOAT, (size_t)ld, trans, k);
-        return;
-    }
-    const size_t step = (size_t)panel * vt_panels_steps(p->type, p->k) + vt_steps(p->type, at);
-    const int left = p->n - (int)first, columns = left < p->width ? left : p->width;
-    void *to = (char *)p->data + step * width * UNIT;
+    const size_t rows = (size_t)ld;
+    b = vt_at(b, from, (size_t)panel * (size_t)p->width * (trans == VT_N ? 1 : rows));
     if (p->type == VT_REAL)
-        pack_any_width(to, b, trans, (size_t)ld, k, columns, p->width, VT_REAL, VT_REAL);
+        pack_real(p, panel, at, b, rows, trans, k);
+    else if (vt_amx() && from == VT_REAL)
+        pack_amx(p, panel, at, b, VT_REAL, rows, trans, k);
+    else if (vt_amx())
+        pack_amx(p, panel, at, b, VT_BFLOAT, rows, trans, k);
     else if (from == VT_REAL)
-        pack_any_width(to, b, trans, (size_t)ld, k, columns, p->width, VT_REAL, VT_BFLOAT);
+        pack_bf16(p, panel, at, b, VT_REAL, rows, trans, k);
     else
-        pack_any_width(to, b, trans, (size_t)ld, k, columns, p->width, VT_BFLOAT, VT_BFLOAT);
+        pack_bf16(p, panel, at, b, VT_BFLOAT, rows, trans, k);
 }
 
 // A few rows at a time: as many cache lines as stay in the first level's smallest corner, since rows are

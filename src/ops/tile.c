@@ -1,8 +1,6 @@
 // The tiles, a function for each shape; see tile.h.
 #include "tile.h"
 
-#define UNROLL _Pragma("GCC unroll 32")
-
 static inline vt_vec multiply_add(vt_vec sum, vt_real a, vt_vec b)
 {
     return sum + (a - (vt_vec){0}) * b;

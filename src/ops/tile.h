@@ -30,6 +30,9 @@ enum {
     VT_PANEL = VT_TILE_VECTORS * VT_LANES
 };
 
+// Loops over a tile's or a block's rows, all of them: their arrays live in registers.
+#define UNROLL _Pragma("GCC unroll 32")
+
 typedef vt_real vt_vec __attribute__((vector_size(VT_VECTOR_BYTES)));
 typedef vt_real vt_vec_loose
     __attribute__((vector_size(VT_VECTOR_BYTES), aligned(sizeof(vt_real))));
