@@ -239,6 +239,15 @@ const char *vt_bf16_missing(void)
 #endif
 }
 
+bool vt_bf16_pays(void)
+{
+#if defined __AVX512BF16__ && !defined VT_DOUBLE
+    return !vt_bf16_missing() && (vt_amx() || __builtin_cpu_is("amd"));
+#else
+    return false;
+#endif
+}
+
 const char *vt_product_describe(void)
 {
 #if defined __AVX512BF16__ && !defined VT_DOUBLE

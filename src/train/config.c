@@ -303,8 +303,8 @@ vt_status vt_precision_settle(vt_config *config)
     VT_REQUIRE(*p != VT_PRECISION_BF16 || !missing, VT_ERR_UNSUPPORTED,
                "train.precision: bf16 is not to be had: %s; \"fp32\" and \"auto\" work", missing);
     if (*p == VT_PRECISION_AUTO)
-        *p =
-            missing || !vt_model_takes_bf16(&config->model) ? VT_PRECISION_FP32 : VT_PRECISION_BF16;
+        *p = vt_bf16_pays() && vt_model_takes_bf16(&config->model) ? VT_PRECISION_BF16
+                                                                   : VT_PRECISION_FP32;
     return VT_OK;
 }
 

@@ -294,7 +294,7 @@ const vt_config_key vt_config_keys[] = {
     {"train.bce_target", ENUM(loss.target), SETTLED, bce_targets, "\"soft\"",
      "bce: the mixed label as it is, or 1 for every class in it whatever its share (DeiT III)"},
     {"train.precision", ENUM(train.precision), RESULT, precisions, "\"auto\"",
-     "of activations and matrix products; auto: bf16 where the processor has it, else fp32"},
+     "of activations and matrix products; auto: bf16 where the processor is faster in it, else fp32"},
     {"train.recompute", ENUM(train.recompute), 0, recomputes, "\"gelu\"",
      "what the backward pass computes again to save memory: nothing, GELU and norms, whole blocks"},
     {"train.ema_decay", REAL(train.ema_decay, 0, 1), SETTLED | BELOW, NULL, "0",

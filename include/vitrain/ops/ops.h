@@ -113,6 +113,9 @@ int vt_share(int n, int multiple, int part, int parts);
 // same, on any processor: that is what the tests use. `make CFLAGS=-DVT_BF16_IN_C` trains with them,
 // slowly: to see what bf16 does to a run.)
 const char *vt_bf16_missing(void);
+// Whether products in bf16 are faster than in fp32: by AMX, and on AMD's processors. AVX512-BF16 on
+// Intel's has half the rate of fp32 (Emerald Rapids: 170 GFLOP/s on two cores, fp32 342).
+bool vt_bf16_pays(void);
 const char *vt_product_describe(void); // "AVX-512 tiles": what this build uses; for people
 
 // ---- small products (gemm.c, the only caller of BLAS) ----
