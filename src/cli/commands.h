@@ -36,8 +36,8 @@ vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *
 vt_status vt_subject_load_from(vt_subject *subject, const vt_args *args, const vt_st_file *file);
 void vt_subject_free(vt_subject *subject); // takes a zeroed one
 
-// From now on SIGINT and SIGTERM set what is returned to nonzero; after a SIGINT another one ends the
-// program.
+// From now on SIGINT, SIGTERM and, unless it is ignored, SIGHUP set what is returned to nonzero; after a
+// SIGINT, which is acknowledged, another one ends the program.
 const volatile sig_atomic_t *vt_catch_signals(void);
 
 // Starts this program again with other words, its stdin empty, its stdout and stderr appended to the

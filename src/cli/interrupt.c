@@ -1,5 +1,7 @@
-// SIGINT and SIGTERM, for commands that end in good order.
+// Signals, for commands that end in good order.
 #include "commands.h"
+
+#include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
 
@@ -8,14 +10,20 @@ static volatile sig_atomic_t interrupted;
 static void on_signal(int number)
 {
     interrupted = number;
-    if (number == SIGINT) signal(SIGINT, SIG_DFL);
+    if (number != SIGINT) return;
+    static const char said[] = "\nending in good order; Ctrl-C again ends at once\n";
+    if (write(STDERR_FILENO, said, sizeof said - 1) < 0) return; // nobody to tell
+    signal(SIGINT, SIG_DFL);
 }
 
 const volatile sig_atomic_t *vt_catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART}, hangup;
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    // A terminal that goes away, but for a program that is to outlive it (nohup).
+    if (sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler != SIG_IGN)
+        sigaction(SIGHUP, &action, NULL);
     return &interrupted;
 }

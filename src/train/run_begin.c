@@ -54,6 +54,9 @@ static vt_status resume(vt_run *run, const char *path)
                (long long)steps, path, (long long)p->step, (long long)p->epoch,
                (long long)p->batch);
     if (strcmp(path, run->last) != 0) { // the best weights of that run are not in this folder
+        VT_REQUIRE(p->epoch < run->config->train.epochs, VT_ERR_CONFIG,
+                   "train.resume: %s is finished after %lld epochs; a larger train.epochs goes on",
+                   path, (long long)p->epoch);
         p->best_acc1 = -1;
         p->best_epoch = -1;
     }
@@ -98,6 +101,7 @@ vt_status vt_run_begin(vt_run *run)
 {
     const char *wish = run->config->train.resume;
     const vt_progress *p = &run->state.progress;
+    const int epochs = run->config->train.epochs;
     if (!strcmp(wish, "never"))
         VT_TRY(vt_run_initialize(run));
     else if (strcmp(wish, "auto"))
@@ -106,8 +110,16 @@ vt_status vt_run_begin(vt_run *run)
         VT_TRY(resume(run, run->last));
     else
         VT_TRY(begin(run));
-    if (p->step && p->epoch < run->config->train.epochs)
+    if (p->step && p->epoch < epochs)
         vt_log(VT_LOG_INFO, "resumed at epoch %lld, batch %lld", (long long)p->epoch + 1,
                (long long)p->batch);
+    else if (p->epoch > epochs)
+        vt_log(VT_LOG_WARN, "train.epochs: %d, and the run has %lld behind it", epochs,
+               (long long)p->epoch);
+    else if (p->epoch < epochs && run->config->schedule.warmup_epochs >= epochs)
+        vt_log(
+            VT_LOG_WARN,
+            "schedule.warmup_epochs: %g of %d epochs, so the rate only rises, to optim.lr at most",
+            run->config->schedule.warmup_epochs, epochs);
     return VT_OK;
 }

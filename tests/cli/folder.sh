@@ -35,6 +35,35 @@ run "$vitrain" --config "$dir/tiny.json" --set train.epochs=$((count + 3))
 check "which goes on" test $status = 0 -a "$(lines)" = $((count + 3))
 check "at epoch $((count + 1))" grep -q "resumed at epoch $((count + 1)), batch" "$dir/.err"
 
+begin
+kill -INT $!
+wait $!
+check "SIGINT: exit 130" test $? = 130
+check "acknowledged" grep -q "Ctrl-C again ends at once" "$dir/.first"
+begin
+kill -HUP $!
+wait $!
+check "SIGHUP: exit 130" test $? = 130
+check "with the state, too" grep -q "interrupted in epoch" "$dir/.first"
+trap '' HUP # as nohup does
+begin
+trap - HUP
+kill -HUP $!
+sleep 0.1
+check "an ignored one is" kill -TERM $!
+wait $!
+
+# ---- how far it goes ----
+count=$(lines)
+run train --set train.epochs=$((count + 1))
+check "it ends" test $status = 0 -a "$(lines)" = $((count + 1))
+run train --set train.epochs=1
+check "with fewer epochs than there are nothing is done" grep -q "train.epochs: 1, and the run has $((count + 1)) behind it" "$dir/.err"
+fails "a finished run has nothing to go on with elsewhere" 2 "train.resume: .*is finished after $((count + 1)) epochs" \
+    train --set train.epochs=$((count + 1)) --set train.resume="$dir/run/last.safetensors" --set output="$dir/other"
+run train --set train.epochs=2 --set schedule.warmup_epochs=2 --set output="$dir/warm"
+check "a warm-up without an end is told" grep -q "schedule.warmup_epochs: 2 of 2 epochs" "$dir/.err"
+
 # Time spent in an epoch before a stop counts.
 "$material" images "$dir/large" 3 800 16
 many=(--set data.train="$dir/large" --set train.batch_size=2 --set train.accumulate=1 --set train.epochs=1
