@@ -69,7 +69,11 @@ static vt_status run(const vt_args *args)
     size_t left_out;
     VT_TRY(vt_weights_without_state(&weights, file, &left_out));
     vt_weights_result result;
-    vt_status status = vt_weights_write(args->operands[1], weights, dtype, shard_bytes, &result);
+    vt_status status =
+        vt_st_count(weights) > 0
+            ? vt_weights_write(args->operands[1], weights, dtype, shard_bytes, &result)
+            : vt_fail(VT_ERR_FORMAT, "%s: expected weights, got %s", args->operands[0],
+                      left_out ? "only a run's state (optim.*, ema.*)" : "no tensor");
     if (status == VT_OK) tell(args, left_out, &result);
     vt_st_close(weights);
     return status;

@@ -1,6 +1,7 @@
 // vitrain predict: the most probable classes of pictures.
 #include "commands.h"
 
+#include "vitrain/base/log.h"
 #include "vitrain/data/sample.h"
 #include "vitrain/ops/ops.h"
 #include "vitrain/train/evaluate.h"
@@ -104,20 +105,45 @@ static void answer(const vt_predictor *p, const char *path, vt_json *all)
     }
 }
 
+// Of several pictures those that cannot be read are told, and the others answered.
+static vt_status predict_all(vt_predictor *p, const vt_args *args, vt_json *all, int *bad)
+{
+    for (int i = 1; i < args->n_operands; i++) {
+        const char *path = args->operands[i];
+        const vt_status status = predict(p, path);
+        if (status == VT_OK) {
+            answer(p, path, all);
+            continue;
+        }
+        if (args->n_operands == 2 || status == VT_ERR_MEMORY) return status;
+        vt_log(VT_LOG_ERROR, "%s", vt_error_message());
+        if (all) {
+            vt_json *picture = vt_json_add_object(all, NULL);
+            vt_json_add_string(picture, "image", path);
+            vt_json_add_string(picture, "error", vt_error_message());
+        }
+        ++*bad;
+    }
+    return VT_OK;
+}
+
 static vt_status run(const vt_args *args)
 {
     vt_predictor p = {0};
+    int bad = 0;
     vt_json *root = args->json ? vt_json_new_object() : NULL;
     vt_json *all = root ? vt_json_add_array(root, "images") : NULL;
     vt_status status = open_predictor(&p, args);
-    for (int i = 1; status == VT_OK && i < args->n_operands; i++) {
-        status = predict(&p, args->operands[i]);
-        if (status == VT_OK) answer(&p, args->operands[i], all);
-    }
+    if (status == VT_OK) status = predict_all(&p, args, all, &bad);
     close_predictor(&p);
-    if (status == VT_OK && args->json) return vt_answer_json(root);
-    vt_json_destroy(root);
-    return status;
+    if (status == VT_OK && args->json)
+        status = vt_answer_json(root);
+    else
+        vt_json_destroy(root);
+    VT_TRY(status);
+    VT_REQUIRE(bad == 0, VT_ERR_DATA, "%d of %d pictures cannot be read", bad,
+               args->n_operands - 1);
+    return VT_OK;
 }
 
 const vt_command vt_cmd_predict = {

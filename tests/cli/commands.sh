@@ -50,6 +50,11 @@ run "$vitrain" info "$run/model.safetensors"
 check "info names them" grep -q "^classes     class0, class1, class2$" "$dir/.out"
 
 # predict
+run "$vitrain" predict "$run/model.safetensors" "$config" "$dir/val/class1/000.png" --json
+check "a picture that cannot be read: predict fails" test $status = 1 -a "$(tail -n 1 "$dir/.err")" = "vitrain: 1 of 2 pictures cannot be read"
+check "and names it" grep -q "^error: $config: " "$dir/.err"
+check "and answers the other" test "$(grep -o '"top"' <<<"$out" | wc -l)" = 1
+check "with the reason beside it" grep -q '"error": *"'"$config" <<<"$out"
 run "$vitrain" predict "$run/model.safetensors" "$dir"/val/class1/00[01].png --config "$config" --json
 check "predict" test $status = 0 -a "$(grep -o '"image"' <<<"$out" | wc -l)" = 2
 check "its first guess" grep -q '"top": *\[{"label": *1,' "$dir/.out"

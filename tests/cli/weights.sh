@@ -54,6 +54,11 @@ check "convert of a run's state: its weights" test "$("$vitrain" info "$dir/last
 check "and that is said" grep -qx "$run/last.safetensors: left out 64 tensors of the run's state (optim.*, ema.*)" <<<"$err"
 evaluate "$dir/last.safetensors"
 check "they evaluate as they are" test $status = 0 -a "$(number acc1)" = "$acc"
+header='{"ema.x":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+printf "\\x$(printf %02x ${#header})\\0\\0\\0\\0\\0\\0\\0%s\\0\\0\\0\\0" "$header" >"$dir/state.safetensors"
+fails "a state without weights" 1 "state.safetensors: expected weights, got only a run's state" \
+    "$vitrain" convert "$dir/state.safetensors" "$dir/none.safetensors"
+check "leaves no file" test ! -e "$dir/none.safetensors"
 fails "another ending" 2 "none.pth: expected a name that ends in .safetensors" convert "$dir/none.pth"
 rm "$dir/many-00002-of-00006.safetensors"
 fails "a shard that is missing" 1 "index.json: .*many-00002-of-00006.safetensors: .*No such file" \
