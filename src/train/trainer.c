@@ -318,6 +318,7 @@ static vt_status train(loop *l)
         if (status == VT_OK) status = end_epoch(l);
         vt_log_progress(NULL);
         if (status == VT_INTERRUPTED) return stop_interrupted(l);
+        if (status == VT_ERR_DATA) VT_TRY(save(l)); // pictures can be mended
         VT_TRY(status);
     }
     return VT_OK;

@@ -81,6 +81,16 @@ run train "${many[@]}"
 out=$(cat "$dir/many/log.jsonl")
 check "the state knows what it took so far, and the log what it took in all" holds "0 < $spent && $spent < $(number train_s)"
 
+# ---- pictures that cannot be read any more ----
+cp -r "$dir/val" "$dir/gone"
+for picture in "$dir"/gone/*/*; do : >"$picture"; done
+late=(--set train.epochs=1 --set output="$dir/late")
+run train "${late[@]}" --set data.val="$dir/gone"
+check "no validation picture can be read: it fails" test $status = 1 -a ! -e "$dir/late/log.jsonl"
+run "$vitrain" --config "$dir/tiny.json" "${late[@]}"
+check "and goes on once they can" test $status = 0 -a "$(wc -l <"$dir/late/log.jsonl")" = 1
+check "from the end of the epoch" grep -q "resumed at epoch 1, batch 6$" "$dir/.err"
+
 # ---- nothing is written over ----
 sum=$(cat "$dir/run"/{model.safetensors,log.jsonl} | cksum)
 rm "$dir/run/last.safetensors"
