@@ -148,17 +148,49 @@ VT_INLINE void transpose(pairs x[EIGHT])
 // b: the panel's first number. Its rows lie as in the panel (VT_N), or are the panel's columns (VT_T).
 // Sizes are constants where it matters: that is what makes vectors of these loops.
 
+VT_INLINE void pack_number_rows(vt_real *to, const vt_real *b, size_t ld, int k, int columns,
+                                int width)
+{
+    for (int p = 0; p < k; p++, to += width, b += ld) {
+        int c = 0;
+        if (columns == width) {
+            memcpy(to, b, (size_t)width * sizeof *to);
+            continue;
+        }
+        for (; c + EIGHT <= columns; c += EIGHT) memcpy(to + c, b + c, EIGHT * sizeof *to);
+        for (; c < columns; c++) to[c] = b[c];
+        for (; c < width; c++) to[c] = 0;
+    }
+}
+
+VT_INLINE void pack_number_columns(vt_real *to, const vt_real *b, size_t ld, int k, int columns,
+                                   int width)
+{
+    const int units = sizeof *to == sizeof(uint32_t) ? EIGHT : 1; // what a transpose takes
+    for (int p = 0, some; p < k; p += some, to += some * width, b += some) {
+        int c = 0;
+        some = k - p < units ? 1 : units;
+        for (; some == EIGHT && c + EIGHT <= columns; c += EIGHT) {
+            pairs block[EIGHT];
+            UNROLL for (int i = 0; i < EIGHT; i++)
+                memcpy(&block[i], b + (size_t)(c + i) * ld, sizeof block[i]);
+            transpose(block);
+            UNROLL for (int i = 0; i < EIGHT; i++)
+                memcpy(to + i * width + c, &block[i], sizeof block[i]);
+        }
+        for (; c < width; c++)
+            for (int i = 0; i < some; i++)
+                to[i * width + c] = c < columns ? b[(size_t)c * ld + i] : 0;
+    }
+}
+
 VT_INLINE void pack_numbers(vt_real *to, const vt_real *b, vt_trans trans, size_t ld, int k,
                             int columns, int width)
 {
-    for (int p = 0; p < k; p++, to += width) {
-        const vt_real *row = b + (size_t)p * (trans == VT_N ? ld : 1);
-        if (trans == VT_N && columns == width)
-            memcpy(to, row, (size_t)width * sizeof *to);
-        else
-            for (int c = 0; c < width; c++)
-                to[c] = c < columns ? row[(size_t)c * (trans == VT_N ? 1 : ld)] : 0;
-    }
+    if (trans == VT_N)
+        pack_number_rows(to, b, ld, k, columns, width);
+    else
+        pack_number_columns(to, b, ld, k, columns, width);
 }
 
 // Where pairs go: a step is `step` of them after the one before, 16 columns `group` after the last ones.
