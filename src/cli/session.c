@@ -6,6 +6,7 @@
 
 #include "commands.h"
 #include "vitrain/base/log.h"
+#include "vitrain/base/text.h"
 #include "vitrain/base/threads.h"
 #include "vitrain/io/file.h"
 
@@ -319,8 +320,8 @@ static vt_status conduct(vt_experiment *e, int jobs)
     s.interrupted = vt_catch_signals();
     const int done = vt_experiment_count(e, VT_RUN_FINISHED);
     if (done < e->n_runs)
-        vt_log(VT_LOG_INFO, "%s: %d arms, %d runs, of which %d are finished", e->title, e->n_arms,
-               e->n_runs, done);
+        vt_log(VT_LOG_INFO, "%s: %d arm%s, %d run%s, %d finished", e->title, e->n_arms,
+               vt_plural(e->n_arms), e->n_runs, vt_plural(e->n_runs), done);
     vt_status status = run_all(&s);
     vt_log_progress(NULL);
     free(s.tried);

@@ -21,6 +21,13 @@ static bool is_section(const char *path)
     return false;
 }
 
+static const char *last_part(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot ? dot + 1 : path;
+}
+
+// The key of that name in another section, or else the one that is nearest.
 static vt_status refuse_unknown(const char *path, const vt_config_origin *origin)
 {
     const char *names[VT_CONFIG_MAX_KEYS];
@@ -29,7 +36,10 @@ static vt_status refuse_unknown(const char *path, const vt_config_origin *origin
         names[n++] = *section;
     for (const vt_config_key *key = vt_config_keys; key->path && n < VT_CONFIG_MAX_KEYS; key++)
         names[n++] = key->path;
-    const char *nearest = vt_nearest_name(path, names, n);
+    const char *nearest = NULL;
+    for (size_t i = 0; i < n && !nearest; i++)
+        if (!strcmp(last_part(names[i]), last_part(path))) nearest = names[i];
+    if (!nearest) nearest = vt_nearest_name(path, names, n);
     if (!nearest) return vt_fail(VT_ERR_CONFIG, "%s: unknown key \"%s\"", origin->name, path);
     return vt_fail(VT_ERR_CONFIG, "%s: unknown key \"%s\"; did you mean \"%s\"?", origin->name,
                    path, nearest);

@@ -28,6 +28,8 @@ static void test_refused(void **state)
         {"optim.lr=true", VT_ERR_CONFIG, "optim.lr"},
         {"optim.lrr=1", VT_ERR_CONFIG, "unknown key \"optim.lrr\"; did you mean \"optim.lr\"?"},
         {"optin.lr=1", VT_ERR_CONFIG, "did you mean \"optim.lr\"?"},
+        {"lr=1", VT_ERR_CONFIG, "unknown key \"lr\"; did you mean \"optim.lr\"?"},
+        {"train.lr=1", VT_ERR_CONFIG, "did you mean \"optim.lr\"?"},
         {"zzzzzzzzzzzzzzzz=1", VT_ERR_CONFIG, "unknown key \"zzzzzzzzzzzzzzzz\""},
         {"=1", VT_ERR_CONFIG, "expected an object, got 1"},
         {"optim", VT_ERR_CONFIG, "--set optim: expected KEY=VALUE"},
