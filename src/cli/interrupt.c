@@ -1,6 +1,7 @@
 // Signals, for commands that end in good order.
 #include "commands.h"
 
+#include <errno.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
@@ -12,7 +13,10 @@ static void on_signal(int number)
     interrupted = number;
     if (number != SIGINT) return;
     static const char said[] = "\nending in good order; Ctrl-C again ends at once\n";
-    if (write(STDERR_FILENO, said, sizeof said - 1) < 0) return; // nobody to tell
+    const int error = errno;
+    const ssize_t written = write(STDERR_FILENO, said, sizeof said - 1);
+    (void)written; // there may be nobody to tell
+    errno = error;
     signal(SIGINT, SIG_DFL);
 }
 

@@ -117,9 +117,7 @@ vt_status vt_run_begin(vt_run *run)
         vt_log(VT_LOG_WARN, "train.epochs: %d, and the run has %lld behind it", epochs,
                (long long)p->epoch);
     else if (p->epoch < epochs && run->config->schedule.warmup_epochs >= epochs)
-        vt_log(
-            VT_LOG_WARN,
-            "schedule.warmup_epochs: %g of %d epochs, so the rate only rises, to optim.lr at most",
-            run->config->schedule.warmup_epochs, epochs);
+        vt_log(VT_LOG_WARN, "schedule.warmup_epochs: %g of %d epochs, so the rate only rises",
+               run->config->schedule.warmup_epochs, epochs);
     return VT_OK;
 }
