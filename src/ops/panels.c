@@ -382,10 +382,13 @@ enum { PACK_ROWS = 16 };
 VT_INLINE void copy_rows(const vt_panels *p, int at, const vt_real *b, size_t ld, int k, int width)
 {
     const size_t panel = (size_t)p->k * (size_t)width;
-    for (int i = 0; i < p->n / width; i++)
-        for (int row = 0; row < k; row++)
-            memcpy((vt_real *)p->data + (size_t)i * panel + (size_t)(at + row) * (size_t)width,
-                   b + (size_t)row * ld + (size_t)i * (size_t)width, (size_t)width * sizeof *b);
+    vt_real *first = (vt_real *)p->data + (size_t)at * (size_t)width;
+    for (int i = 0; i < p->n / width; i++, first += panel, b += width) {
+        vt_real *to = first;
+        const vt_real *from = b;
+        for (int row = 0; row < k; row++, to += width, from += ld)
+            memcpy(to, from, (size_t)width * sizeof *b);
+    }
 }
 
 // The same; returns how many panels are done.
