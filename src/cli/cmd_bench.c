@@ -93,10 +93,13 @@ fail:
 
 typedef vt_status steps_fn(vt_config *config, int steps, vt_bench_step_result *result);
 
-static void print_rate(const char *title, double gflops, double peak)
+// The median step's, and of the slowest and the fastest.
+static void print_rate(const char *title, double gflops, const vt_bench_step_result *r)
 {
+    const double share = 100 * gflops / r->peak_gflops, ms = r->step_ms.median;
     if (!isnan(gflops))
-        printf("%s%.1f GFLOP/s, %.1f%% of the peak\n", title, gflops, 100 * gflops / peak);
+        printf("%s%.1f GFLOP/s, %.1f%% of the peak (%.1f to %.1f)\n", title, gflops, share,
+               share * ms / r->step_ms.high, share * ms / r->step_ms.low);
 }
 
 static void print_step(const vt_config *c, const vt_bench_step_result *r)
@@ -111,8 +114,8 @@ static void print_step(const vt_config *c, const vt_bench_step_result *r)
         printf(" %s %.2f%s", vt_bench_phases[i], r->phases_ms[i],
                i + 1 < VT_BENCH_PHASES ? "," : " ms\n");
     printf("images/s    %.1f\n", r->images_per_s);
-    print_rate("executed    ", r->gflops, r->peak_gflops);
-    print_rate("nominal     ", r->nominal_gflops, r->peak_gflops);
+    print_rate("executed    ", r->gflops, r);
+    print_rate("nominal     ", r->nominal_gflops, r);
     printf("peak        %.1f GFLOP/s%s\n", r->peak_gflops,
            r->gflops > r->peak_gflops
                ? ", less than was reached: measured while the machine was busy"
