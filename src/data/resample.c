@@ -16,6 +16,7 @@
 #include "vitrain/data/resample.h"
 
 #include "vitrain/base/arena.h"
+#include "vitrain/base/vector.h"
 
 #include <assert.h>
 #include <limits.h>
@@ -187,11 +188,12 @@ typedef unsigned char tile_row __attribute__((vector_size(ROWS)));
 // to: the rows of the upper half of `from` interleaved with those of the lower.
 static inline void interleave(tile_row *restrict to, const tile_row *restrict from)
 {
-    static const tile_row first = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23};
-    static const tile_row last = {8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
     for (int i = 0; i < ROWS / 2; i++) {
-        to[2 * i] = __builtin_shuffle(from[i], from[i + ROWS / 2], first);
-        to[2 * i + 1] = __builtin_shuffle(from[i], from[i + ROWS / 2], last);
+        const tile_row upper = from[i], lower = from[i + ROWS / 2];
+        to[2 * i] = VT_SHUFFLE(tile_row, upper, lower, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6,
+                               22, 7, 23);
+        to[2 * i + 1] = VT_SHUFFLE(tile_row, upper, lower, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13,
+                                   29, 14, 30, 15, 31);
     }
 }
 

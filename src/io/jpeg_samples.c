@@ -12,6 +12,8 @@
 // of 8-bit pictures stay below 5300.
 #include "vitrain/io/jpeg_plain.h"
 
+#include "vitrain/base/vector.h"
+
 #include <string.h>
 
 enum { SIDE = VT_JPEG_BLOCK, CONSTANT_BITS = 13, FIRST_BITS = 2, CENTRE = 128 };
@@ -47,26 +49,31 @@ INLINE void transform(lanes v[SIDE], int32_t bias, int shift, bool few)
     }
 }
 
+// For VT_SHUFFLE: the first and second halves of two vectors, in units of one, two and four lanes.
+#define LOW1 0, 8, 1, 9, 4, 12, 5, 13
+#define HIGH1 2, 10, 3, 11, 6, 14, 7, 15
+#define LOW2 0, 1, 8, 9, 4, 5, 12, 13
+#define HIGH2 2, 3, 10, 11, 6, 7, 14, 15
+#define LOW4 0, 1, 2, 3, 8, 9, 10, 11
+#define HIGH4 4, 5, 6, 7, 12, 13, 14, 15
+
 // Rows become columns: the three bits of a row's number change places with those of a lane's.
 INLINE void turn(lanes v[SIDE])
 {
-    static const lanes low1 = {0, 8, 1, 9, 4, 12, 5, 13}, high1 = {2, 10, 3, 11, 6, 14, 7, 15};
-    static const lanes low2 = {0, 1, 8, 9, 4, 5, 12, 13}, high2 = {2, 3, 10, 11, 6, 7, 14, 15};
-    static const lanes low4 = {0, 1, 2, 3, 8, 9, 10, 11}, high4 = {4, 5, 6, 7, 12, 13, 14, 15};
     lanes a[SIDE], b[SIDE];
     for (int i = 0; i < SIDE; i += 2) {
-        a[i] = __builtin_shuffle(v[i], v[i + 1], low1);
-        a[i + 1] = __builtin_shuffle(v[i], v[i + 1], high1);
+        a[i] = VT_SHUFFLE(lanes, v[i], v[i + 1], LOW1);
+        a[i + 1] = VT_SHUFFLE(lanes, v[i], v[i + 1], HIGH1);
     }
     for (int i = 0; i < SIDE; i += 4) {
-        b[i] = __builtin_shuffle(a[i], a[i + 2], low2);
-        b[i + 1] = __builtin_shuffle(a[i], a[i + 2], high2);
-        b[i + 2] = __builtin_shuffle(a[i + 1], a[i + 3], low2);
-        b[i + 3] = __builtin_shuffle(a[i + 1], a[i + 3], high2);
+        b[i] = VT_SHUFFLE(lanes, a[i], a[i + 2], LOW2);
+        b[i + 1] = VT_SHUFFLE(lanes, a[i], a[i + 2], HIGH2);
+        b[i + 2] = VT_SHUFFLE(lanes, a[i + 1], a[i + 3], LOW2);
+        b[i + 3] = VT_SHUFFLE(lanes, a[i + 1], a[i + 3], HIGH2);
     }
     for (int i = 0; i < 4; i++) {
-        v[i] = __builtin_shuffle(b[i], b[i + 4], low4);
-        v[i + 4] = __builtin_shuffle(b[i], b[i + 4], high4);
+        v[i] = VT_SHUFFLE(lanes, b[i], b[i + 4], LOW4);
+        v[i + 4] = VT_SHUFFLE(lanes, b[i], b[i + 4], HIGH4);
     }
 }
 
@@ -84,9 +91,8 @@ INLINE void put(unsigned char *out, size_t stride, const lanes v[SIDE])
         const lanes *q = v + 4 * i;
         half[i] = clip(q[0]) | clip(q[1]) << 8 | clip(q[2]) << 16 | clip(q[3]) << 24;
     }
-    static const lanes low = {0, 8, 1, 9, 4, 12, 5, 13}, high = {2, 10, 3, 11, 6, 14, 7, 15};
-    const lanes rows[2] = {__builtin_shuffle(half[0], half[1], low),   // 0, 1, 4, 5
-                           __builtin_shuffle(half[0], half[1], high)}; // 2, 3, 6, 7
+    const lanes rows[2] = {VT_SHUFFLE(lanes, half[0], half[1], LOW1),   // 0, 1, 4, 5
+                           VT_SHUFFLE(lanes, half[0], half[1], HIGH1)}; // 2, 3, 6, 7
     const unsigned char *from = (const unsigned char *)rows;
     static const int row_at[SIDE] = {0, 1, 4, 5, 2, 3, 6, 7};
     for (int i = 0; i < SIDE; i++) memcpy(out + (size_t)row_at[i] * stride, from + i * SIDE, SIDE);
@@ -152,17 +158,17 @@ static inline void rgb_of_run(uint8_t *restrict red, uint8_t *restrict green,
 // rgb = three rows interleaved: each vector of it is picked from two of them, then the third.
 static inline void interleave(uint8_t *rgb, const bytes *red, const bytes *green, const bytes *blue)
 {
-    static const bytes pairs[3] = {{0, 16, 0, 1, 17, 0, 2, 18, 0, 3, 19, 0, 4, 20, 0, 5},
-                                   {21, 0, 6, 22, 0, 7, 23, 0, 8, 24, 0, 9, 25, 0, 10, 26},
-                                   {0, 11, 27, 0, 12, 28, 0, 13, 29, 0, 14, 30, 0, 15, 31, 0}};
-    static const bytes third[3] = {{0, 1, 16, 3, 4, 17, 6, 7, 18, 9, 10, 19, 12, 13, 20, 15},
-                                   {0, 21, 2, 3, 22, 5, 6, 23, 8, 9, 24, 11, 12, 25, 14, 15},
-                                   {26, 1, 2, 27, 4, 5, 28, 7, 8, 29, 10, 11, 30, 13, 14, 31}};
-    for (int i = 0; i < 3; i++) {
-        bytes out = __builtin_shuffle(*red, *green, pairs[i]);
-        out = __builtin_shuffle(out, *blue, third[i]);
-        memcpy(rgb + RUN * i, &out, sizeof out);
-    }
+    const bytes first =
+        VT_SHUFFLE(bytes, *red, *green, 0, 16, 0, 1, 17, 0, 2, 18, 0, 3, 19, 0, 4, 20, 0, 5);
+    const bytes middle =
+        VT_SHUFFLE(bytes, *red, *green, 21, 0, 6, 22, 0, 7, 23, 0, 8, 24, 0, 9, 25, 0, 10, 26);
+    const bytes last =
+        VT_SHUFFLE(bytes, *red, *green, 0, 11, 27, 0, 12, 28, 0, 13, 29, 0, 14, 30, 0, 15, 31, 0);
+    const bytes out[3] = {
+        VT_SHUFFLE(bytes, first, *blue, 0, 1, 16, 3, 4, 17, 6, 7, 18, 9, 10, 19, 12, 13, 20, 15),
+        VT_SHUFFLE(bytes, middle, *blue, 0, 21, 2, 3, 22, 5, 6, 23, 8, 9, 24, 11, 12, 25, 14, 15),
+        VT_SHUFFLE(bytes, last, *blue, 26, 1, 2, 27, 4, 5, 28, 7, 8, 29, 10, 11, 30, 13, 14, 31)};
+    memcpy(rgb, out, sizeof out);
 }
 
 static inline void put_run(uint8_t *rgb, const uint8_t *y, const uint8_t *cb, const uint8_t *cr)

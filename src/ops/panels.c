@@ -81,12 +81,6 @@ typedef uint32_t pairs __attribute__((vector_size(4 * EIGHT)));
 typedef uint32_t pairs_loose __attribute__((vector_size(4 * EIGHT), aligned(4), may_alias));
 typedef uint16_t halves __attribute__((vector_size(4 * EIGHT)));
 
-#ifdef __clang__
-#define SHUFFLE(type, x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
-#else
-#define SHUFFLE(type, x, y, ...) __builtin_shuffle(x, y, (type){__VA_ARGS__})
-#endif
-
 // 16 numbers as they are stored.
 VT_INLINE void take(halves *out, const void *x, vt_elem from)
 {
@@ -102,9 +96,10 @@ VT_INLINE void interleave(pairs out[2], const void *row, const void *next, vt_el
     halves x, y;
     take(&x, row, from);
     take(&y, next, from);
-    out[0] = (pairs)SHUFFLE(halves, x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    out[1] =
-        (pairs)SHUFFLE(halves, x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    out[0] =
+        (pairs)VT_SHUFFLE(halves, x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    out[1] = (pairs)VT_SHUFFLE(halves, x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30,
+                               15, 31);
 }
 
 // Eight columns: for panels that are no wider.
@@ -115,8 +110,8 @@ VT_INLINE void interleave_eight(uint32_t *out, const void *row, const void *next
     eight_halves x, y, low, high;
     memcpy(&x, row, sizeof x);
     memcpy(&y, next, sizeof y);
-    low = SHUFFLE(eight_halves, x, y, 0, 8, 1, 9, 2, 10, 3, 11);
-    high = SHUFFLE(eight_halves, x, y, 4, 12, 5, 13, 6, 14, 7, 15);
+    low = VT_SHUFFLE(eight_halves, x, y, 0, 8, 1, 9, 2, 10, 3, 11);
+    high = VT_SHUFFLE(eight_halves, x, y, 4, 12, 5, 13, 6, 14, 7, 15);
     memcpy(out, &low, sizeof low);
     memcpy(out + EIGHT / 2, &high, sizeof high);
 }
@@ -126,20 +121,20 @@ VT_INLINE void transpose(pairs x[EIGHT])
     pairs y[EIGHT];
     UNROLL for (int i = 0; i < EIGHT; i += 2)
     {
-        y[i] = SHUFFLE(pairs, x[i], x[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
-        y[i + 1] = SHUFFLE(pairs, x[i], x[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+        y[i] = VT_SHUFFLE(pairs, x[i], x[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+        y[i + 1] = VT_SHUFFLE(pairs, x[i], x[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
     }
     UNROLL for (int i = 0; i < EIGHT / 2; i++)
     {
         const int at = i / 2 * 4 + i % 2;
-        x[at] = SHUFFLE(pairs, y[at], y[at + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-        x[at + 2] = SHUFFLE(pairs, y[at], y[at + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+        x[at] = VT_SHUFFLE(pairs, y[at], y[at + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+        x[at + 2] = VT_SHUFFLE(pairs, y[at], y[at + 2], 2, 3, 10, 11, 6, 7, 14, 15);
     }
     UNROLL for (int i = 0; i < EIGHT / 2; i++)
     {
         const pairs low = x[i], high = x[i + 4];
-        x[i] = SHUFFLE(pairs, low, high, 0, 1, 2, 3, 8, 9, 10, 11);
-        x[i + 4] = SHUFFLE(pairs, low, high, 4, 5, 6, 7, 12, 13, 14, 15);
+        x[i] = VT_SHUFFLE(pairs, low, high, 0, 1, 2, 3, 8, 9, 10, 11);
+        x[i + 4] = VT_SHUFFLE(pairs, low, high, 4, 5, 6, 7, 12, 13, 14, 15);
     }
 }
 
