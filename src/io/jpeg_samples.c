@@ -20,12 +20,10 @@ enum { SIDE = VT_JPEG_BLOCK, CONSTANT_BITS = 13, FIRST_BITS = 2, CENTRE = 128 };
 
 typedef int32_t lanes __attribute__((vector_size(SIDE * sizeof(int32_t))));
 
-#define INLINE static inline __attribute__((always_inline))
-
 #define FIXED(x) ((int32_t)((x) * (1 << CONSTANT_BITS) + 0.5))
 
 // v[0..7] = (transform of v) >> shift, with `bias` added before. few: v[4..7] are zero.
-INLINE void transform(lanes v[SIDE], int32_t bias, int shift, bool few)
+VT_INLINE void transform(lanes v[SIDE], int32_t bias, int shift, bool few)
 {
     const lanes none = {0};
     const lanes x4 = few ? none : v[4], x5 = few ? none : v[5], x6 = few ? none : v[6],
@@ -49,56 +47,37 @@ INLINE void transform(lanes v[SIDE], int32_t bias, int shift, bool few)
     }
 }
 
-// For VT_SHUFFLE: the first and second halves of two vectors, in units of one, two and four lanes.
-#define LOW1 0, 8, 1, 9, 4, 12, 5, 13
-#define HIGH1 2, 10, 3, 11, 6, 14, 7, 15
-#define LOW2 0, 1, 8, 9, 4, 5, 12, 13
-#define HIGH2 2, 3, 10, 11, 6, 7, 14, 15
-#define LOW4 0, 1, 2, 3, 8, 9, 10, 11
-#define HIGH4 4, 5, 6, 7, 12, 13, 14, 15
-
-// Rows become columns: the three bits of a row's number change places with those of a lane's.
-INLINE void turn(lanes v[SIDE])
+VT_INLINE void turn(lanes v[SIDE])
 {
-    lanes a[SIDE], b[SIDE];
-    for (int i = 0; i < SIDE; i += 2) {
-        a[i] = VT_SHUFFLE(lanes, v[i], v[i + 1], LOW1);
-        a[i + 1] = VT_SHUFFLE(lanes, v[i], v[i + 1], HIGH1);
-    }
-    for (int i = 0; i < SIDE; i += 4) {
-        b[i] = VT_SHUFFLE(lanes, a[i], a[i + 2], LOW2);
-        b[i + 1] = VT_SHUFFLE(lanes, a[i], a[i + 2], HIGH2);
-        b[i + 2] = VT_SHUFFLE(lanes, a[i + 1], a[i + 3], LOW2);
-        b[i + 3] = VT_SHUFFLE(lanes, a[i + 1], a[i + 3], HIGH2);
-    }
-    for (int i = 0; i < 4; i++) {
-        v[i] = VT_SHUFFLE(lanes, b[i], b[i + 4], LOW4);
-        v[i + 4] = VT_SHUFFLE(lanes, b[i], b[i + 4], HIGH4);
-    }
+    vt_eight rows[SIDE];
+    for (int i = 0; i < SIDE; i++) rows[i] = (vt_eight)v[i];
+    vt_transpose(rows);
+    for (int i = 0; i < SIDE; i++) v[i] = (lanes)rows[i];
 }
 
 // Comparisons of vectors yield lanes of zeros or ones.
-INLINE lanes clip(lanes v)
+VT_INLINE lanes clip(lanes v)
 {
     return ((v & (v > 0)) | (v > UINT8_MAX)) & UINT8_MAX;
 }
 
 // The transposed block's columns, four bytes to a lane, so that two lanes are a row.
-INLINE void put(unsigned char *out, size_t stride, const lanes v[SIDE])
+VT_INLINE void put(unsigned char *out, size_t stride, const lanes v[SIDE])
 {
     lanes half[2];
     for (int i = 0; i < 2; i++) {
         const lanes *q = v + 4 * i;
         half[i] = clip(q[0]) | clip(q[1]) << 8 | clip(q[2]) << 16 | clip(q[3]) << 24;
     }
-    const lanes rows[2] = {VT_SHUFFLE(lanes, half[0], half[1], LOW1),   // 0, 1, 4, 5
-                           VT_SHUFFLE(lanes, half[0], half[1], HIGH1)}; // 2, 3, 6, 7
+    const lanes rows[2] = {
+        VT_SHUFFLE(lanes, half[0], half[1], 0, 8, 1, 9, 4, 12, 5, 13),    // 0, 1, 4, 5
+        VT_SHUFFLE(lanes, half[0], half[1], 2, 10, 3, 11, 6, 14, 7, 15)}; // 2, 3, 6, 7
     const unsigned char *from = (const unsigned char *)rows;
     static const int row_at[SIDE] = {0, 1, 4, 5, 2, 3, 6, 7};
     for (int i = 0; i < SIDE; i++) memcpy(out + (size_t)row_at[i] * stride, from + i * SIDE, SIDE);
 }
 
-INLINE bool inverse_dct(unsigned char *out, size_t stride, const int32_t *block, bool sparse)
+VT_INLINE bool inverse_dct(unsigned char *out, size_t stride, const int32_t *block, bool sparse)
 {
     enum { FIRST = CONSTANT_BITS - FIRST_BITS, SECOND = CONSTANT_BITS + FIRST_BITS + 3 };
     lanes v[SIDE], extreme = {0};

@@ -77,7 +77,7 @@ VT_INLINE vt_real high_of(const void *pairs, size_t i)
 
 // Vectors of pairs; the compiler makes none of loops over a panel's width.
 enum { EIGHT = 8 };
-typedef uint32_t pairs __attribute__((vector_size(4 * EIGHT)));
+typedef vt_eight pairs;
 typedef uint32_t pairs_loose __attribute__((vector_size(4 * EIGHT), aligned(4), may_alias));
 typedef uint16_t halves __attribute__((vector_size(4 * EIGHT)));
 
@@ -116,28 +116,6 @@ VT_INLINE void interleave_eight(uint32_t *out, const void *row, const void *next
     memcpy(out + EIGHT / 2, &high, sizeof high);
 }
 
-VT_INLINE void transpose(pairs x[EIGHT])
-{
-    pairs y[EIGHT];
-    UNROLL for (int i = 0; i < EIGHT; i += 2)
-    {
-        y[i] = VT_SHUFFLE(pairs, x[i], x[i + 1], 0, 8, 2, 10, 4, 12, 6, 14);
-        y[i + 1] = VT_SHUFFLE(pairs, x[i], x[i + 1], 1, 9, 3, 11, 5, 13, 7, 15);
-    }
-    UNROLL for (int i = 0; i < EIGHT / 2; i++)
-    {
-        const int at = i / 2 * 4 + i % 2;
-        x[at] = VT_SHUFFLE(pairs, y[at], y[at + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-        x[at + 2] = VT_SHUFFLE(pairs, y[at], y[at + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-    }
-    UNROLL for (int i = 0; i < EIGHT / 2; i++)
-    {
-        const pairs low = x[i], high = x[i + 4];
-        x[i] = VT_SHUFFLE(pairs, low, high, 0, 1, 2, 3, 8, 9, 10, 11);
-        x[i + 4] = VT_SHUFFLE(pairs, low, high, 4, 5, 6, 7, 12, 13, 14, 15);
-    }
-}
-
 // ---- a panel, or some of its steps ----
 //
 // b: the panel's first number. Its rows lie as in the panel (VT_N), or are the panel's columns (VT_T).
@@ -169,7 +147,7 @@ VT_INLINE void pack_number_columns(vt_real *to, const vt_real *b, size_t ld, int
             pairs block[EIGHT];
             UNROLL for (int i = 0; i < EIGHT; i++)
                 memcpy(&block[i], b + (size_t)(c + i) * ld, sizeof block[i]);
-            transpose(block);
+            vt_transpose(block);
             UNROLL for (int i = 0; i < EIGHT; i++)
                 memcpy(to + i * width + c, &block[i], sizeof block[i]);
         }
@@ -228,7 +206,7 @@ VT_INLINE void pack_columns(uint32_t *to, const void *b, size_t ld, int k, int c
             pairs block[EIGHT];
             UNROLL for (int i = 0; i < EIGHT; i++)
                 take((halves *)&block[i], vt_at(b, from, (size_t)(c + i) * ld + (size_t)p), from);
-            transpose(block);
+            vt_transpose(block);
             UNROLL for (int i = 0; i < EIGHT; i++) * (pairs_loose *)(out + i * l.step) = block[i];
         }
         for (; c < l.width; c++)
@@ -271,7 +249,7 @@ VT_INLINE void pack_amx_rows(uint32_t *to, const void *b, vt_trans trans, size_t
         UNROLL for (int side = 0; side < 2; side++)
         {
             UNROLL for (int i = 0; i < EIGHT; i++) half[i] = block[i][side];
-            transpose(half);
+            vt_transpose(half);
             UNROLL for (int i = 0; i < EIGHT; i++) *
                 (pairs_loose *)(to + (side * EIGHT + i) * VT_AMX_PAIRS) = half[i];
         }
@@ -378,12 +356,8 @@ VT_INLINE void copy_rows(const vt_panels *p, int at, const vt_real *b, size_t ld
 {
     const size_t panel = (size_t)p->k * (size_t)width;
     vt_real *first = (vt_real *)p->data + (size_t)at * (size_t)width;
-    for (int i = 0; i < p->n / width; i++, first += panel, b += width) {
-        vt_real *to = first;
-        const vt_real *from = b;
-        for (int row = 0; row < k; row++, to += width, from += ld)
-            memcpy(to, from, (size_t)width * sizeof *b);
-    }
+    for (int i = 0; i < p->n / width; i++, first += panel, b += width)
+        pack_number_rows(first, b, ld, k, width, width);
 }
 
 // The same; returns how many panels are done.

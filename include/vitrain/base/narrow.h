@@ -3,15 +3,14 @@
 #ifndef VITRAIN_BASE_NARROW_H
 #define VITRAIN_BASE_NARROW_H
 
+#include "vitrain/base/vector.h"
+
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
 
 typedef uint16_t vt_bf16;
 typedef uint16_t vt_half;
-
-// In loops that the compiler vectorizes.
-#define VT_INLINE static inline __attribute__((always_inline))
 
 VT_INLINE vt_bf16 vt_bf16_of(float x)
 {
