@@ -12,20 +12,37 @@ static inline vt_vec multiply_add(vt_vec sum, vt_vec a, vt_vec b)
 // or two rows have too few sums to keep the multipliers busy, so theirs are split into `chains`, of
 // every such step each.
 //
-// AVX2: rounds of four steps, and the last vector of the panel read anew for every row (hence the fence).
-// A round's bookkeeping is a fifth of one step's instructions, which is nothing to a core of its own and
+// AVX2: rounds of eight steps, and the last vector of the panel read anew for every row (hence the
+// fence). A step's bookkeeping is a fifth of its instructions, which is nothing to a core of its own and
 // everything to one with a busy neighbour (Zen 3, a shared machine, products of DeiT-S: 80 instead of 73
-// GFLOP/s, of 100; in quiet moments 95 to 99 either way). Reading anew leaves a register over. GCC 12 puts
-// new sums where operands were, unless these are kept, and moves them about; by way of the stack a sum
-// takes longer than its round.
+// GFLOP/s of 100 by rounds of four, 82 by rounds of eight, no more by rounds of sixteen; in quiet moments
+// 95 to 99 either way). Reading anew leaves a register over. GCC 12 puts new sums where operands were,
+// unless these are kept, and moves them about; by way of the stack a sum takes longer than its round.
 #if defined __FMA__ && VT_VECTOR_REGISTERS == 16
-enum { ROUND = 4, READ_ANEW = 1 };
+enum { ROUND = 8, READ_ANEW = 1 };
 #define KEEP(vector) __asm__("" : : "x"(vector))
 #else
 enum { ROUND = 1, READ_ANEW = 0 };
 #define KEEP(vector) (void)(vector)
 #endif
 #define STEPS_OF(chains) ((chains) > ROUND ? (chains) : ROUND)
+
+// One step of k: panel moves on.
+#define STEP(rows, vectors, vector, dot, left, sums)                                        \
+    {                                                                                       \
+        vector b[vectors];                                                                  \
+        UNROLL for (int j = 0; j < vectors; j++) b[j] = panel[j];                           \
+        UNROLL for (int i = 0; i < rows; i++)                                               \
+        {                                                                                   \
+            atomic_signal_fence(memory_order_seq_cst); /* loads stay where they are */      \
+            const vector a = left - (vector){0};                                            \
+            UNROLL for (int j = vectors - READ_ANEW; j < vectors; j++) b[j] = panel[j];     \
+            UNROLL for (int j = 0; j < vectors; j++) sums[i][j] = dot(sums[i][j], a, b[j]); \
+            KEEP(a);                                                                        \
+        }                                                                                   \
+        panel += VT_TILE_VECTORS;                                                           \
+        UNROLL for (int j = 0; j < vectors - READ_ANEW; j++) KEEP(b[j]);                    \
+    }
 
 #define TILE(name, rows, vectors, chains, unit, vector, dot, LEFT)                                 \
     static void name(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,                \
@@ -48,30 +65,14 @@ enum { ROUND = 1, READ_ANEW = 0 };
             size_t p = 0;                                                                          \
             for (; p + STEPS_OF(chains) <= steps; p += STEPS_OF(chains)) {                         \
                 UNROLL for (int h = 0; h < STEPS_OF(chains); h++)                                  \
+                    STEP(rows, vectors, vector, dot, LEFT(p + (size_t)h),                          \
+                         sum[h % chains]) if (rows == VT_TILE_ROWS && vectors == VT_TILE_VECTORS)  \
                 {                                                                                  \
-                    vector b[vectors];                                                             \
-                    UNROLL for (int j = 0; j < vectors; j++) b[j] = panel[j];                      \
-                    UNROLL for (int i = 0; i < rows; i++)                                          \
-                    {                                                                              \
-                        atomic_signal_fence(memory_order_seq_cst); /* loads stay where they are */ \
-                        const vector a = LEFT(p + (size_t)h) - (vector){0};                        \
-                        UNROLL for (int j = vectors - READ_ANEW; j < vectors; j++) b[j] =          \
-                            panel[j];                                                              \
-                        UNROLL for (int j = 0; j < vectors; j++) sum[h % chains][i][j] =           \
-                            dot(sum[h % chains][i][j], a, b[j]);                                   \
-                        KEEP(a);                                                                   \
-                    }                                                                              \
-                    panel += VT_TILE_VECTORS;                                                      \
-                    UNROLL for (int j = 0; j < vectors - READ_ANEW; j++) KEEP(b[j]);               \
-                }                                                                                  \
-                if (rows == VT_TILE_ROWS && vectors == VT_TILE_VECTORS) {                          \
                     __builtin_prefetch(ahead, 0, 2);                                               \
                     ahead += STEPS_OF(chains) * pace;                                              \
                 }                                                                                  \
             }                                                                                      \
-            for (; p < steps; p++, panel += VT_TILE_VECTORS)                                       \
-                UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)     \
-                    sum[0][i][j] = dot(sum[0][i][j], LEFT(p) - (vector){0}, panel[j]);             \
+            for (; p < steps; p++) STEP(rows, vectors, vector, dot, LEFT(p), sum[0])               \
         }                                                                                          \
         UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)             \
         {                                                                                          \
