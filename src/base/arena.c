@@ -73,8 +73,9 @@ vt_status vt_arena_reserve(vt_arena *arena)
     VT_REQUIRE(p != MAP_FAILED, VT_ERR_MEMORY, "out of memory: %.1f MB asked for",
                (double)capacity / 1e6);
 #ifdef MADV_HUGEPAGE
-    // Products walk through megabytes row by row: with small pages every row is another entry of the
-    // address cache (10% of a DeiT-S step, measured). A wish: where it is not granted all else is as well.
+    // Products walk through megabytes row by row: with small pages every row is another entry of
+    // the address cache (10% of a DeiT-S step, measured). A wish: where it is not granted all else
+    // is as well.
     madvise(p, capacity, MADV_HUGEPAGE);
 #endif
     atomic_fetch_add(&allocations, 1);

@@ -1,6 +1,7 @@
-// Arithmetic peak: as many independent chains of multiply-adds as hide the latency, every operand in
-// a register, no memory touched. Vectors are the compiler's own (GCC, Clang), so the kernel is plain C
-// for any processor. Memory: the triad a = b + s c (McCalpin, STREAM) on arrays that no cache holds.
+// Arithmetic peak: as many independent chains of multiply-adds as hide the latency, every operand
+// in a register, no memory touched. Vectors are the compiler's own (GCC, Clang), so the kernel is
+// plain C for any processor. Memory: the triad a = b + s c (McCalpin, STREAM) on arrays that no
+// cache holds.
 #include "vitrain/base/peak.h"
 
 #include "vitrain/base/amx.h"

@@ -94,8 +94,8 @@ static bool is_among(char *const *names, int n, const char *name)
     return false;
 }
 
-// stem-NUMBER, NUMBER from `first` on, that is neither a picture's own name nor given to an earlier one.
-// NULL when out of memory.
+// stem-NUMBER, NUMBER from `first` on, that is neither a picture's own name nor given to an earlier
+// one. NULL when out of memory.
 static char *numbered(const vt_attender *a, char *const *stems, int n, const char *stem, int first)
 {
     for (int number = first;; number++) {

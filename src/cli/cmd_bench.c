@@ -260,7 +260,8 @@ static void print_loader(const vt_config *c, const vt_bench_loader_result result
     }
 }
 
-// What was measured, for who measures the same elsewhere: the input's size and all that concerns data.
+// What was measured, for who measures the same elsewhere: the input's size and all that concerns
+// data.
 static void add_settings(vt_json *root, const vt_config *c)
 {
     vt_json *all = vt_config_json(c);

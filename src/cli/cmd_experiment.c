@@ -62,8 +62,8 @@ static bool cost_the_same(const vt_experiment_arm *a, const vt_experiment_arm *b
     return same;
 }
 
-// A dry run of the arm's first seed. Its configuration's file is not the one that a session reads, which
-// may be at work meanwhile.
+// A dry run of the arm's first seed. Its configuration's file is not the one that a session reads,
+// which may be at work meanwhile.
 static vt_status try_arm(estimate *out, const vt_experiment *e, int index, int threads)
 {
     const vt_experiment_arm *arm = &e->arms[index];
@@ -90,7 +90,8 @@ static vt_status try_arm(estimate *out, const vt_experiment *e, int index, int t
     return status;
 }
 
-// An arm that costs what another one does: planned without its data, for what else it may fail with.
+// An arm that costs what another one does: planned without its data, for what else it may fail
+// with.
 static vt_status plan_arm(estimate *out, const estimate *like, const vt_experiment_arm *arm)
 {
     vt_config config = arm->config; // borrowed

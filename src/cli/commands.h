@@ -36,15 +36,15 @@ vt_status vt_subject_load(vt_subject *subject, const vt_args *args, const char *
 vt_status vt_subject_load_from(vt_subject *subject, const vt_args *args, const vt_st_file *file);
 void vt_subject_free(vt_subject *subject); // takes a zeroed one
 
-// From now on SIGINT, SIGTERM and, unless it is ignored, SIGHUP set what is returned to nonzero; after a
-// SIGINT, which is acknowledged, another one ends the program.
+// From now on SIGINT, SIGTERM and, unless it is ignored, SIGHUP set what is returned to nonzero;
+// after a SIGINT, which is acknowledged, another one ends the program.
 const volatile sig_atomic_t *vt_catch_signals(void);
 
-// Starts this program again with other words, its stdin empty, its stdout and stderr appended to the
-// file `messages`, which starts anew. It is in a process group of its own, so that a terminal's SIGINT
-// does not reach it, and gets SIGTERM should this process end before it. Its OpenMP threads sleep
-// while they wait, unless OMP_WAIT_POLICY says otherwise. arguments: ended by NULL, without the program's
-// name.
+// Starts this program again with other words, its stdin empty, its stdout and stderr appended to
+// the file `messages`, which starts anew. It is in a process group of its own, so that a terminal's
+// SIGINT does not reach it, and gets SIGTERM should this process end before it. Its OpenMP threads
+// sleep while they wait, unless OMP_WAIT_POLICY says otherwise. arguments: ended by NULL, without
+// the program's name.
 vt_status vt_spawn(pid_t *child, const char *const *arguments, const char *messages);
 // The same, waited for; its stdout is left in *out, malloc'd. VT_ERR_IO with its last message if it
 // fails.
@@ -53,16 +53,18 @@ vt_status vt_spawn_and_read(char **out, const char *const *arguments);
 // A duration for people: "90 s", "3.5 min", "12 h". Returns text.
 const char *vt_duration(char text[24], double seconds);
 
-// Writes a run's or an experiment's page into its folder, as far as that is done without running a model
-// over data. What is done is done whether or not there can be a page: an error becomes a warning.
+// Writes a run's or an experiment's page into its folder, as far as that is done without running a
+// model over data. What is done is done whether or not there can be a page: an error becomes a
+// warning.
 void vt_leave_report(const char *folder);
 
-// A name from outside (of a file, a class, a tensor) on stdout, control characters as '?', so that it stays
-// within its line.
+// A name from outside (of a file, a class, a tensor) on stdout, control characters as '?', so that
+// it stays within its line.
 void vt_print_name(const char *name);
 
-// Prints a tree as one line of JSON on stdout, and destroys it. It is UTF-8 whatever file names are in: what
-// is none is U+FFFD (a file's JSON keeps such bytes, lest a path lead nowhere). VT_ERR_MEMORY.
+// Prints a tree as one line of JSON on stdout, and destroys it. It is UTF-8 whatever file names are
+// in: what is none is U+FFFD (a file's JSON keeps such bytes, lest a path lead nowhere).
+// VT_ERR_MEMORY.
 vt_status vt_answer_json(vt_json *answer);
 
 // A memory plan as a line on stdout and as a member of an answer.

@@ -6,8 +6,8 @@
 
 static volatile sig_atomic_t interrupted;
 
-// Asks for an end. Whoever presses Ctrl-C again wants it at once; SIGTERM may come twice by itself, from
-// who ends a whole group and from a parent in it.
+// Asks for an end. Whoever presses Ctrl-C again wants it at once; SIGTERM may come twice by itself,
+// from who ends a whole group and from a parent in it.
 static void on_signal(int number)
 {
     interrupted = number;

@@ -1,7 +1,7 @@
-// One session of an experiment: what is not finished is run, each run a `vitrain train` of its own, so
-// that one that fails takes nothing with it and one that is stopped goes on by training's own means.
-// What is done is seen from the runs' folders alone; whoever ends this program, in whatever way, loses
-// nothing.
+// One session of an experiment: what is not finished is run, each run a `vitrain train` of its own,
+// so that one that fails takes nothing with it and one that is stopped goes on by training's own
+// means. What is done is seen from the runs' folders alone; whoever ends this program, in whatever
+// way, loses nothing.
 #include "session.h"
 
 #include "commands.h"
@@ -282,8 +282,8 @@ static vt_status run_all(session *s)
 
 // ---- one session at a time ----
 
-// The lock is inherited by the runs, so that it also holds while one of them outlives a killed session
-// (to write its checkpoint): that one is waited for.
+// The lock is inherited by the runs, so that it also holds while one of them outlives a killed
+// session (to write its checkpoint): that one is waited for.
 static vt_status lock(int *fd, const vt_experiment *e)
 {
     const struct timespec pause = {.tv_nsec = 50 * 1000 * 1000};

@@ -6,9 +6,9 @@
 
 enum { VT_MAX_JOBS = 64 };
 
-// Runs what is not finished, `jobs` at a time. Results are written after each run. VT_OK: all have been
-// tried, and e says what came of it; VT_INTERRUPTED after SIGINT or SIGTERM, the runs' states written;
-// VT_ERR_IO: another session is at work in the same folder.
+// Runs what is not finished, `jobs` at a time. Results are written after each run. VT_OK: all have
+// been tried, and e says what came of it; VT_INTERRUPTED after SIGINT or SIGTERM, the runs' states
+// written; VT_ERR_IO: another session is at work in the same folder.
 vt_status vt_session(vt_experiment *e, int jobs);
 
 // Writes the results, unless a session is at work in the folder: that does so itself.
@@ -17,8 +17,8 @@ vt_status vt_session_write(const vt_experiment *e);
 // The threads of a run where `jobs` share the processors; 0, as its configuration says, for one.
 int vt_session_threads(const vt_experiment *e, int jobs);
 
-// The arguments that train an arm from a seed into a folder; config names the arm's configuration, a
-// file in the arm's folder.
+// The arguments that train an arm from a seed into a folder; config names the arm's configuration,
+// a file in the arm's folder.
 enum { VT_RUN_WORDS = 16 };
 typedef struct vt_run_command {
     const char *words[VT_RUN_WORDS]; // ended by NULL; there is room for three more

@@ -38,8 +38,8 @@ static vt_status start(pid_t *child, const char *const *arguments, int out, int 
     }
     const int none = open("/dev/null", O_RDONLY | O_CLOEXEC);
     VT_REQUIRE(none >= 0, VT_ERR_IO, "/dev/null: %s", strerror(errno));
-    // Threads that spin while they wait take the processors from those that decode pictures: one run with
-    // two data workers on two cores was 1.5 times as fast without.
+    // Threads that spin while they wait take the processors from those that decode pictures: one
+    // run with two data workers on two cores was 1.5 times as fast without.
     setenv("OMP_WAIT_POLICY", "passive", 0);
     signal(SIGCHLD,
            SIG_DFL); // whoever started this program may ignore it: nothing could be waited for

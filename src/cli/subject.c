@@ -138,7 +138,8 @@ static bool is_for(const vt_st_file *file, const vt_model_preset *preset)
     return is;
 }
 
-// Names the presets that have the file's tensors: of some (DeiT's and ViT's) the shapes are the same.
+// Names the presets that have the file's tensors: of some (DeiT's and ViT's) the shapes are the
+// same.
 static vt_status refuse_nameless(const vt_st_file *file)
 {
     char fitting[512] = "";

@@ -84,8 +84,8 @@ static vt_status take_region(const vt_image **view, const vt_image *image, const
     return VT_OK;
 }
 
-// The same of pixels wherever they come from. box: of the picture at 1/shrink of its size; more than
-// 1 needs a reader.
+// The same of pixels wherever they come from. box: of the picture at 1/shrink of its size; more
+// than 1 needs a reader.
 static vt_status take_pixels(const vt_image **view, const vt_pixels *from, const int box[4],
                              int shrink, int channels, vt_augment_scratch *scratch)
 {
@@ -260,7 +260,8 @@ static int choose_shrink(const vt_pixels *from, const int box[4], const int size
     return vt_image_shrink(from->reader, across < down ? across : down);
 }
 
-// *view: the box's pixels at this size, by one of the filters. No pixel beside the box has a part in it.
+// *view: the box's pixels at this size, by one of the filters. No pixel beside the box has a part
+// in it.
 static vt_status take_crop(const vt_image **view, const vt_pixels *from, const int box[4],
                            const int size[2], const vt_augment_config *config,
                            const vt_filter filters[2], vt_rng *rng, vt_augment_scratch *scratch)

@@ -1,7 +1,7 @@
-// Pillow's ImageFilter.GaussianBlur: three box blurs along the rows, then three along the columns, each
-// rounded to bytes (Gwosdek et al., "Theoretical Foundations of Gaussian Convolution by Extended Box
-// Filtering", SSVM 2011). A box of a width that is no whole number is 2 r + 1 pixels of full weight
-// between two of less; beyond the border lies the outermost pixel again.
+// Pillow's ImageFilter.GaussianBlur: three box blurs along the rows, then three along the columns,
+// each rounded to bytes (Gwosdek et al., "Theoretical Foundations of Gaussian Convolution by
+// Extended Box Filtering", SSVM 2011). A box of a width that is no whole number is 2 r + 1 pixels
+// of full weight between two of less; beyond the border lies the outermost pixel again.
 #include "vitrain/data/augment_ops.h"
 
 #include <assert.h>
@@ -30,7 +30,8 @@ static box box_of(float sigma)
     return b;
 }
 
-// out[i]: the weighted sum of taps[0][i] .. taps[2 r + 2][i], whose first and last are the border's.
+// out[i]: the weighted sum of taps[0][i] .. taps[2 r + 2][i], whose first and last are the
+// border's.
 static void weigh(unsigned char *out, const unsigned char *const *taps, const box *b, size_t n)
 {
     const int last = 2 * b->radius + 2;

@@ -3,8 +3,8 @@
 // - A table per channel, made from the channel's histogram: AutoContrast, Equalize.
 // - Integer arithmetic on single bytes: Invert, Posterize, Solarize, SolarizeAdd.
 // - ImageEnhance: blend(d, v) = clip(d + factor (v - d)) in float, cut off, where d is the picture
-//   without what is enhanced: black (Brightness), its mean luma (Contrast), its luma (Color), or its
-//   smoothed self (Sharpness).
+//   without what is enhanced: black (Brightness), its mean luma (Contrast), its luma (Color), or
+//   its smoothed self (Sharpness).
 // - Rotate, Shear, Translate: an affine warp, augment_warp.c. GaussianBlur: augment_blur.c. Hue:
 //   augment_hue.c.
 #include "vitrain/data/augment_ops.h"
@@ -193,8 +193,8 @@ static void blend_luma(vt_image *image, float factor)
     }
 }
 
-// ImageFilter.SMOOTH is (S / 13 + 1/2) cut off, S the sum of the nine with the middle five times. In
-// Pillow's float arithmetic that is never nearer to a whole number than 1/26, so that it equals
+// ImageFilter.SMOOTH is (S / 13 + 1/2) cut off, S the sum of the nine with the middle five times.
+// In Pillow's float arithmetic that is never nearer to a whole number than 1/26, so that it equals
 // floor((S + 6) / 13); and that is (S + 6) 5042 >> 16 for S <= 13 * 255.
 static void sharpen_row(unsigned char *restrict out, const unsigned char *in, size_t stride,
                         size_t step, float factor)

@@ -1,6 +1,7 @@
-// timm 0.4.12's rand_augment_transform and AugmentOp; colour jitter; three-augment. "Increasing" concerns seven operations whose
-// plain variant has the strength of its effect fall with the magnitude (Posterize, Solarize) or pass
-// through none at all (Color, Contrast, Brightness, Sharpness).
+// timm 0.4.12's rand_augment_transform and AugmentOp; colour jitter; three-augment. "Increasing"
+// concerns seven operations whose plain variant has the strength of its effect fall with the
+// magnitude (Posterize, Solarize) or pass through none at all (Color, Contrast, Brightness,
+// Sharpness).
 #include "vitrain/data/augment_rand.h"
 
 #include <math.h>

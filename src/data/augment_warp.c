@@ -1,11 +1,11 @@
 // Affine warps as Pillow's Geometry.c computes them: the place in the source in double, the filter
-// (bilinear between 2 x 2 pixels, or cubic through 4 x 4) as polynomials in double, first along each
-// row, then down, the result cut off and clipped. The order of the operations is part of it.
+// (bilinear between 2 x 2 pixels, or cubic through 4 x 4) as polynomials in double, first along
+// each row, then down, the result cut off and clipped. The order of the operations is part of it.
 //
-// Taps beyond the border read the nearest pixel. So the source is copied with a border of two pixels
-// of its outermost ones. The result is made in runs of RUN pixels of a row: the taps are gathered,
-// tap by tap (or are in order already, where the places are neighbours), and then everything is a
-// plain loop over lanes, pixels times channels, that the compiler vectorizes.
+// Taps beyond the border read the nearest pixel. So the source is copied with a border of two
+// pixels of its outermost ones. The result is made in runs of RUN pixels of a row: the taps are
+// gathered, tap by tap (or are in order already, where the places are neighbours), and then
+// everything is a plain loop over lanes, pixels times channels, that the compiler vectorizes.
 //
 // A polynomial in 0 is its first coefficient, exactly. So where all places lie on rows (shear and
 // translation along x) or on columns, one polynomial along the other axis is all.

@@ -94,8 +94,8 @@ static void trim(worker *w)
     if (vt_sampler_bytes(&w->sampler) > KEPT_BYTES) vt_sampler_free(&w->sampler);
 }
 
-// The message at hand names an unreadable sample; one warning each, however often it is met, for the first
-// few. The others are counted.
+// The message at hand names an unreadable sample; one warning each, however often it is met, for
+// the first few. The others are counted.
 static void warn_once(vt_loader *loader, int64_t index)
 {
     pthread_mutex_lock(&loader->lock);

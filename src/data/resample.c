@@ -11,8 +11,9 @@
 // Pillow skips a pass along an axis that keeps its size; the weights are then exactly 0 and 1, so
 // that doing the pass yields the same bytes.
 //
-// Both passes add up weighted byte vectors. The vertical pass adds rows. For the horizontal pass ROWS
-// rows are turned on their side, so that pixels become such vectors, and turned back behind it.
+// Both passes add up weighted byte vectors. The vertical pass adds rows. For the horizontal pass
+// ROWS rows are turned on their side, so that pixels become such vectors, and turned back behind
+// it.
 #include "vitrain/data/resample.h"
 
 #include "vitrain/base/arena.h"
@@ -148,8 +149,8 @@ static inline void put_two(unsigned char *out, const lane_sums *sum)
 }
 #endif
 
-// out[l] = clip8(sum_t in[t * stride + l] * weights[t]) for l < n LANES. n: a constant where this is
-// called, so that the sums stay in registers.
+// out[l] = clip8(sum_t in[t * stride + l] * weights[t]) for l < n LANES. n: a constant where this
+// is called, so that the sums stay in registers.
 static inline __attribute__((always_inline)) void
 weigh_vectors(unsigned char *restrict out, const unsigned char *restrict in, size_t stride,
               const int32_t *restrict weights, int n_taps, int n)
@@ -197,8 +198,8 @@ static inline void interleave(tile_row *restrict to, const tile_row *restrict fr
     }
 }
 
-// to = from turned on its side, both ROWS x ROWS with the given strides: each interleaving takes one
-// of the four bits of a column's number into the row's.
+// to = from turned on its side, both ROWS x ROWS with the given strides: each interleaving takes
+// one of the four bits of a column's number into the row's.
 static inline void turn_tile(unsigned char *restrict to, size_t to_stride,
                              const unsigned char *restrict from, size_t from_stride)
 {

@@ -1,9 +1,9 @@
 // A folder of class folders: DIR/CLASS/.../*.{png,jpg,jpeg}. The samples and their order are those
 // of torchvision's ImageFolder for these extensions: classes sorted by name (byte order), within a
 // class folders by path, within a folder files by name; links are followed. Hidden files and
-// folders are passed over, files of other extensions are counted, and folders within a class that cannot be
-// read are left out with a warning. The extension (in any case) says only that a file counts; its content
-// decides what it is.
+// folders are passed over, files of other extensions are counted, and folders within a class that
+// cannot be read are left out with a warning. The extension (in any case) says only that a file
+// counts; its content decides what it is.
 #include "vitrain/data/source.h"
 
 #include "vitrain/base/log.h"

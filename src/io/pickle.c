@@ -50,7 +50,8 @@ struct vt_pickle {
 static vt_status broken(const vt_pickle *p, const char *what)
 {
     vt_fail(VT_ERR_FORMAT, "pickle, byte %zu: %s", (size_t)(p->at - p->bytes), what);
-    return VT_ERR_FORMAT; // a constant, so that the compiler sees outputs set where there is no error
+    return VT_ERR_FORMAT; // a constant, so that the compiler sees outputs set where there is no
+                          // error
 }
 
 // ---- bytes ----

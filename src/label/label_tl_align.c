@@ -52,8 +52,8 @@ static void begin(vt_label *label)
     }
 }
 
-// Global attention: what each query's row of this head's map gathers. Row by row, while it is in the
-// first-level cache.
+// Global attention: what each query's row of this head's map gathers. Row by row, while it is in
+// the first-level cache.
 static void gather(vt_real *restrict moved, const vt_real *restrict d, const vt_attn_view *view)
 {
     const int T = view->T;

@@ -3,10 +3,10 @@
 //
 //     w_A = sum_t m_t a_t,   w_B = sum_t (1 - m_t) a_t,   share = (lambda + w_A / (w_A + w_B)) / 2,
 //
-// m_t the share of the sample's own pixels in patch t, a the class token's attention to the patches,
-// mean over heads, no gradient. The distillation head has its own token's row. Where all patches have
-// one share (Mixup, unmixed samples) attention tells nothing: the share is lambda. A head that pools
-// the patches reads no class token; such a model is refused.
+// m_t the share of the sample's own pixels in patch t, a the class token's attention to the
+// patches, mean over heads, no gradient. The distillation head has its own token's row. Where all
+// patches have one share (Mixup, unmixed samples) attention tells nothing: the share is lambda. A
+// head that pools the patches reads no class token; such a model is refused.
 #include "vitrain/label/label.h"
 
 #include <assert.h>

@@ -1,9 +1,10 @@
 // The transformer block of ViT, DeiT and Swin.
 //
-// A chunk goes through the block in one thread's cache: the MLP takes it a few rows at a time, attention
-// an image or window at a time. The backward pass of a chunk leaves the inputs and the output gradients of the
-// linear layers behind as panels; their weight gradients are then products over the whole batch, with
-// their output rows shared out to the threads, summed in the order of chunks.
+// A chunk goes through the block in one thread's cache: the MLP takes it a few rows at a time,
+// attention an image or window at a time. The backward pass of a chunk leaves the inputs and the
+// output gradients of the linear layers behind as panels; their weight gradients are then products
+// over the whole batch, with their output rows shared out to the threads, summed in the order of
+// chunks.
 #include "block_rows.h"
 
 #include <string.h>

@@ -1,16 +1,17 @@
 // A pre-norm transformer block (timm's Block): x += droppath(proj(attention(norm1 x))),
-// x += droppath(fc2(gelu(fc1(norm2 x)))); with LayerScale each branch is multiplied by a learned number for
-// each channel, gamma, before droppath. The unit of work is a chunk: a few images that one thread carries
-// through the block.
+// x += droppath(fc2(gelu(fc1(norm2 x)))); with LayerScale each branch is multiplied by a learned
+// number for each channel, gamma, before droppath. The unit of work is a chunk: a few images that
+// one thread carries through the block.
 //
-// Where only the first R tokens of each image are looked at afterwards (the last block of a model whose
-// head reads the class token), only those ask in attention and go through the MLP: everything from q on
-// has R rows an image, packed together; R = T elsewhere.
+// Where only the first R tokens of each image are looked at afterwards (the last block of a model
+// whose head reads the class token), only those ask in attention and go through the MLP: everything
+// from q on has R rows an image, packed together; R = T elsewhere.
 //
-// With windows (Swin), what is said here of images is true of windows: a unit is an image or a window of
-// one. A block then has its tokens in the order of windows, and a bias for each offset between two tokens
-// is added to the scores. Windows that hang over the map's edge have T rows between norm1 and the
-// projection, those of padding being zeros, and everywhere else the rows of real tokens only.
+// With windows (Swin), what is said here of images is true of windows: a unit is an image or a
+// window of one. A block then has its tokens in the order of windows, and a bias for each offset
+// between two tokens is added to the scores. Windows that hang over the map's edge have T rows
+// between norm1 and the projection, those of padding being zeros, and everywhere else the rows of
+// real tokens only.
 #ifndef VITRAIN_MODEL_BLOCK_H
 #define VITRAIN_MODEL_BLOCK_H
 
@@ -58,8 +59,8 @@ typedef struct vt_block_packed {
     vt_real *bias; // (H,T,T) relative position bias; NULL without windows
 } vt_block_packed;
 
-// Inputs of the linear layers, as the weight gradients take them: panels of each chunk, one after the
-// other. NULL: not wanted.
+// Inputs of the linear layers, as the weight gradients take them: panels of each chunk, one after
+// the other. NULL: not wanted.
 typedef struct vt_block_inputs {
     char *normed1, *asking; // of kv, and of q where R < T
     char *y;                // of proj
@@ -90,11 +91,12 @@ typedef struct vt_block_scratch {
     vt_block_saved chunk;  // where nothing is kept for the backward pass; x is the batch's
 } vt_block_scratch;
 
-// Gradients of the linear layers' outputs, as the weight gradients take them: left panels of each chunk.
+// Gradients of the linear layers' outputs, as the weight gradients take them: left panels of each
+// chunk.
 typedef struct vt_block_grads {
     char *dy[VT_BLOCK_LINEARS];
-    // (chunks,VT_BLOCK_SUMS,C) sums over a chunk, for norm1's and norm2's weight and bias, then for both
-    // gammas
+    // (chunks,VT_BLOCK_SUMS,C) sums over a chunk, for norm1's and norm2's weight and bias, then for
+    // both gammas
     vt_real *sums;
     vt_real *tables; // (chunks,offsets,H) likewise, for the relative position biases
 } vt_block_grads;
@@ -167,16 +169,16 @@ void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inpu
 void vt_linear_gradient(vt_real *dw, vt_real *db, const char *dy, const char *x, vt_elem type,
                         int I, int O, int part, int parts, const vt_chunks *chunks, int rows);
 
-// The same for a classifier: from dlogits (B,O) and feature (B,I) as they lie; its output rows `part` of
-// `parts`.
+// The same for a classifier: from dlogits (B,O) and feature (B,I) as they lie; its output rows
+// `part` of `parts`.
 void vt_head_gradient(vt_real *slab, const vt_real *dlogits, const vt_real *feature,
                       const vt_linear_param *head, int part, int parts, int B);
 
 // ---- memory (block_memory.c) ----
 
-// How a batch of `units` of T rows each is cut: enough rows in a chunk for the products, but no thread
-// without a chunk. For memory: the batch may also be smaller, and so may its chunks; there are then as
-// many as threads.
+// How a batch of `units` of T rows each is cut: enough rows in a chunk for the products, but no
+// thread without a chunk. For memory: the batch may also be smaller, and so may its chunks; there
+// are then as many as threads.
 vt_chunks vt_chunks_plan(int units, int T, int threads, const vt_windows *windows);
 // A batch that memory was placed for by `planned`.
 vt_chunks vt_chunks_within(const vt_chunks *planned, int units, int T, int threads);
@@ -207,18 +209,18 @@ void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block
 
 // What one chunk sees of the batch's, which is work->saved.
 vt_block_saved vt_block_saved_at(const vt_block_work *work);
-// What a chunk's forward pass writes to: its part of the batch's, which is work->saved, or, where nothing is
-// kept, the thread's scratch with x, the chunk's input.
+// What a chunk's forward pass writes to: its part of the batch's, which is work->saved, or, where
+// nothing is kept, the thread's scratch with x, the chunk's input.
 vt_block_saved vt_block_saved_for(const vt_block_work *work, vt_real *x, vt_recompute recompute);
 
 // ---- the passes (block.c) ----
 
-// out: (count,R,C), the block's output for the chunk's images; may be saved->x if R = T and nothing is
-// kept; NULL if nobody needs it. work->saved: the chunk's; its x holds the input.
+// out: (count,R,C), the block's output for the chunk's images; may be saved->x if R = T and nothing
+// is kept; NULL if nobody needs it. work->saved: the chunk's; its x holds the input.
 void vt_block_forward(vt_real *out, const vt_block_work *work);
 
-// What the backward pass of a chunk finds: kept in the batch's work->saved, or computed again from its input
-// there. again: of vt_block_inputs_place.
+// What the backward pass of a chunk finds: kept in the batch's work->saved, or computed again from
+// its input there. again: of vt_block_inputs_place.
 vt_block_saved vt_block_recall(const vt_block_work *work, const vt_block_inputs *again,
                                vt_recompute recompute);
 

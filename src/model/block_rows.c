@@ -54,7 +54,8 @@ int vt_chunk_rows(const vt_chunk *chunk)
     return vt_chunk_rows_before(chunk, chunk->count, chunk->R);
 }
 
-// The part of a span that lies in one unit, beginning at its row `at`: (unit, first row in it, rows).
+// The part of a span that lies in one unit, beginning at its row `at`: (unit, first row in it,
+// rows).
 typedef struct unit_part {
     int unit, token, rows;
 } unit_part;

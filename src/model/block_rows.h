@@ -1,5 +1,5 @@
-// Inside of the block (block.c): which rows a chunk has, which unit and image each is of, and what is done
-// to them by unit: dropout, stochastic depth and residuals, padding of windows.
+// Inside of the block (block.c): which rows a chunk has, which unit and image each is of, and what
+// is done to them by unit: dropout, stochastic depth and residuals, padding of windows.
 #ifndef VITRAIN_BLOCK_ROWS_H
 #define VITRAIN_BLOCK_ROWS_H
 
@@ -30,12 +30,12 @@ vt_span vt_mlp_span(const vt_chunk *chunk, int i);
 // Dropout of a span's rows, `width` numbers each, in place. x: the span's first row.
 void vt_span_drop(void *x, vt_elem type, const vt_chunk *chunk, const vt_span *span, double p,
                   int site, int width);
-// out = in + scale_of_image branch, for a span's rows of out and branch; in has tokens_in rows a unit
-// and begins with the chunk's first. which: branch 0 is attention, 1 the MLP.
+// out = in + scale_of_image branch, for a span's rows of out and branch; in has tokens_in rows a
+// unit and begins with the chunk's first. which: branch 0 is attention, 1 the MLP.
 void vt_span_residual(vt_real *out, const vt_real *in, int tokens_in, const vt_real *branch,
                       const vt_chunk *chunk, const vt_span *span, int which, int C);
-// LayerScale of a span's rows: (C) factors, (C) their gradient, accumulated, and (rows,C) what the forward
-// pass multiplied.
+// LayerScale of a span's rows: (C) factors, (C) their gradient, accumulated, and (rows,C) what the
+// forward pass multiplied.
 typedef struct vt_span_scale {
     const vt_real *gamma;
     vt_real *dgamma;
@@ -49,8 +49,8 @@ void vt_span_residual_backward(void *dbranch, vt_elem type, const vt_real *dx,
 // The rows that ask, packed together: all of them, or the first R of each unit's T.
 const void *vt_chunk_asking(void *to, const void *rows, const vt_block_shape *shape,
                             const vt_chunk *chunk);
-// A chunk's tokens, padding left out, from the map's order to that of windows: rows: (.,C) of the chunk;
-// tokens: (B,map,C) of the batch. back: the other way.
+// A chunk's tokens, padding left out, from the map's order to that of windows: rows: (.,C) of the
+// chunk; tokens: (B,map,C) of the batch. back: the other way.
 void vt_chunk_move(vt_real *rows, vt_real *tokens, const vt_block_shape *shape,
                    const vt_chunk *chunk, bool back);
 // A padded chunk's tokens put where windows have them, and zeros for padding.

@@ -1,5 +1,6 @@
-// A block's tensors: declared under timm's names, packed for the products, and their gradients: products
-// over the whole batch, with their output rows shared out to the threads, summed in the order of chunks.
+// A block's tensors: declared under timm's names, packed for the products, and their gradients:
+// products over the whole batch, with their output rows shared out to the threads, summed in the
+// order of chunks.
 #include "block.h"
 
 #include <stdio.h>
@@ -118,8 +119,8 @@ void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param
 
 // ---- gradients ----
 
-// Sums of about so many steps are at full speed: with one chunk at a time, a DeiT-S step in bf16 is 3%
-// slower (Zen 5), in fp32 6%; 400 steps do as well.
+// Sums of about so many steps are at full speed: with one chunk at a time, a DeiT-S step in bf16 is
+// 3% slower (Zen 5), in fp32 6%; 400 steps do as well.
 enum { GRADIENT_STEPS = 768 };
 
 static int rows_of(const vt_chunks *chunks, int index, int rows)
@@ -158,8 +159,8 @@ void vt_head_gradient(vt_real *slab, const vt_real *dlogits, const vt_real *feat
                                   l->I, l->O);
 }
 
-// Tasks: the layers' output rows, in so many parts for each thread; the largest first. Each part reads the
-// whole of its layer's inputs. Last, norms, LayerScale and position biases.
+// Tasks: the layers' output rows, in so many parts for each thread; the largest first. Each part
+// reads the whole of its layer's inputs. Last, norms, LayerScale and position biases.
 static const struct {
     vt_block_linear linear;
     int parts;

@@ -1,5 +1,5 @@
-// Patch embedding: pixels to tokens, timm's PatchEmbed (conv2d with kernel = stride = P) as a product of
-// patches, one a row, with the kernel.
+// Patch embedding: pixels to tokens, timm's PatchEmbed (conv2d with kernel = stride = P) as a
+// product of patches, one a row, with the kernel.
 #ifndef VITRAIN_EMBED_H
 #define VITRAIN_EMBED_H
 

@@ -1,6 +1,7 @@
-// Patch merging (Swin Transformer, Liu et al., arXiv 2103.14030, section 3.1; timm's PatchMerging): four
-// neighbours' channels side by side, norm, a linear layer without bias from 4C to 2C. A map of odd sides
-// has zeros below or to the right. timm's order of the four: column by column, (0,0) (1,0) (0,1) (1,1).
+// Patch merging (Swin Transformer, Liu et al., arXiv 2103.14030, section 3.1; timm's PatchMerging):
+// four neighbours' channels side by side, norm, a linear layer without bias from 4C to 2C. A map of
+// odd sides has zeros below or to the right. timm's order of the four: column by column, (0,0)
+// (1,0) (0,1) (1,1).
 #ifndef VITRAIN_MERGE_H
 #define VITRAIN_MERGE_H
 

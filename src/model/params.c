@@ -72,7 +72,8 @@ int vt_params_find(const vt_params *params, const char *name)
     return -1;
 }
 
-// The length of "blocks.0." or "layers.1.blocks.0." at the name's head; 0: the tensor is of no block.
+// The length of "blocks.0." or "layers.1.blocks.0." at the name's head; 0: the tensor is of no
+// block.
 static int block_prefix(const char *name)
 {
     int length = 0, ignored;
@@ -88,8 +89,8 @@ static bool is_embedding(const char *name)
            !strcmp(name, "cls_token") || !strcmp(name, "dist_token");
 }
 
-// From the last tensor to the first: a block's tensors follow one another, and merging is of the block
-// behind it.
+// From the last tensor to the first: a block's tensors follow one another, and merging is of the
+// block behind it.
 void vt_params_number_layers(vt_params *params)
 {
     int blocks = 0;
@@ -270,8 +271,8 @@ static void add_tensor(int64_t of[MEASURES], const char *name, int ndim, const i
     of[PATCH] = shape[2];
 }
 
-// "the weights are of width 32, depth 2; the configuration says 192, 12; ": what differs, "" if nothing
-// does. adapted: a head for other classes is no difference.
+// "the weights are of width 32, depth 2; the configuration says 192, 12; ": what differs, "" if
+// nothing does. adapted: a head for other classes is no difference.
 static void summarize(char *text, size_t capacity, const vt_params *params, const vt_st_file *file,
                       bool adapted)
 {

@@ -1,8 +1,9 @@
 // timm's names: shapes and pixels as in timm/models/vision_transformer.py and deit.py. DeiT was
 // trained with ImageNet's mean and deviation and is evaluated on a 224 crop of 256 px; the ViTs of
-// "How to train your ViT?" with 0.5/0.5 and crop_pct 0.9. Swin's shapes are those of swin_transformer.py,
-// ImageNet's pixels and crop_pct 0.9. DeiT III is evaluated on the whole of the shorter side, as every model
-// of 384 px, and its LayerScale begins with 1e-4, as its authors trained it (models_v2.py; timm has 1e-6).
+// "How to train your ViT?" with 0.5/0.5 and crop_pct 0.9. Swin's shapes are those of
+// swin_transformer.py, ImageNet's pixels and crop_pct 0.9. DeiT III is evaluated on the whole of
+// the shorter side, as every model of 384 px, and its LayerScale begins with 1e-4, as its authors
+// trained it (models_v2.py; timm has 1e-6).
 #include "vitrain/model/model.h"
 
 #include <stddef.h>

@@ -1,9 +1,9 @@
-// Swin Transformer (Liu et al., arXiv 2103.14030), equal to timm's SwinTransformer: patch embedding with a
-// norm, stages of blocks that attend within windows, every second one shifted, patch merging before each
-// stage but the first, norm, mean over the tokens, head.
+// Swin Transformer (Liu et al., arXiv 2103.14030), equal to timm's SwinTransformer: patch embedding
+// with a norm, stages of blocks that attend within windows, every second one shifted, patch merging
+// before each stage but the first, norm, mean over the tokens, head.
 //
-// As in timm, what a stage takes for its side is the first stage's halved and rounded down, although
-// merging rounds up: windows are at most so large, and not shifted where one covers it.
+// As in timm, what a stage takes for its side is the first stage's halved and rounded down,
+// although merging rounds up: windows are at most so large, and not shifted where one covers it.
 #include "swin.h"
 
 #include "products.h"
@@ -56,8 +56,8 @@ static bool takes_bf16(const vt_model_config *c)
 
 // ---- tensors ----
 
-// Before timm 0.9 a stage ended with the merging that now begins the next one, and the head was called so;
-// indices and masks were among the tensors.
+// Before timm 0.9 a stage ended with the merging that now begins the next one, and the head was
+// called so; indices and masks were among the tensors.
 static bool rename_tensor(char *out, const char *name, const vt_st_file *file)
 {
     const bool old = !vt_st_find(file, "head.fc.weight");

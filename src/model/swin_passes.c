@@ -1,9 +1,9 @@
 // Swin's forward and backward pass; see swin.c for the model.
 //
-// Between blocks tokens lie in the map's order. A thread takes a few windows' worth of them, carries
-// them through the block and puts them back, the roll being nothing but where they are taken from.
-// Threads meet after each block, as in vit.c; merging, the embedding and the head are passes of their
-// own. Every sum has a fixed order.
+// Between blocks tokens lie in the map's order. A thread takes a few windows' worth of them,
+// carries them through the block and puts them back, the roll being nothing but where they are
+// taken from. Threads meet after each block, as in vit.c; merging, the embedding and the head are
+// passes of their own. Every sum has a fixed order.
 #include "block_rows.h"
 #include "swin.h"
 

@@ -1,8 +1,8 @@
 // ViT and DeiT (Dosovitskiy et al., arXiv 2010.11929; Touvron et al., arXiv 2012.12877), equal to
 // timm 0.4.12's VisionTransformer, and for `pool: avg` to the current one's global_pool='avg':
-// patch embedding, class token (and distillation token), position embedding, blocks, norm, head. With
-// layer_scale and no_embed_class DeiT III (Touvron et al., arXiv 2204.07118), equal to the current
-// timm's init_values and no_embed_class.
+// patch embedding, class token (and distillation token), position embedding, blocks, norm, head.
+// With layer_scale and no_embed_class DeiT III (Touvron et al., arXiv 2204.07118), equal to the
+// current timm's init_values and no_embed_class.
 #include "vit.h"
 
 #include "products.h"

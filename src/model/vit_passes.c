@@ -1,13 +1,13 @@
 // ViT's forward and backward pass; see vit.c for the model.
 //
-// Both passes cut the batch into chunks of a few images. A thread carries a chunk through a block; then
-// the threads meet, share out what concerns all images (forward the packing of the next block's
-// weights, backward this block's weight gradients by output rows and the packing of the one below), and
-// go on. Every sum has a fixed order, so the bits depend on neither the schedule nor which thread did
-// what.
+// Both passes cut the batch into chunks of a few images. A thread carries a chunk through a block;
+// then the threads meet, share out what concerns all images (forward the packing of the next
+// block's weights, backward this block's weight gradients by output rows and the packing of the one
+// below), and go on. Every sum has a fixed order, so the bits depend on neither the schedule nor
+// which thread did what.
 //
-// The last block is computed for the tokens that the head reads only, where those are few and nobody
-// asked for the whole map.
+// The last block is computed for the tokens that the head reads only, where those are few and
+// nobody asked for the whole map.
 #include "vit.h"
 
 #include "vitrain/base/rng.h"
@@ -179,7 +179,8 @@ static void backward_head(const vt_model *model, const vt_real *weights, vt_real
     }
 }
 
-// The gradient of the last block's output for a chunk: zero but where the head read. dx: (count,R,C)
+// The gradient of the last block's output for a chunk: zero but where the head read. dx:
+// (count,R,C)
 static void unpool(const vt_model *model, vt_real *dx, const vt_chunk *chunk)
 {
     const vt_vit *v = model->state;

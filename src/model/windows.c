@@ -19,8 +19,9 @@ static int source(int at, int map, int shift)
     return at < map ? (at + shift) % map : -1;
 }
 
-// Which part of the map a row or column of the rolled and padded one belongs to. Parts that the roll has
-// brought together in the last windows are told apart; padding, which is not rolled, belongs to the last.
+// Which part of the map a row or column of the rolled and padded one belongs to. Parts that the
+// roll has brought together in the last windows are told apart; padding, which is not rolled,
+// belongs to the last.
 static int region(int at, int padded, int window, int shift)
 {
     if (shift == 0) return 0;
@@ -118,7 +119,8 @@ int vt_window_offsets(int h, int w)
     return (2 * h - 1) * (2 * w - 1);
 }
 
-// The table's row for the query at (y, x) and the first key of a row; each further key's is the one before.
+// The table's row for the query at (y, x) and the first key of a row; each further key's is the one
+// before.
 static size_t offset_of(int y, int x, int key_y, int h, int w)
 {
     return (size_t)((y - key_y + h - 1) * (2 * w - 1) + x + w - 1);

@@ -1,6 +1,7 @@
-// How the tokens of a map are cut into windows (Swin Transformer, Liu et al., arXiv 2103.14030, section
-// 3.2), in timm's order: the map is rolled up and left by the shift, zeros are put below and to the
-// right until whole windows fit, windows follow one another row by row, and so do the tokens in each.
+// How the tokens of a map are cut into windows (Swin Transformer, Liu et al., arXiv 2103.14030,
+// section 3.2), in timm's order: the map is rolled up and left by the shift, zeros are put below
+// and to the right until whole windows fit, windows follow one another row by row, and so do the
+// tokens in each.
 #ifndef VITRAIN_WINDOWS_H
 #define VITRAIN_WINDOWS_H
 

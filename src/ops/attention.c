@@ -6,8 +6,8 @@
 //     dq = dS k / sqrt(D),   dk = dSt q / sqrt(D),   dbias += dS.
 //
 // A head's map fits the second-level cache, and everything that looks at it does so before the next
-// head's: the softmax, whoever follows the maps (on_map), the product with v. (Writing the kept map past
-// the cache was tried: no difference beyond the noise.)
+// head's: the softmax, whoever follows the maps (on_map), the product with v. (Writing the kept map
+// past the cache was tried: no difference beyond the noise.)
 #include "bf16.h"
 
 #include "vitrain/base/arena.h"

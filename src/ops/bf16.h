@@ -1,6 +1,6 @@
-// Stored numbers: reading and writing vt_real or bf16 in loops that the compiler vectorizes. `type` is
-// a constant wherever these are called: loops are written once as an inline function and instantiated
-// with VT_FOR_TYPE.
+// Stored numbers: reading and writing vt_real or bf16 in loops that the compiler vectorizes. `type`
+// is a constant wherever these are called: loops are written once as an inline function and
+// instantiated with VT_FOR_TYPE.
 #ifndef OPS_BF16_H
 #define OPS_BF16_H
 

@@ -1,7 +1,7 @@
 // Binary cross-entropy of every class by itself, PyTorch's BCEWithLogitsLoss with the mean over the
-// classes: with s the logistic function, - t log s(z) - (1 - t) log(1 - s(z)) = log(1 + e^z) - t z, and
-// its derivative is s(z) - t. Neither overflows in terms of e = exp(-|z|): log(1 + e^z) = max(z, 0) +
-// log(1 + e), and s(z) = 1 / (1 + e) for z >= 0, else e / (1 + e).
+// classes: with s the logistic function, - t log s(z) - (1 - t) log(1 - s(z)) = log(1 + e^z) - t z,
+// and its derivative is s(z) - t. Neither overflows in terms of e = exp(-|z|): log(1 + e^z) =
+// max(z, 0) + log(1 + e), and s(z) = 1 / (1 + e) for z >= 0, else e / (1 + e).
 #include "vitrain/base/vmath.h"
 #include "vitrain/ops/ops.h"
 

@@ -1,10 +1,10 @@
 // Matrix products: the only caller of BLAS.
 //
 // OpenBLAS comes in a pthread and in an OpenMP build, and either may be the one found at run time.
-// Nearly all our products are called from inside parallel regions and are to stay on their thread. In the
-// pthread build that takes openblas_set_num_threads(1), once. In the OpenMP build that call would
-// set the whole program's OpenMP threads to 1; there the library sees that it is inside a parallel
-// region by itself.
+// Nearly all our products are called from inside parallel regions and are to stay on their thread.
+// In the pthread build that takes openblas_set_num_threads(1), once. In the OpenMP build that call
+// would set the whole program's OpenMP threads to 1; there the library sees that it is inside a
+// parallel region by itself.
 #include "vitrain/ops/ops.h"
 
 #include <cblas.h>

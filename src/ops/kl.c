@@ -1,6 +1,7 @@
-// Soft distillation (Hinton et al., arXiv 1503.02531): the divergence of a student's softened softmax from
-// its teacher's, sum_k p_k (log p_k - log q_k) with p = softmax(teacher / tau), q = softmax(logits / tau);
-// its derivative is (q - p) / tau. Before any factor: PyTorch's kl_div(log q, log p, log_target=True).
+// Soft distillation (Hinton et al., arXiv 1503.02531): the divergence of a student's softened
+// softmax from its teacher's, sum_k p_k (log p_k - log q_k) with p = softmax(teacher / tau), q =
+// softmax(logits / tau); its derivative is (q - p) / tau. Before any factor: PyTorch's kl_div(log
+// q, log p, log_target=True).
 #include "vitrain/base/vmath.h"
 #include "vitrain/ops/ops.h"
 

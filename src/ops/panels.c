@@ -1,5 +1,5 @@
-// Matrices laid out for the tiles: see ops.h for the layout. Copying is a percent of the product that
-// follows: each number is used for tens of rows, or packed once a step.
+// Matrices laid out for the tiles: see ops.h for the layout. Copying is a percent of the product
+// that follows: each number is used for tens of rows, or packed once a step.
 #include "amx_tile.h"
 #include "bf16.h"
 
@@ -118,8 +118,8 @@ VT_INLINE void interleave_eight(uint32_t *out, const void *row, const void *next
 
 // ---- a panel, or some of its steps ----
 //
-// b: the panel's first number. Its rows lie as in the panel (VT_N), or are the panel's columns (VT_T).
-// Sizes are constants where it matters: that is what makes vectors of these loops.
+// b: the panel's first number. Its rows lie as in the panel (VT_N), or are the panel's columns
+// (VT_T). Sizes are constants where it matters: that is what makes vectors of these loops.
 
 VT_INLINE void pack_number_rows(vt_real *to, const vt_real *b, size_t ld, int k, int columns,
                                 int width)
@@ -166,7 +166,8 @@ VT_INLINE void pack_numbers(vt_real *to, const vt_real *b, vt_trans trans, size_
         pack_number_columns(to, b, ld, k, columns, width);
 }
 
-// Where pairs go: a step is `step` of them after the one before, 16 columns `group` after the last ones.
+// Where pairs go: a step is `step` of them after the one before, 16 columns `group` after the last
+// ones.
 typedef struct layout {
     int width, step, group;
 } layout;
@@ -347,8 +348,8 @@ void vt_panels_pack(const vt_panels *p, int panel, int at, const void *b, vt_ele
         pack_bf16(p, panel, at, b, VT_BFLOAT, rows, trans, k);
 }
 
-// A few rows at a time: as many cache lines as stay in the first level's smallest corner, since rows are
-// often a multiple of 2 KiB apart.
+// A few rows at a time: as many cache lines as stay in the first level's smallest corner, since
+// rows are often a multiple of 2 KiB apart.
 enum { PACK_ROWS = 16 };
 
 // Whole panels of numbers that need no rounding: copies of `width` numbers, the width a constant.

@@ -1,15 +1,16 @@
 // Products of rows with panels. A block of rows and a part of a panel fit the second-level cache
-// together; a tile's rows are read from there, the panel passes by. See tile.h for the innermost loop.
+// together; a tile's rows are read from there, the panel passes by. See tile.h for the innermost
+// loop.
 #include "amx_tile.h"
 #include "bf16.h"
 
 #include <assert.h>
 
-// 80 to 640 KB of rows, and 75 KB of a panel where vectors have 32 bytes. Tried with a DeiT-S step, two
-// threads, Zen 2: 104, 152 or 208 rows, 384 or 512 steps: the same within the noise; two panels at a
-// time: 2% slower; 192 or 256 steps: 5 to 8%, for tiles then come back twice as often. Zen 5, where a
-// panel is used up twice as fast: 208 rows (an image's) instead of 104 6% faster, or none once the next
-// panel was fetched evenly.
+// 80 to 640 KB of rows, and 75 KB of a panel where vectors have 32 bytes. Tried with a DeiT-S step,
+// two threads, Zen 2: 104, 152 or 208 rows, 384 or 512 steps: the same within the noise; two panels
+// at a time: 2% slower; 192 or 256 steps: 5 to 8%, for tiles then come back twice as often. Zen 5,
+// where a panel is used up twice as fast: 208 rows (an image's) instead of 104 6% faster, or none
+// once the next panel was fetched evenly.
 enum { BLOCK_STEPS = 768, BLOCK_ROWS = 208, STRIP_ROWS = 32 };
 
 vt_left vt_left_rows(const void *x, vt_elem type, int ld)
@@ -94,8 +95,8 @@ static void compute(const tile_block *b, const tile_panel *panel, vt_real *c, si
     vt_tile_terms terms = b->terms; // written long ago
     terms.left += (size_t)first * b->x->row_bytes;
     terms.right = panel->data;
-    // The first row of tiles would wait for a panel that comes from afar: so the next one is fetched bit
-    // by bit.
+    // The first row of tiles would wait for a panel that comes from afar: so the next one is
+    // fetched bit by bit.
     if (panel->next)
         terms.ahead = panel->next + (size_t)(first / b->most) * terms.pace * terms.steps;
     else

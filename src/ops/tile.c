@@ -8,16 +8,17 @@ static inline vt_vec multiply_add(vt_vec sum, vt_vec a, vt_vec b)
     return sum + a * b;
 }
 
-// Sizes are literals in each instance: all arrays but the left pointers' live in registers. Tiles of one
-// or two rows have too few sums to keep the multipliers busy, so theirs are split into `chains`, of
-// every such step each.
+// Sizes are literals in each instance: all arrays but the left pointers' live in registers. Tiles
+// of one or two rows have too few sums to keep the multipliers busy, so theirs are split into
+// `chains`, of every such step each.
 //
 // AVX2: rounds of eight steps, and the last vector of the panel read anew for every row (hence the
-// fence). A step's bookkeeping is a fifth of its instructions, which is nothing to a core of its own and
-// everything to one with a busy neighbour (Zen 3, a shared machine, products of DeiT-S: 80 instead of 73
-// GFLOP/s of 100 by rounds of four, 82 by rounds of eight, no more by rounds of sixteen; in quiet moments
-// 95 to 99 either way). Reading anew leaves a register over. GCC 12 puts new sums where operands were,
-// unless these are kept, and moves them about; by way of the stack a sum takes longer than its round.
+// fence). A step's bookkeeping is a fifth of its instructions, which is nothing to a core of its
+// own and everything to one with a busy neighbour (Zen 3, a shared machine, products of DeiT-S: 80
+// instead of 73 GFLOP/s of 100 by rounds of four, 82 by rounds of eight, no more by rounds of
+// sixteen; in quiet moments 95 to 99 either way). Reading anew leaves a register over. GCC 12 puts
+// new sums where operands were, unless these are kept, and moves them about; by way of the stack a
+// sum takes longer than its round.
 #if defined __FMA__ && VT_VECTOR_REGISTERS == 16
 enum { ROUND = 8, READ_ANEW = 1 };
 #define KEEP(vector) __asm__("" : : "x"(vector))

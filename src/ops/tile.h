@@ -1,15 +1,15 @@
-// The inner loop of every large product: a tile of C, a few rows by a few vectors, kept in registers
-// while k goes by. Vectors are the compiler's own (GCC, Clang), so this is plain C for any processor;
-// the one thing that needs an intrinsic is the dot product of bf16 pairs, and there is C for it where
-// the processor has none.
+// The inner loop of every large product: a tile of C, a few rows by a few vectors, kept in
+// registers while k goes by. Vectors are the compiler's own (GCC, Clang), so this is plain C for
+// any processor; the one thing that needs an intrinsic is the dot product of bf16 pairs, and there
+// is C for it where the processor has none.
 //
 // The left operand is broadcast number by number, straight from rows (or columns) as they lie; the
-// right operand is a panel: VT_PANEL columns side by side, k after k. A step of k is one row of vt_real,
-// or two of bf16 (a pair of numbers in 32 bits), so that both types have the same loop.
+// right operand is a panel: VT_PANEL columns side by side, k after k. A step of k is one row of
+// vt_real, or two of bf16 (a pair of numbers in 32 bits), so that both types have the same loop.
 //
-// Tried (Zen 2, both 256-bit units busy, one thread, products of DeiT-S; peak 100 GFLOP/s): 4 rows x 3
-// vectors 91 to 97 GFLOP/s, 6 x 2 (BLIS's shape) 85 to 97; OpenBLAS 0.3.21, which packs both operands
-// at each call, 73 to 89.
+// Tried (Zen 2, both 256-bit units busy, one thread, products of DeiT-S; peak 100 GFLOP/s): 4 rows
+// x 3 vectors 91 to 97 GFLOP/s, 6 x 2 (BLIS's shape) 85 to 97; OpenBLAS 0.3.21, which packs both
+// operands at each call, 73 to 89.
 #ifndef OPS_TILE_H
 #define OPS_TILE_H
 
@@ -54,8 +54,8 @@ typedef struct vt_tile_terms {
     size_t steps;
     int parts;
     size_t left_part, right_part; // bytes from a part to the next one
-    // A whole tile fetches memory of the next panel meanwhile, this many bytes a step; it lies in parts
-    // as the panel does.
+    // A whole tile fetches memory of the next panel meanwhile, this many bytes a step; it lies in
+    // parts as the panel does.
     const char *ahead;
     size_t pace;
 } vt_tile_terms;

@@ -1,5 +1,5 @@
-// The page of an experiment: what its arms came to, how they differ from the baseline, and their curves.
-// Everything is read from experiment.json (train/experiment.h) and the runs' logs.
+// The page of an experiment: what its arms came to, how they differ from the baseline, and their
+// curves. Everything is read from experiment.json (train/experiment.h) and the runs' logs.
 #include "sections.h"
 
 #include "vitrain/io/file.h"

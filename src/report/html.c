@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Bytes of the well-formed character at `s` (RFC 3629: shortest form, no surrogates, at most U+10FFFF);
-// 0 if there is none.
+// Bytes of the well-formed character at `s` (RFC 3629: shortest form, no surrogates, at most
+// U+10FFFF); 0 if there is none.
 static int character_bytes(const unsigned char *s)
 {
     if (s[0] < 0x80) return 1;

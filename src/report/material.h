@@ -1,5 +1,5 @@
-// What pictures and confusions of a run are made from: its configuration, its data, its model, and what it
-// said of the validation data. Each may be missing, with a reason that the page tells.
+// What pictures and confusions of a run are made from: its configuration, its data, its model, and
+// what it said of the validation data. Each may be missing, with a reason that the page tells.
 #ifndef VITRAIN_REPORT_MATERIAL_H
 #define VITRAIN_REPORT_MATERIAL_H
 

@@ -41,7 +41,8 @@ static vt_status reserve(vt_mixed *x, const vt_material *m)
 
 // ---- pictures ----
 
-// Spread over the source, so that sorted data gives different classes; unreadable ones are passed over.
+// Spread over the source, so that sorted data gives different classes; unreadable ones are passed
+// over.
 static vt_status read_pictures(vt_mixed *x, const vt_material *m)
 {
     const vt_source *source = m->val;

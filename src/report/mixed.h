@@ -1,5 +1,5 @@
-// A few validation pictures, cut into each other as training does it, and what the model makes of them:
-// attention and label shares after every layer.
+// A few validation pictures, cut into each other as training does it, and what the model makes of
+// them: attention and label shares after every layer.
 #ifndef VITRAIN_REPORT_MIXED_H
 #define VITRAIN_REPORT_MIXED_H
 

@@ -1,5 +1,6 @@
-// The frame of a page and how it looks. One column on a phone, two charts side by side where there is
-// room. Series have Okabe and Ito's colours, which the colour-blind can tell apart, lighter ones on dark.
+// The frame of a page and how it looks. One column on a phone, two charts side by side where there
+// is room. Series have Okabe and Ito's colours, which the colour-blind can tell apart, lighter ones
+// on dark.
 #include "sections.h"
 
 #include "vitrain/report/html.h"

@@ -17,8 +17,8 @@ double vt_frame_y(const vt_frame *f, double y)
     return f->bottom - (y - f->y.first) / (high - f->y.first) * (f->bottom - f->top);
 }
 
-// A mark's text; very large and very small ones as powers of ten, such as 4.6e-4: there is room for six
-// figures.
+// A mark's text; very large and very small ones as powers of ten, such as 4.6e-4: there is room for
+// six figures.
 static void write_mark(FILE *page, const vt_ticks *t, int i)
 {
     const double value = vt_tick(t, i), size = fabs(value);

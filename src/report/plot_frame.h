@@ -1,5 +1,5 @@
-// The frame of a chart: where data lies in a viewBox VT_PLOT_WIDTH wide (about as wide as a phone), axes,
-// the figure around.
+// The frame of a chart: where data lies in a viewBox VT_PLOT_WIDTH wide (about as wide as a phone),
+// axes, the figure around.
 #ifndef VITRAIN_REPORT_PLOT_FRAME_H
 #define VITRAIN_REPORT_PLOT_FRAME_H
 

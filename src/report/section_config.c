@@ -1,5 +1,5 @@
-// The resolved configuration; of several runs first the keys in which they differ. And what is wrong with
-// the runs' files.
+// The resolved configuration; of several runs first the keys in which they differ. And what is
+// wrong with the runs' files.
 #include "sections.h"
 
 #include "vitrain/report/html.h"
@@ -65,7 +65,8 @@ static vt_status walk(table *t, const vt_json *node, const char *path)
     return VT_OK;
 }
 
-// of: the run whose settings they are; NULL: those in which runs differ, which may not all have them.
+// of: the run whose settings they are; NULL: those in which runs differ, which may not all have
+// them.
 static vt_status write_settings(const vt_report *r, const vt_record *of)
 {
     FILE *page = r->page;

@@ -1,5 +1,5 @@
-// Mixed pictures, layer by layer: where the model looks, whose tokens are whose by now, and the label that
-// comes of it beside the one by area.
+// Mixed pictures, layer by layer: where the model looks, whose tokens are whose by now, and the
+// label that comes of it beside the one by area.
 #include "sections.h"
 
 #include "mixed.h"

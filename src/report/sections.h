@@ -1,5 +1,5 @@
-// The parts of a report. Each writes a <section> with an id of its own, also when it has nothing to show:
-// then it says why.
+// The parts of a report. Each writes a <section> with an id of its own, also when it has nothing to
+// show: then it says why.
 #ifndef VITRAIN_REPORT_SECTIONS_H
 #define VITRAIN_REPORT_SECTIONS_H
 

@@ -55,7 +55,8 @@ static void blas(const operands *o)
             p->n, p->k);
 }
 
-// GFLOP/s of all threads at once: the median of a few repeats, each so many calls that it can be timed.
+// GFLOP/s of all threads at once: the median of a few repeats, each so many calls that it can be
+// timed.
 static double gflops_of(const operands *threads, void (*call)(const operands *o))
 {
     const vt_product_info *p = threads->info;

@@ -6,7 +6,7 @@
 //     vitrain.data       what they were trained on (VT_DATA_METADATA); if told
 //     vitrain.config     the resolved configuration
 //     vitrain.progress   vt_progress as JSON
-//     vitrain.shares     how far labels moved in the epoch at hand (vt_fluctuation_text); if counted
+//     vitrain.shares     how far labels moved in this epoch (vt_fluctuation_text); if counted
 #include "vitrain/train/checkpoint.h"
 
 #include "vitrain/io/json.h"

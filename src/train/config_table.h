@@ -59,8 +59,8 @@ bool vt_config_key_applies(const vt_config_key *key, const vt_config *config);
 // The objects that hold keys, "" (the whole) and "data.augment" among them; ended by NULL.
 extern const char *const vt_config_sections[];
 
-// Sets of augmentation: name, and as JSON what of data.augment.* differs from the defaults. Ended by
-// name NULL.
+// Sets of augmentation: name, and as JSON what of data.augment.* differs from the defaults. Ended
+// by name NULL.
 typedef struct vt_augment_preset {
     const char *name, *values;
 } vt_augment_preset;

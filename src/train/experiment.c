@@ -1,5 +1,5 @@
-// The definition of an experiment: from JSON to arms (experiment_arms.c), their configurations and the
-// plan of runs.
+// The definition of an experiment: from JSON to arms (experiment_arms.c), their configurations and
+// the plan of runs.
 #include "experiment_reader.h"
 
 #include "vitrain/base/text.h"

@@ -1,4 +1,5 @@
-// The arms of an experiment as its definition writes them: by name, and as the combinations of a grid.
+// The arms of an experiment as its definition writes them: by name, and as the combinations of a
+// grid.
 #include "experiment_reader.h"
 
 #include "vitrain/base/text.h"
@@ -186,7 +187,8 @@ static void append_name(char *name, size_t capacity, const char *axis, const vt_
     free(text);
 }
 
-// One step along an axis: the value is a named set of keys, or that of the key which the axis is called.
+// One step along an axis: the value is a named set of keys, or that of the key which the axis is
+// called.
 static vt_status add_value(const vt_reader *r, vt_experiment_arm *arm, const vt_json *axis,
                            const vt_json *value)
 {

@@ -1,7 +1,7 @@
-// Where the runs of an experiment stand, from what they left in their folders: the state's progress says
-// how far a run is, its configuration whether it is the run that the definition means, log.jsonl what it
-// arrived at, messages.txt why the last attempt failed. Of a finished run config.json and log.jsonl are
-// enough.
+// Where the runs of an experiment stand, from what they left in their folders: the state's progress
+// says how far a run is, its configuration whether it is the run that the definition means,
+// log.jsonl what it arrived at, messages.txt why the last attempt failed. Of a finished run
+// config.json and log.jsonl are enough.
 #include "vitrain/train/experiment.h"
 
 #include "vitrain/io/file.h"

@@ -187,8 +187,8 @@ enum { CELL_BYTES = 256 }; // a name of 120 bytes, each of them escaped
 typedef char cell[CELL_BYTES];
 typedef cell table_row[COLUMNS];
 
-// Whether Markdown would take text[i] for something else: the end of a cell, HTML, an entity, a link,
-// other type. Inside a word an underscore is no more than that.
+// Whether Markdown would take text[i] for something else: the end of a cell, HTML, an entity, a
+// link, other type. Inside a word an underscore is no more than that.
 static bool needs_escape(const char *text, size_t i)
 {
     if (text[i] == '_')

@@ -1,4 +1,5 @@
-// Cross-entropy as the paper of TL-Align has it, DeiT III's binary cross-entropy, DeiT's distillation.
+// Cross-entropy as the paper of TL-Align has it, DeiT III's binary cross-entropy, DeiT's
+// distillation.
 #include "vitrain/train/loss.h"
 
 #include "vitrain/ops/ops.h"

@@ -1,12 +1,13 @@
-// LAMB (You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", arXiv
-// 1904.00962), as NVIDIA's FusedLAMB and timm's Lamb compute it. With g divided by max(1, |all g|):
+// LAMB (You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes",
+// arXiv 1904.00962), as NVIDIA's FusedLAMB and timm's Lamb compute it. With g divided by max(1,
+// |all g|):
 //
 //     m <- b1 m + (1 - b1) g                 v <- b2 v + (1 - b2) g^2
 //     u = m / (1 - b1^t) / (sqrt(v) / sqrt(1 - b2^t) + eps) + decay w
 //     w <- w - lr |w| / |u| u
 //
-// where the norms are the tensor's; the quotient is 1 if one of them is 0, and for tensors that do not
-// decay. u is computed twice, for its norm and for the step, rather than kept.
+// where the norms are the tensor's; the quotient is 1 if one of them is 0, and for tensors that do
+// not decay. u is computed twice, for its norm and for the step, rather than kept.
 #include "vitrain/train/optim.h"
 
 #include <math.h>

@@ -156,8 +156,8 @@ static vt_status describe_config(vt_run *run)
     return VT_OK;
 }
 
-// A run that goes on keeps the precision that "auto" chose for it, whatever this machine would choose. A
-// state that cannot be read is left to whoever resumes it, and says so.
+// A run that goes on keeps the precision that "auto" chose for it, whatever this machine would
+// choose. A state that cannot be read is left to whoever resumes it, and says so.
 static void keep_precision(vt_run *run)
 {
     vt_train_config *t = &run->config->train;

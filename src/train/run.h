@@ -34,13 +34,14 @@ typedef struct vt_run {
 vt_status vt_run_open(vt_run *run, vt_config *config);
 void vt_run_close(vt_run *run);
 
-// The part of it that needs no data: run->config is set and its precision gets settled; the model, the optimizer and the step are made,
-// and run->memory says what they take; then that is reported and taken.
+// The part of it that needs no data: run->config is set and its precision gets settled; the model,
+// the optimizer and the step are made, and run->memory says what they take; then that is reported
+// and taken.
 vt_status vt_run_plan(vt_run *run);
 vt_status vt_run_take(vt_run *run);
 
-// Sets the weights and where the run stands as train.resume says; vt_run_initialize: those of a new run.
-// VT_ERR_CONFIG: the state is of another run; names the key.
+// Sets the weights and where the run stands as train.resume says; vt_run_initialize: those of a new
+// run. VT_ERR_CONFIG: the state is of another run; names the key.
 vt_status vt_run_begin(vt_run *run);
 vt_status vt_run_initialize(vt_run *run);
 
@@ -48,8 +49,8 @@ vt_status vt_run_initialize(vt_run *run);
 // run->picture.
 vt_status vt_run_picture(const vt_run *run, const vt_real *images, int count);
 
-// Appends what run->step.fluctuation has counted in the epoch at hand to run->shares. Nothing counted: no
-// line.
+// Appends what run->step.fluctuation has counted in the epoch at hand to run->shares. Nothing
+// counted: no line.
 vt_status vt_run_log_shares(const vt_run *run);
 
 #endif

@@ -11,8 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-// A resumed run must be the run that it resumes: its configuration, and its data wherever that lies. A
-// state of an older version has no record of the data: then it lies where it lay.
+// A resumed run must be the run that it resumes: its configuration, and its data wherever that
+// lies. A state of an older version has no record of the data: then it lies where it lay.
 static vt_status same_run(const vt_run *run, const char *path, const char *old_text,
                           const char *old_data)
 {

@@ -1,5 +1,5 @@
-// Student's t by the regularized incomplete beta function I_x(a, b), which is taken from its continued
-// fraction (NIST's Digital Library of Mathematical Functions, 8.17.22) by Lentz's method:
+// Student's t by the regularized incomplete beta function I_x(a, b), which is taken from its
+// continued fraction (NIST's Digital Library of Mathematical Functions, 8.17.22) by Lentz's method:
 // P(|T| > t) = I_x(df / 2, 1 / 2) with x = df / (df + t^2).
 #include "vitrain/train/stats.h"
 

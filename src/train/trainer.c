@@ -281,7 +281,8 @@ static vt_status end_epoch(loop *l)
     vt_progress *p = &run->state.progress;
     const vt_eval_result *eval = &l->result->eval;
     VT_TRY(evaluate(l));
-    // Before anything good is overwritten: the last step may have blown up, and no loss has seen it.
+    // Before anything good is overwritten: the last step may have blown up, and no loss has seen
+    // it.
     if (!isfinite(eval->loss)) return stop_not_finite(l, "validation loss", eval->loss);
     if (vt_params_first_bad(&run->model->params, run->state.weights))
         return stop_not_finite(l, "training loss to come", NAN);
@@ -326,8 +327,9 @@ static vt_status train(loop *l)
 
 // ---- start, dry run ----
 
-// The folder as of where the run stands: what was logged after the checkpoint is done again. A new run
-// leaves its state at once, so that nothing of an older one in the same folder can be taken for it.
+// The folder as of where the run stands: what was logged after the checkpoint is done again. A new
+// run leaves its state at once, so that nothing of an older one in the same folder can be taken for
+// it.
 static vt_status prepare_folder(loop *l)
 {
     const vt_run *run = &l->run;

@@ -1,6 +1,6 @@
 // Makes what the tests of the command line feed it, and prints what it wrote.
 //
-//   material images DIR CLASSES COUNT SIDE    DIR/class<k>/<i>.png, COUNT each, SIDE x SIDE px, RGB;
+//   material images DIR CLASSES COUNT SIDE    DIR/class<k>/<i>.png, COUNT each, SIDE x SIDE, RGB;
 //                                             a class shows in its pictures' colour
 //   material cifar FILE CLASSES COUNT         CIFAR-10's or -100's binary format: COUNT pictures of
 //                                             the labels 0 .. 3 in turn, which show in the colour

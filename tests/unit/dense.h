@@ -16,8 +16,8 @@ void vt_dense_attention_backward(vt_real *dqkv, vt_real *dbias, const vt_real *d
 // Calls the hook for each head of maps: (H,T,T), R = T. view: all but R, ld, head and map.
 void vt_dense_hear(const vt_attn_hook *hook, vt_attn_view view, const vt_real *maps);
 
-// y: (m,n) = or += op(a) b + bias by vt_product, rows of y ldy apart. a: (m,k) or (k,m) if ta; b: (k,n) or
-// (n,k) if tb; both are rounded to the type first.
+// y: (m,n) = or += op(a) b + bias by vt_product, rows of y ldy apart. a: (m,k) or (k,m) if ta; b:
+// (k,n) or (n,k) if tb; both are rounded to the type first.
 void vt_dense_product(void *y, vt_elem type_y, int ldy, vt_into into, const vt_real *a, vt_trans ta,
                       const vt_real *b, vt_trans tb, const vt_real *bias, vt_elem type, int m,
                       int n, int k);

@@ -22,7 +22,8 @@ typedef struct vt_rig {
 
 // For batches of B, with the threads set at the time. All of it is zero but the plan.
 vt_rig *vt_rig_create(const vt_model_config *config, double smoothing, const char *rule, int B);
-// The same with activations of a type and a way to recompute; vt_rig_create: VT_REAL, VT_RECOMPUTE_GELU.
+// The same with activations of a type and a way to recompute; vt_rig_create: VT_REAL,
+// VT_RECOMPUTE_GELU.
 vt_rig *vt_rig_create_as(const vt_model_config *config, double smoothing, const char *rule, int B,
                          vt_elem type, vt_recompute recompute);
 void vt_rig_destroy(vt_rig *rig); // takes NULL

@@ -237,8 +237,8 @@ static void test_simple_crop(void **state)
     vt_image_free(&from);
 }
 
-// It resizes to the size that evaluation with crop_pct 1 resizes to; a border wider than the picture is
-// reflected again and again; grey pictures are replicated; too thin ones refused.
+// It resizes to the size that evaluation with crop_pct 1 resizes to; a border wider than the
+// picture is reflected again and again; grey pictures are replicated; too thin ones refused.
 static void test_simple_crop_sizes(void **state)
 {
     (void)state;
@@ -360,8 +360,8 @@ static void test_crop_distribution(void **state)
 
 // ---- the stages after the crop ----
 
-// Colour jitter so weak that it changes nothing takes the way through a picture of its own: the same
-// input, for every kind of crop, flip and number of channels.
+// Colour jitter so weak that it changes nothing takes the way through a picture of its own: the
+// same input, for every kind of crop, flip and number of channels.
 static void test_frame(void **state)
 {
     (void)state;

@@ -21,7 +21,8 @@ static const vt_erase_config timm = {.probability = 1,
                                      .area = {0.02, 1.0 / 3},
                                      .aspect = {0.3, 1 / 0.3}};
 
-// On an input so large that rounding to px does not show, and within ranges that need no second try.
+// On an input so large that rounding to px does not show, and within ranges that need no second
+// try.
 static void test_boxes(void **state)
 {
     (void)state;
@@ -48,8 +49,8 @@ static void test_boxes(void **state)
 }
 
 // timm's RandomErasing at 224 px: mean area 0.17605 with deviation 0.0900, mean of the logarithm of
-// the aspect 0 with deviation 0.693 (150,000 draws). Four deviations of a mean of DRAWS, and as much
-// again for timm's own.
+// the aspect 0 with deviation 0.693 (150,000 draws). Four deviations of a mean of DRAWS, and as
+// much again for timm's own.
 static void test_means(void **state)
 {
     (void)state;

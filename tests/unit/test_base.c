@@ -229,8 +229,8 @@ static void test_threads(void **state)
     assert_true(vt_now_s() >= start);
 }
 
-// A machine that takes a microsecond a round, and is held up for 50 ms in the first trials of each number
-// of rounds.
+// A machine that takes a microsecond a round, and is held up for 50 ms in the first trials of each
+// number of rounds.
 typedef struct disturbed {
     long rounds;
     int trial, held_up; // of these rounds: trials so far, and how many are held up

@@ -1,5 +1,5 @@
-// The resolved configuration: it loads to itself, and tells what makes two runs different. The shipped
-// files and the reference in the README.
+// The resolved configuration: it loads to itself, and tells what makes two runs different. The
+// shipped files and the reference in the README.
 #include "config_text.h"
 #include "folder.h"
 

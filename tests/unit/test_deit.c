@@ -1,6 +1,6 @@
 // The whole way from files to logits: DeiT-Tiny's published weights on 500 pictures of ImageNet's
-// validation set, against the logits that PyTorch computes from Pillow's pixels. Skipped without the
-// data.
+// validation set, against the logits that PyTorch computes from Pillow's pixels. Skipped without
+// the data.
 #include "vitrain/io/safetensors.h"
 #include "vitrain/ops/ops.h"
 #include "vitrain/train/config.h"

@@ -176,7 +176,8 @@ static void same_bits_twice(void **state)
 
 #ifndef VT_DOUBLE
 // bf16 has 8 bits: each stored number is off by 2^-9, and a gradient has come through some tens of
-// them. What matters is that nothing worse than rounding happens: a wrong operand is off by its size.
+// them. What matters is that nothing worse than rounding happens: a wrong operand is off by its
+// size.
 static void bf16_is_near(void **state)
 {
     (void)state;

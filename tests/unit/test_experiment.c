@@ -1,4 +1,5 @@
-// Definitions: what lies over what, the plan, the grid. Results: numbers and verdicts of made-up runs.
+// Definitions: what lies over what, the plan, the grid. Results: numbers and verdicts of made-up
+// runs.
 #include "folder.h"
 
 #include "vitrain/train/experiment.h"

@@ -1,5 +1,5 @@
-// Counting how far labels move: against the step's own shares, with any number of threads, and what a run
-// writes of it.
+// Counting how far labels move: against the step's own shares, with any number of threads, and what
+// a run writes of it.
 #include "vitrain/label/fluctuation.h"
 
 #include "vitrain/base/threads.h"
@@ -33,7 +33,8 @@ static vt_model_config small(vt_pool pool)
                              .pool = pool};
 }
 
-// A rig whose samples 0 .. B-2 are cut (sample i keeps its first i + 1 patches), the last one not mixed.
+// A rig whose samples 0 .. B-2 are cut (sample i keeps its first i + 1 patches), the last one not
+// mixed.
 static vt_rig *mixed_rig(const char *rule, vt_pool pool, vt_recompute recompute)
 {
     const vt_model_config config = small(pool);
@@ -140,7 +141,8 @@ static void test_what_is_not_counted(void **state)
     vt_rig_destroy(rig);
 }
 
-// What a stopped run leaves and finds again: all up to its last whole step, and nothing of the next one.
+// What a stopped run leaves and finds again: all up to its last whole step, and nothing of the next
+// one.
 static void test_settled(void **state)
 {
     (void)state;

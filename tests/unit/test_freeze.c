@@ -1,5 +1,5 @@
-// Tensors that are not trained (train.freeze): which ones, that nothing moves them, and that the backward
-// pass, which stops above them, computes what it computes for the others unchanged.
+// Tensors that are not trained (train.freeze): which ones, that nothing moves them, and that the
+// backward pass, which stops above them, computes what it computes for the others unchanged.
 #include "numcheck.h"
 
 #include "staged.h"
@@ -78,8 +78,8 @@ static void what_cannot_be_is_refused(void **state)
     vt_rig_destroy(rig);
 }
 
-// Gradients of what is trained are those of the whole model to the bit; a step moves it alone; the norm
-// is of it alone. below: a tensor that the backward pass does not come to, or NULL.
+// Gradients of what is trained are those of the whole model to the bit; a step moves it alone; the
+// norm is of it alone. below: a tensor that the backward pass does not come to, or NULL.
 static void check_frozen(const vt_model_config *model, const char *a, const char *b,
                          const char *below, vt_recompute recompute)
 {
@@ -140,7 +140,8 @@ static void backward_stops_above(void **state)
         {&shape, "[!bnh]*", "blocks.[01].*", "blocks.1.mlp.fc2.weight"},
         {&shape, "[!bnh]*", "blocks.0.norm?.*", "cls_token"},
         {&shape, "[!bnh]*", "blocks.*", "blocks.2.mlp.fc2.weight"},
-        // Norm and head; down to a stage without its merging, and with it; to a block, to a part of the
+        // Norm and head; down to a stage without its merging, and with it; to a block, to a part of
+        // the
         // first one; to the embedding's norm.
         {&stages, "[pl]*", NULL, "layers.2.blocks.1.mlp.fc2.weight"},
         {&stages, "[pl]*d*", "layers.[01].*", "layers.2.downsample.reduction.weight"},

@@ -1,6 +1,6 @@
-// Small models against PyTorch's float64 numbers (scripts/golden_models.py, golden_swin.py): logits, attention
-// maps, inputs of all blocks, TL-Align's shares, loss, gradients, and the weights after ten
-// optimizer steps.
+// Small models against PyTorch's float64 numbers (scripts/golden_models.py, golden_swin.py):
+// logits, attention maps, inputs of all blocks, TL-Align's shares, loss, gradients, and the weights
+// after ten optimizer steps.
 //
 // A relative error is max|a - b| / max|b| of a tensor. In float, rounding (6e-8 an operation) grows
 // over some twenty layers to 1e-6 in the values and 1e-5 in the gradients. In double, what is left

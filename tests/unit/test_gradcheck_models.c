@@ -159,7 +159,8 @@ static void distilled(void **state)
     check_model(config, "tl-align", true, true);
 }
 
-// Maps of 5 x 6 and 3 x 3 tokens: shifted windows, padding below and on the right, odd sides to merge.
+// Maps of 5 x 6 and 3 x 3 tokens: shifted windows, padding below and on the right, odd sides to
+// merge.
 static const vt_model_config STAGES = {
     .name = "swin",
     .family = "swin",

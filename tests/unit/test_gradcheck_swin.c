@@ -1,6 +1,6 @@
-// Swin's own parts against central differences of their forward pass (double builds only): patch merging,
-// and a block on the windows of a map. Both by two threads' chunks, one after the other. The loss of an op
-// with output y is sum(dy y).
+// Swin's own parts against central differences of their forward pass (double builds only): patch
+// merging, and a block on the windows of a map. Both by two threads' chunks, one after the other.
+// The loss of an op with output y is sum(dy y).
 #include "numcheck.h"
 
 #include "../../src/model/block_rows.h"
@@ -53,8 +53,8 @@ static double loss(void *context)
     return vt_dot(o->y, o->dy, o->ny);
 }
 
-// Checks the gradients of x, which is written without a look at what was there, and of all tensors, which
-// are added to.
+// Checks the gradients of x, which is written without a look at what was there, and of all tensors,
+// which are added to.
 static void check(op *o)
 {
     place(o);

@@ -1,5 +1,5 @@
-// The losses of a head against PyTorch's (scripts/golden_losses.py). In float: a few roundings of sums
-// over nine classes.
+// The losses of a head against PyTorch's (scripts/golden_losses.py). In float: a few roundings of
+// sums over nine classes.
 #include "numcheck.h"
 
 #include "golden.h"

@@ -1,6 +1,6 @@
-// Damaged pictures: thousands of variants of the golden ones, the same in every run, decoded whole, in
-// part and shrunk. Whatever comes out, it is pixels or VT_ERR_FORMAT; that nothing is read or written
-// out of bounds is for the address sanitizer to say (make config=asan unit).
+// Damaged pictures: thousands of variants of the golden ones, the same in every run, decoded whole,
+// in part and shrunk. Whatever comes out, it is pixels or VT_ERR_FORMAT; that nothing is read or
+// written out of bounds is for the address sanitizer to say (make config=asan unit).
 #include "vitrain/data/sample.h"
 
 #include "vitrain/base/rng.h"

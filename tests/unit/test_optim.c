@@ -96,8 +96,8 @@ static void test_nesterov(void **state)
     }
 }
 
-// A tensor that decays and its twin that does not, whose rate is not scaled. The figures are of the class
-// Lamb in scripts/golden_models.py.
+// A tensor that decays and its twin that does not, whose rate is not scaled. The figures are of the
+// class Lamb in scripts/golden_models.py.
 static void test_lamb(void **state)
 {
     (void)state;
@@ -258,8 +258,8 @@ static void test_clip_scale(void **state)
     assert_true(vt_clip_scale(5, 1) == 1 / (5 + 1e-6));
 }
 
-// Two blocks: embeddings are layer 0, the blocks 1 and 2, norm and head 3. In stages: merging is of the
-// block that follows.
+// Two blocks: embeddings are layer 0, the blocks 1 and 2, norm and head 3. In stages: merging is of
+// the block that follows.
 static void test_layer_decay(void **state)
 {
     (void)state;

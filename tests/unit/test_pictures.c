@@ -1,6 +1,6 @@
-// Pictures of every kind against Pillow and torchvision (tests/golden/pictures.txt): the pixels of the
-// whole, those of parts, and evaluation's input. The made-up ones lie in tests/golden/pictures; the
-// others are real, and their test is skipped where they are not at hand.
+// Pictures of every kind against Pillow and torchvision (tests/golden/pictures.txt): the pixels of
+// the whole, those of parts, and evaluation's input. The made-up ones lie in tests/golden/pictures;
+// the others are real, and their test is skipped where they are not at hand.
 #include "vitrain/data/sample.h"
 
 #include "folder.h"

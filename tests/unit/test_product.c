@@ -47,8 +47,9 @@ static vt_real value_of(const void *x, vt_elem type, size_t i)
     return (vt_real)value;
 }
 
-// The sum of k products of normal numbers is some sqrt(k); an order of adding up loses a few roundings of
-// its largest part. What is stored as bf16 is off by half a unit in the last of 8 bits.
+// The sum of k products of normal numbers is some sqrt(k); an order of adding up loses a few
+// roundings of its largest part. What is stored as bf16 is off by half a unit in the last of 8
+// bits.
 static void check(const product_case *c)
 {
     const int ldy = c->n + (c->into == VT_SET_PADDED ? 64 : 3);

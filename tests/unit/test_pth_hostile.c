@@ -245,7 +245,8 @@ static void refuses_tensors_that_lie(void **state)
     refused(VT_ERR_UNSUPPORTED, "holds a torch.ComplexFloatStorage");
     archive_of(pickle_of((told_tensor[]){good, good}, 2), numbers, NULL, false);
     refused(VT_ERR_FORMAT, "tensor w: is there twice");
-    // Strides of dimensions that have one element mean nothing, and an empty tensor reaches nowhere.
+    // Strides of dimensions that have one element mean nothing, and an empty tensor reaches
+    // nowhere.
     const told_tensor odd = {"w", "FloatStorage", "0", 6, 0, 4, 4, {1, 2, 1, 3}, {BIG, 3, BIG, 1}},
                       empty = {"w", "FloatStorage", "0", 6, BIG, 2, 2, {0, BIG}, {BIG, BIG}};
     vt_st_file *file;

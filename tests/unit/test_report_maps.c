@@ -31,8 +31,8 @@ static void test_rollout_by_hand(void **state)
     for (int i = 0; i < 4; i++) assert_float_equal(b[i], expected_b[i], 1e-7);
 }
 
-// Of a real model: rows of every map and every rollout sum to 1, and what is taken from patches is the
-// class token's row.
+// Of a real model: rows of every map and every rollout sum to 1, and what is taken from patches is
+// the class token's row.
 static void test_gaze(void **state)
 {
     (void)state;

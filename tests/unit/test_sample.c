@@ -1,5 +1,5 @@
-// sample.c: what the loader gives is what one gets for the same place in the same epoch alone; the fast
-// way to decode; and folders full of what is no picture.
+// sample.c: what the loader gives is what one gets for the same place in the same epoch alone; the
+// fast way to decode; and folders full of what is no picture.
 #include "vitrain/data/sample.h"
 
 #include "vitrain/base/bytes.h"

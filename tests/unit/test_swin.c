@@ -1,5 +1,5 @@
-// Swin's windows and merging as hooks see them, by hand; TL-Align through a whole model against labels that
-// are moved densely.
+// Swin's windows and merging as hooks see them, by hand; TL-Align through a whole model against
+// labels that are moved densely.
 #include "numcheck.h"
 
 #include "staged.h"
@@ -63,8 +63,8 @@ static void look(seen *s, const vt_model_config *c)
         assert_memory_equal((got), expected_, sizeof expected_); \
     } while (0)
 
-// A 4 x 4 map in windows of 2 x 2, then rolled by one up and left: the last window holds the four corners,
-// which see nothing of each other.
+// A 4 x 4 map in windows of 2 x 2, then rolled by one up and left: the last window holds the four
+// corners, which see nothing of each other.
 static void windows_and_shift_by_hand(void **state)
 {
     (void)state;
@@ -82,8 +82,8 @@ static void windows_and_shift_by_hand(void **state)
     ASSERT_LIST(s.tokens[3], 0, 1, 2, 3);
 }
 
-// 3 x 4 tokens in windows of 2 x 2: the map is rolled, then zeros come below. Merged to 2 x 2, while timm
-// takes the side of 3 for 1 after halving: windows of 1 x 2.
+// 3 x 4 tokens in windows of 2 x 2: the map is rolled, then zeros come below. Merged to 2 x 2,
+// while timm takes the side of 3 for 1 after halving: windows of 1 x 2.
 static void padding_by_hand(void **state)
 {
     (void)state;
@@ -108,14 +108,14 @@ static void mix(vt_rig *rig, const vt_real *shares)
     memcpy(plan->share, shares, (size_t)(B * plan->N) * sizeof *shares);
 }
 
-// Everybody looks at a window's first token only. 4 x 4 map, windows of 2 shifted by 1 in the second
-// layer, then merged. Patch 0 alone is all of the other image, so:
+// Everybody looks at a window's first token only. 4 x 4 map, windows of 2 shifted by 1 in the
+// second layer, then merged. Patch 0 alone is all of the other image, so:
 //
 //     layer 0: the window (0,1,4,5) looks at 0: s0 = 0, s1 = s4 = s5 = 1/2, the others stay 1
 //     layer 1: (5,6,9,10) looks at 5: 1/2, 3/4, 3/4, 3/4; (7,4,11,8) at 7: 1, 3/4, 1, 1;
 //              (13,14,1,2) at 13: 1, 1, 3/4, 1; (15,12,3,0) at 15: 1, 1, 1, 1/2
 //     merged: (0,4,1,5) -> 5/8, (2,6,3,7) -> 15/16, (8,12,9,13) -> 15/16, (10,14,11,15) -> 15/16
-//     and layers 2 and 3 look at the first: 5/8, 25/32 x 3, then 5/8, 45/64 x 3; the mean is 175/256.
+//     and layers 2 and 3 look at the first: 5/8, 25/32 x 3, then 5/8, 45/64 x 3; mean 175/256.
 static void shares_by_hand(void **state)
 {
     (void)state;
@@ -166,8 +166,8 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-// One layer of dense labels: what row and column (y, x) of the rolled and padded map holds is worked out
-// anew for each pair of tokens. maps: (windows,H,T,T) of this image.
+// One layer of dense labels: what row and column (y, x) of the rolled and padded map holds is
+// worked out anew for each pair of tokens. maps: (windows,H,T,T) of this image.
 static void attend_densely(label_map *m, const vt_real *maps, int H, int wh, int ww, int sh, int sw)
 {
     static label_map next;
@@ -267,8 +267,8 @@ static void shares_are_dense_labels(void **state)
     }
 }
 
-// Whatever the attention, a share stays within those it is made of, and a uniform one stays as it is, to
-// the bit.
+// Whatever the attention, a share stays within those it is made of, and a uniform one stays as it
+// is, to the bit.
 static void shares_stay_within(void **state)
 {
     (void)state;

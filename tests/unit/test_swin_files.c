@@ -85,8 +85,8 @@ static void weights_have_had_other_names(void **state)
     vt_rig_destroy(rig);
 }
 
-// Position biases of windows of another size are interpolated over their offsets, everything else is as in
-// the file.
+// Position biases of windows of another size are interpolated over their offsets, everything else
+// is as in the file.
 static void other_windows_start_from_these(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-// Distillation: a teacher from a file, what it refuses to be, and a step's loss and gradients with it.
+// Distillation: a teacher from a file, what it refuses to be, and a step's loss and gradients with
+// it.
 #include "folder.h"
 #include "numcheck.h"
 
@@ -82,8 +83,9 @@ static vt_rig *make_rig(void)
     return rig;
 }
 
-// The step's loss is (1 - alpha) x the class head's against the rule's target, as without a teacher, plus
-// alpha x the second head's against the teacher's logits; and so are the gradients of the logits.
+// The step's loss is (1 - alpha) x the class head's against the rule's target, as without a
+// teacher, plus alpha x the second head's against the teacher's logits; and so are the gradients of
+// the logits.
 static void a_step_learns_from_both(void **state)
 {
     (void)state;

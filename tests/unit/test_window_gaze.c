@@ -21,7 +21,8 @@ static void assert_sums_to_1(const vt_real *values, int n)
     assert_float_equal(sum, 1, 1e-5);
 }
 
-// The first sample's. Shares of patches are 0 or 1; what rollout says of them is what the rule arrives at.
+// The first sample's. Shares of patches are 0 or 1; what rollout says of them is what the rule
+// arrives at.
 static void check(int h, int w, int stages, int window)
 {
     const vt_model_config config = vt_staged_shape(h, w, stages, window);

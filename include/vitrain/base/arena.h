@@ -47,8 +47,8 @@ void vt_arena_release(vt_arena *arena); // takes an empty one too
 // Heap memory elsewhere: count x size, 64-byte aligned, zeroed; NULL with a message recorded if it
 // does not fit. Freed with free().
 void *vt_alloc(size_t count, size_t size);
-// An element for each of vt_threads(): `old`, if it has that many (*count), else new ones in its place,
-// zeroed. NULL, with *count 0, if they are not to be had.
+// An element for each of vt_threads(): `old`, if it has that many (*count), else new ones in its
+// place, zeroed. NULL, with *count 0, if they are not to be had.
 void *vt_alloc_per_thread(void *old, int *count, size_t size);
 
 // How often vt_alloc and vt_arena_reserve have allocated so far (tests: not inside a step).

@@ -8,7 +8,8 @@ typedef enum vt_log_level { VT_LOG_ERROR, VT_LOG_WARN, VT_LOG_INFO, VT_LOG_DEBUG
 
 void vt_log_set_level(vt_log_level most); // messages above it are dropped; VT_LOG_INFO at start
 
-// One line, whatever a name puts into it: control characters become '?'; a newline is added. Lines of different threads do not mix.
+// One line, whatever a name puts into it: control characters become '?'; a newline is added. Lines
+// of different threads do not mix.
 void vt_log(vt_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // A text that overwrites itself (a progress bar): shown only when stderr is a terminal and the

@@ -1,5 +1,5 @@
-// The two 16-bit floating types: bf16, the upper half of a float, and IEEE 754's half. Both ways, to
-// the nearest, ties to even; NaN stays NaN, and what is too large becomes infinite.
+// The two 16-bit floating types: bf16, the upper half of a float, and IEEE 754's half. Both ways,
+// to the nearest, ties to even; NaN stays NaN, and what is too large becomes infinite.
 #ifndef VITRAIN_BASE_NARROW_H
 #define VITRAIN_BASE_NARROW_H
 

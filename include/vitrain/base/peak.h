@@ -12,13 +12,15 @@ double vt_peak_gflops(void);
 // processor that the program was built for has neither.
 double vt_peak_bf16_gflops(void);
 
-// What both do. A trial takes some seconds for its rounds; whatever disturbs it makes it slower, and a
-// busy machine can hold up a thread for longer than a short trial takes. So the rounds are doubled until
-// even the best of several trials is long, and the best of ten such is returned, in seconds.
+// What both do. A trial takes some seconds for its rounds; whatever disturbs it makes it slower,
+// and a busy machine can hold up a thread for longer than a short trial takes. So the rounds are
+// doubled until even the best of several trials is long, and the best of ten such is returned, in
+// seconds.
 typedef double vt_trial_fn(void *self, long rounds);
 double vt_best_trial(vt_trial_fn *trial, void *self, long *rounds);
 
-// GB/s between memory and the processor, reads and writes together. Takes 192 MiB while it measures.
+// GB/s between memory and the processor, reads and writes together. Takes 192 MiB while it
+// measures.
 vt_status vt_peak_memory(double *gb_per_s);
 
 #endif

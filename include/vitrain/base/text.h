@@ -1,5 +1,5 @@
-// Words for people: help with misspelt names (configuration keys, rules, commands), plurals, and texts from
-// outside (file names) that may be of any encoding.
+// Words for people: help with misspelt names (configuration keys, rules, commands), plurals, and
+// texts from outside (file names) that may be of any encoding.
 #ifndef VITRAIN_BASE_TEXT_H
 #define VITRAIN_BASE_TEXT_H
 

@@ -1,5 +1,5 @@
-// What the processor that the program is built for has: the widest vector, and registers of that width.
-// And what the compiler's own vectors want beside their operators.
+// What the processor that the program is built for has: the widest vector, and registers of that
+// width. And what the compiler's own vectors want beside their operators.
 #ifndef VITRAIN_BASE_VECTOR_H
 #define VITRAIN_BASE_VECTOR_H
 

@@ -29,7 +29,8 @@ static inline double vt_normal_cdf(double x, double *density)
 
 #else
 
-// exp(r) on [-ln2/2, ln2/2] (least squares at Chebyshev nodes, relative error 4e-9 before rounding).
+// exp(r) on [-ln2/2, ln2/2] (least squares at Chebyshev nodes, relative error 4e-9 before
+// rounding).
 static inline float vt_exp_part(float r)
 {
     float p = 0.00139465265f;

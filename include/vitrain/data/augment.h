@@ -1,7 +1,7 @@
-// From a decoded picture to the network's input, in timm's order: crop and resize, flip, three-augment,
-// RandAugment or colour jitter, to (channels, height, width) real numbers, (v / 255 - mean) / std, random
-// erasing. Random numbers come from the rng given, so the result is a function of (picture, config,
-// rng's place).
+// From a decoded picture to the network's input, in timm's order: crop and resize, flip,
+// three-augment, RandAugment or colour jitter, to (channels, height, width) real numbers,
+// (v / 255 - mean) / std, random erasing. Random numbers come from the rng given, so the result is
+// a function of (picture, config, rng's place).
 #ifndef VITRAIN_DATA_AUGMENT_H
 #define VITRAIN_DATA_AUGMENT_H
 
@@ -12,17 +12,17 @@
 #include "vitrain/data/resample.h"
 
 typedef enum vt_crop {
-    VT_CROP_RRC,  // torchvision's RandomResizedCrop (timm's RandomResizedCropAndInterpolation)
-    VT_CROP_PAD,  // resize to the input's size if needed, zero-pad, crop at a random place
-    VT_CROP_NONE, // resize to the input's size
-    VT_CROP_SIMPLE, // DeiT III's simple random crop: resize until the picture just covers the input, its
-                    // aspect kept, pad by reflection, crop at a random place
+    VT_CROP_RRC,    // torchvision's RandomResizedCrop (timm's RandomResizedCropAndInterpolation)
+    VT_CROP_PAD,    // resize to the input's size if needed, zero-pad, crop at a random place
+    VT_CROP_NONE,   // resize to the input's size
+    VT_CROP_SIMPLE, // DeiT III's simple random crop: resize until the picture just covers the
+                    // input, its aspect kept, pad by reflection, crop at a random place
 } vt_crop;
 
 typedef enum vt_decode {
     VT_DECODE_EXACT, // Pillow's pixels
-    VT_DECODE_FAST, // training crops at least twice as large as the input (4, 8 times) are shrunk by
-                    // 2 (4, 8) while a JPEG is decoded; the rest is left to the filter
+    VT_DECODE_FAST,  // training crops at least twice as large as the input (4, 8 times) are shrunk
+                     // by 2 (4, 8) while a JPEG is decoded; the rest is left to the filter
 } vt_decode;
 
 typedef enum vt_train_filter {
@@ -88,8 +88,8 @@ typedef struct vt_pixels {
 } vt_pixels;
 
 // out: (channels, height, width). Grey pictures are replicated where the input has 3 channels;
-// colour ones become grey by Pillow's "L" formula where it has 1. VT_ERR_MEMORY, or VT_ERR_FORMAT for a
-// picture too thin to be resized.
+// colour ones become grey by Pillow's "L" formula where it has 1. VT_ERR_MEMORY, or VT_ERR_FORMAT
+// for a picture too thin to be resized.
 vt_status vt_augment_train(vt_real *out, const vt_image *image, const vt_augment_config *config,
                            vt_rng *rng, vt_augment_scratch *scratch);
 // torchvision's Resize(int) + CenterCrop + ToTensor + Normalize, bit for bit. Errors likewise.

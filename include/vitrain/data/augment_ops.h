@@ -1,7 +1,7 @@
-// The operations of RandAugment, of colour jitter and of three-augment on pictures of bytes, bit for bit
-// as Pillow computes them (ImageOps, ImageEnhance, Image.transform, Image.rotate, GaussianBlur and
-// convert("HSV") of Pillow 9.4; double and float arithmetic in its order). scripts/golden_augment.py
-// writes what Pillow makes of test pictures.
+// The operations of RandAugment, of colour jitter and of three-augment on pictures of bytes, bit
+// for bit as Pillow computes them (ImageOps, ImageEnhance, Image.transform, Image.rotate,
+// GaussianBlur and convert("HSV") of Pillow 9.4; double and float arithmetic in its order).
+// scripts/golden_augment.py writes what Pillow makes of test pictures.
 #ifndef VITRAIN_DATA_AUGMENT_OPS_H
 #define VITRAIN_DATA_AUGMENT_OPS_H
 

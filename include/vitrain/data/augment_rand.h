@@ -25,8 +25,8 @@ typedef struct vt_rand_augment {
 
 // Reads timm's policy string: "rand", then sections of a key and a number in any order,
 // "rand-m9-mstd0.5-inc1". Keys and defaults: m (10), n (2), mstd (0), inc1, w0, and p (0.5), which
-// later versions of timm have. Stricter than timm, which skips what it does not understand and takes
-// inc0 for inc1. VT_ERR_CONFIG names the section.
+// later versions of timm have. Stricter than timm, which skips what it does not understand and
+// takes inc0 for inc1. VT_ERR_CONFIG names the section.
 vt_status vt_rand_augment_parse(vt_rand_augment *out, const char *policy);
 
 // Draws the calls for one image; returns their number. filters: which one operations that move
@@ -40,8 +40,8 @@ int vt_rand_augment_draw(vt_op_call *calls, const vt_rand_augment *policy,
 enum { VT_JITTERS = 4 };
 int vt_color_jitter_draw(vt_op_call *calls, const double strength[VT_JITTERS], vt_rng *rng);
 
-// DeiT III's three-augment (Touvron et al., arXiv 2204.07118, section 3.3; augment.py): one of grey,
-// solarized from 128 on, or blurred with a deviation from 0.1 to 2 px, all as likely.
+// DeiT III's three-augment (Touvron et al., arXiv 2204.07118, section 3.3; augment.py): one of
+// grey, solarized from 128 on, or blurred with a deviation from 0.1 to 2 px, all as likely.
 vt_op_call vt_three_augment_draw(vt_rng *rng);
 
 // One of the two; draws nothing where they are the same.

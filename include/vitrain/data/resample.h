@@ -16,8 +16,8 @@ typedef struct vt_resample_scratch {
 // Image.resize((width, height), filter, box=(left, top, right, bottom)); the box, in source px, may
 // be fractional; taps reach beyond it where the source has pixels. window: left, top, width, height
 // of the part of the result that is computed (the rest costs nothing); NULL: all of it. to: the
-// window out, must not be `from`. Pictures of 1 or 3 channels. VT_ERR_MEMORY, or VT_ERR_FORMAT for a
-// picture so thin that its rows in between would fill a gigabyte.
+// window out, must not be `from`. Pictures of 1 or 3 channels. VT_ERR_MEMORY, or VT_ERR_FORMAT for
+// a picture so thin that its rows in between would fill a gigabyte.
 vt_status vt_resample(vt_image *to, const vt_image *from, const double box[4], int width,
                       int height, const int window[4], vt_filter filter,
                       vt_resample_scratch *scratch);
@@ -37,8 +37,8 @@ void vt_resize_reach(int part[4], const vt_resize *resize);
 vt_status vt_resize_part(vt_image *to, const vt_image *from, const int part[4],
                          const vt_resize *resize, vt_resample_scratch *scratch);
 
-// The size (width, height in px, out) at which a picture just covers the frame: one side becomes the
-// frame's, the other one int(frame * other / side), as torchvision's Resize(int) computes it.
+// The size (width, height in px, out) at which a picture just covers the frame: one side becomes
+// the frame's, the other one int(frame * other / side), as torchvision's Resize(int) computes it.
 // VT_ERR_FORMAT: that is beyond max_pixels, or a side beyond an int.
 vt_status vt_cover_size(int size[2], int width, int height, const int frame[2], int64_t max_pixels);
 

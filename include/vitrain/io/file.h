@@ -43,8 +43,8 @@ vt_status vt_atomic_commit(vt_atomic_file *file);
 void vt_atomic_abandon(vt_atomic_file *file); // takes a zeroed or committed one too
 vt_status vt_file_write(const char *path, const void *data, size_t bytes); // all in one
 
-// One process at a time: makes the folder and takes FOLDER/.lock. *fd: close() it to let go (it is also
-// inherited by children), -1 if another process has it.
+// One process at a time: makes the folder and takes FOLDER/.lock. *fd: close() it to let go (it is
+// also inherited by children), -1 if another process has it.
 vt_status vt_folder_lock(int *fd, const char *folder);
 
 bool vt_file_exists(const char *path);

@@ -1,10 +1,11 @@
 // Pictures as bytes. image_png.c is the only caller of libpng, image_jpeg.c that of libjpeg. The
 // content decides the format, not the name. Pixels are those of PIL.Image.open(f).convert("RGB"):
-// alpha dropped, palettes and greys expanded, 16-bit grey clipped to 255 (Pillow's conversion of its
-// integer modes), every other 16-bit sample cut to its high byte, JPEG as the same library decodes it
-// with its default (islow) transform, CMYK taken as Adobe's inverted one, EXIF orientation left
-// alone. In one thing it reads more than Pillow: a JPEG that lacks only its end marker is kept,
-// where it can be known that nothing else is missing (one scan, or a progressive one).
+// alpha dropped, palettes and greys expanded, 16-bit grey clipped to 255 (Pillow's conversion of
+// its integer modes), every other 16-bit sample cut to its high byte, JPEG as the same library
+// decodes it with its default (islow) transform, CMYK taken as Adobe's inverted one, EXIF
+// orientation left alone. In one thing it reads more than Pillow: a JPEG that lacks only its end
+// marker is kept, where it can be known that nothing else is missing (one scan, or a progressive
+// one).
 #ifndef VITRAIN_IO_IMAGE_H
 #define VITRAIN_IO_IMAGE_H
 
@@ -23,8 +24,8 @@ typedef struct vt_image {
 } vt_image;
 
 // Decodes `bytes` bytes. VT_ERR_FORMAT (empty, truncated, corrupt, unknown format, more than
-// max_pixels pixels or more than the bytes can hold: decided from the header before anything of that
-// size is allocated) or VT_ERR_MEMORY. `name` is what messages call the picture.
+// max_pixels pixels or more than the bytes can hold: decided from the header before anything of
+// that size is allocated) or VT_ERR_MEMORY. `name` is what messages call the picture.
 vt_status vt_image_decode(vt_image *image, const unsigned char *data, size_t bytes,
                           int64_t max_pixels, const char *name);
 // The same of a file, of VT_IMAGE_MAX_BYTES at most; also VT_ERR_IO.

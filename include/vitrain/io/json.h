@@ -49,8 +49,8 @@ vt_json *vt_json_new_string(const char *value);
 vt_json *vt_json_new_copy(const vt_json *node);
 
 // Building. Each returns the new node, owned by `parent`; key is NULL inside arrays. Running out of
-// memory surfaces when the text is made: these return NULL, also where parent is one, and vt_json_text
-// gives none of a tree that lacks something.
+// memory surfaces when the text is made: these return NULL, also where parent is one, and
+// vt_json_text gives none of a tree that lacks something.
 vt_json *vt_json_add_object(vt_json *parent, const char *key);
 vt_json *vt_json_add_array(vt_json *parent, const char *key);
 vt_json *vt_json_add_number(vt_json *parent, const char *key, double value); // not finite: null
@@ -60,8 +60,9 @@ vt_json *vt_json_add_null(vt_json *parent, const char *key);
 // A copy of `node` under parent, in place of an older member of that name.
 vt_json *vt_json_put_copy(vt_json *parent, const char *key, const vt_json *node);
 
-// Text of a tree, one line or indented; malloc'd, free() it; NULL when out of memory, now or before. Numbers are
-// written with as many digits as it takes to read the same double back, integers without a point.
+// Text of a tree, one line or indented; malloc'd, free() it; NULL when out of memory, now or
+// before. Numbers are written with as many digits as it takes to read the same double back,
+// integers without a point.
 char *vt_json_text(const vt_json *node, bool indented);
 // The same in one line of valid UTF-8 (vt_text_utf8), whatever bytes the strings have.
 char *vt_json_text_utf8(const vt_json *node);

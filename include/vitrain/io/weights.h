@@ -14,9 +14,11 @@ vt_status vt_weights_open(vt_st_file **out, const char *path);
 // apart from each other and of the right checksum.
 vt_status vt_pth_open(vt_st_file **out, const char *path);
 
-// Whether a tensor of that name is no weight but a run's state: the optimizer's, or averaged weights.
+// Whether a tensor of that name is no weight but a run's state: the optimizer's, or averaged
+// weights.
 bool vt_weights_is_state(const char *name);
-// The file without such tensors; *left_out: how many there were. Takes `file` over, also after an error.
+// The file without such tensors; *left_out: how many there were. Takes `file` over, also after an
+// error.
 vt_status vt_weights_without_state(vt_st_file **out, vt_st_file *file, size_t *left_out);
 
 // What vt_weights_write has written.

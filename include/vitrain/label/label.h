@@ -28,7 +28,8 @@ typedef struct vt_label_ops {
     // share: (B) out, of the class head's target; share_dist: (B) out, of the distillation head's,
     // or NULL.
     void (*finish)(vt_label *label, vt_real *share, vt_real *share_dist);
-    // The share that a token carries at this point of the forward pass; NULL if the rule carries none.
+    // The share that a token carries at this point of the forward pass; NULL if the rule carries
+    // none.
     vt_real (*token_share)(const vt_label *label, int sample, int token);
 } vt_label_ops;
 
@@ -39,8 +40,8 @@ struct vt_label {
     vt_real *tokens;         // what the rule keeps per sample and token, if anything
 };
 
-// VT_ERR_CONFIG for an unknown rule (names the nearest one), or one that wants a class token where the
-// head pools (VT_POOL_AVG).
+// VT_ERR_CONFIG for an unknown rule (names the nearest one), or one that wants a class token where
+// the head pools (VT_POOL_AVG).
 vt_status vt_label_init(vt_label *label, const char *rule, const vt_token_layout *layout);
 void vt_label_place(vt_label *label, vt_arena *arena, int B);
 

@@ -6,9 +6,9 @@
 
 // Fills an initialized slab from a file. Position embeddings of another grid are interpolated (as
 // timm 0.4.12's resize_pos_embed: bicubic, no antialiasing; the old grid is the one in the file's
-// metadata, else square), and so are relative position biases of another window, where windows are square
-// (as Swin's authors do it). Heads of another number of classes keep what they were initialized to.
-// All this is said in the log. Everything else must fit: see vt_params_load.
+// metadata, else square), and so are relative position biases of another window, where windows are
+// square (as Swin's authors do it). Heads of another number of classes keep what they were
+// initialized to. All this is said in the log. Everything else must fit: see vt_params_load.
 vt_status vt_finetune_load(const vt_model *model, vt_real *slab, const vt_st_file *file);
 
 // torch.nn.functional.interpolate(mode="bicubic", align_corners=False) of rows x columns of C

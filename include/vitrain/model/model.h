@@ -71,8 +71,8 @@ enum { VT_MODEL_MAX_WIDTH = 16384, VT_MODEL_MAX_DEPTH = 1000 };
 // Stochastic depth of a block: config.drop_path at the last one, at the others what the rule says.
 double vt_model_drop_path(const vt_model_config *config, int layer);
 
-// Whether activations can be stored as bf16, whose products take numbers in pairs: a head, the MLP and a
-// patch have even widths.
+// Whether activations can be stored as bf16, whose products take numbers in pairs: a head, the MLP
+// and a patch have even widths.
 bool vt_model_takes_bf16(const vt_model_config *config);
 
 // ---- attention hooks ----
@@ -105,7 +105,8 @@ typedef struct vt_attn_hook {
     void *self;
     void (*on_attention)(void *self, const vt_attn_view *view);
     void (*on_merge)(void *self, const vt_merge_view *view); // NULL: of no interest
-    // Wants all queries of every layer. Else the last layer may show those only that the head reads.
+    // Wants all queries of every layer. Else the last layer may show those only that the head
+    // reads.
     bool whole;
 } vt_attn_hook;
 
@@ -124,8 +125,10 @@ typedef struct vt_token_layout {
 // What the backward pass computes again instead of finding it kept (train.recompute).
 typedef enum vt_recompute {
     VT_RECOMPUTE_NONE,
-    VT_RECOMPUTE_GELU, // the outputs of GELU and of the norms: cheap to compute, a third of the memory
-    VT_RECOMPUTE_BLOCK, // everything inside a block: a third more work, a block's input is all that is kept
+    VT_RECOMPUTE_GELU,  // the outputs of GELU and of the norms: cheap to compute, a third of the
+                        // memory
+    VT_RECOMPUTE_BLOCK, // everything inside a block: a third more work, a block's input is all that
+                        // is kept
 } vt_recompute;
 
 // What activations are placed for.
@@ -178,7 +181,8 @@ typedef struct vt_model_ops {
     const char *family;
     size_t state_bytes; // of the family's own struct, at vt_model.state
     double norm_eps;    // of every LayerNorm
-    // Keys of the configuration's `model` that not every family takes: those of this one, ended by NULL.
+    // Keys of the configuration's `model` that not every family takes: those of this one, ended by
+    // NULL.
     const char *const *keys;
     // What the family assumes where neither a preset nor the configuration says it; NULL: nothing.
     void (*defaults)(vt_model_config *config);
@@ -190,8 +194,8 @@ typedef struct vt_model_ops {
     // itself.
     vt_status (*declare)(vt_model *model);
     void (*destroy_state)(void *state);
-    // Places the activations. They are for vt_threads() threads: that number must not change until they
-    // are placed again. VT_ERR_CONFIG: bf16 and an odd width.
+    // Places the activations. They are for vt_threads() threads: that number must not change until
+    // they are placed again. VT_ERR_CONFIG: bf16 and an odd width.
     vt_status (*place)(vt_model *model, vt_arena *arena, const vt_placement *placement);
     void (*forward)(vt_model *model, const vt_real *weights, const vt_pass *pass);
     // grads: a slab, +=. dlogits: (B,K); dlogits_dist: (B,K) or NULL. After forward with the same
@@ -203,9 +207,9 @@ typedef struct vt_model_ops {
     // Floating-point operations (multiplications and additions of matrix products) of one image.
     double (*forward_flops)(const vt_model *model);
     double (*train_flops)(const vt_model *model); // forward and backward
-    // The products that a training step of B images really executes: all of train_flops, or less where
-    // nobody needs the result; more where they are computed again. products: (VT_PRODUCTS_MAX) out.
-    // Returns their number. After place.
+    // The products that a training step of B images really executes: all of train_flops, or less
+    // where nobody needs the result; more where they are computed again. products:
+    // (VT_PRODUCTS_MAX) out. Returns their number. After place.
     int (*products)(const vt_model *model, vt_product_info *products, int B);
 } vt_model_ops;
 
@@ -230,8 +234,8 @@ void vt_model_join_heads(vt_real *logits, const vt_real *logits_dist, int B, int
 // text: JSON, malloc'd; NULL when out of memory.
 #define VT_MODEL_METADATA "vitrain.model" // its key
 char *vt_model_config_text(const vt_model_config *config);
-// VT_ERR_FORMAT: the text is of another kind; the numbers are vt_model_config_check's to judge. name: the
-// file's, for messages.
+// VT_ERR_FORMAT: the text is of another kind; the numbers are vt_model_config_check's to judge.
+// name: the file's, for messages.
 vt_status vt_model_config_parse(vt_model_config *config, const char *text, const char *name);
 
 // The registry, ended by NULL.

@@ -36,14 +36,16 @@ typedef struct vt_param {
     // Weight decay applies: not to biases, 1-D tensors, tokens and position embeddings.
     bool decays;
     bool frozen; // not trained: vt_params_freeze
-    // How many layers of the model lie above the tensor's, for layer decay: 0 for the last norm and the
-    // heads, 1 for the last block (with the merging before it, where there is one), ... and the number of
-    // blocks + 1 for the embeddings, as in BEiT (arXiv 2106.08254) and MAE. vt_params_number_layers.
+    // How many layers of the model lie above the tensor's, for layer decay: 0 for the last norm and
+    // the heads, 1 for the last block (with the merging before it, where there is one), ... and the
+    // number of blocks + 1 for the embeddings, as in BEiT (arXiv 2106.08254) and MAE.
+    // vt_params_number_layers.
     int layers_above;
 } vt_param;
 
-// Files of other versions call a tensor differently. out: (VT_ENTRY_NAME_BYTES), the name that the table
-// has for the file's tensor `name`; false: it is no weight, but follows from the model's shape.
+// Files of other versions call a tensor differently. out: (VT_ENTRY_NAME_BYTES), the name that the
+// table has for the file's tensor `name`; false: it is no weight, but follows from the model's
+// shape.
 typedef bool vt_rename_fn(char *out, const char *name, const vt_st_file *file);
 
 typedef struct vt_params {
@@ -64,24 +66,24 @@ int vt_params_find(const vt_params *params, const char *name); // row, -1 if abs
 // Sets layers_above of every row, once the table is complete.
 void vt_params_number_layers(vt_params *params);
 
-// Freezes every tensor whose name matches one of the patterns (fnmatch(3): * any text, ? a character,
-// [0-5] one of them). No optimizer step changes a frozen tensor. VT_ERR_CONFIG names a pattern that
-// matches nothing; also when nothing is left to train.
+// Freezes every tensor whose name matches one of the patterns (fnmatch(3): * any text, ? a
+// character, [0-5] one of them). No optimizer step changes a frozen tensor. VT_ERR_CONFIG names a
+// pattern that matches nothing; also when nothing is left to train.
 vt_status vt_params_freeze(vt_params *params, const char *const *patterns, int count);
 // Zeroes what is frozen in a slab of gradients, so that it is in no norm.
 void vt_params_clear_frozen(const vt_params *params, vt_real *grads);
-// Whether a tensor before this offset is trained. Models declare their tensors from the pixels up: this is
-// whether the backward pass goes on below the part that begins there.
+// Whether a tensor before this offset is trained. Models declare their tensors from the pixels up:
+// this is whether the backward pass goes on below the part that begins there.
 bool vt_params_trained_before(const vt_params *params, size_t offset);
 
 // timm 0.4.12's initialization; a tensor's numbers depend on (seed, its row) only.
 void vt_params_init(const vt_params *params, vt_real *slab, uint64_t seed);
 
-// Fills a slab from a file, `prefix` (may be "") before each name. Each tensor must be there as F32,
-// F16, BF16 or F64 in its shape and finite (VT_ERR_NUMERIC). With an empty prefix, a tensor in the
-// file that is neither in the table nor begins with "optim." or "ema.", or that is there under two
-// names, is refused too. VT_ERR_SHAPE says what of width, depth and so on differs, as far as the shapes tell,
-// and names four of the tensors that are missing, unexpected or of another shape.
+// Fills a slab from a file, `prefix` (may be "") before each name. Each tensor must be there as
+// F32, F16, BF16 or F64 in its shape and finite (VT_ERR_NUMERIC). With an empty prefix, a tensor in
+// the file that is neither in the table nor begins with "optim." or "ema.", or that is there under
+// two names, is refused too. VT_ERR_SHAPE says what of width, depth and so on differs, as far as
+// the shapes tell, and names four of the tensors that are missing, unexpected or of another shape.
 vt_status vt_params_load(const vt_params *params, vt_real *slab, const vt_st_file *file,
                          const char *prefix);
 
@@ -96,8 +98,8 @@ typedef struct vt_adapter {
 vt_status vt_params_load_adapted(const vt_params *params, vt_real *slab, const vt_st_file *file,
                                  const char *prefix, const vt_adapter *adapter);
 
-// Whether a file's tensors are those of the table, by name and shape: nothing is missing, nothing is there
-// besides "optim." and "ema.".
+// Whether a file's tensors are those of the table, by name and shape: nothing is missing, nothing
+// is there besides "optim." and "ema.".
 bool vt_params_fit(const vt_params *params, const vt_st_file *file);
 
 // Entries that write a slab under prefix + name. entries: (count) out; names: (count) out, holds

@@ -11,7 +11,8 @@ typedef struct vt_recorder {
     bool heads;            // every head instead of the mean
     bool *wanted;          // (depth)
     vt_attn_shape *shapes; // (depth)
-    // (depth): (B,windows,T,T), or (B,windows,H,T,T) with `heads`, each layer's; NULL where not wanted
+    // (depth): (B,windows,T,T), or (B,windows,H,T,T) with `heads`, each layer's; NULL where not
+    // wanted
     vt_real **maps;
 } vt_recorder;
 

@@ -21,9 +21,9 @@
 
 // ---- stored numbers ----
 
-// Activations are stored as vt_real, or as bf16 (the upper half of a float) where a model computes in
-// bf16: then pointers to them are void * and come with their type. All arithmetic and every sum is
-// vt_real. There is no bf16 in the double build.
+// Activations are stored as vt_real, or as bf16 (the upper half of a float) where a model computes
+// in bf16: then pointers to them are void * and come with their type. All arithmetic and every sum
+// is vt_real. There is no bf16 in the double build.
 typedef enum vt_elem { VT_REAL, VT_BFLOAT } vt_elem;
 
 static inline size_t vt_elem_size(vt_elem type)
@@ -41,11 +41,11 @@ typedef enum vt_trans { VT_N, VT_T } vt_trans;
 
 // ---- large products (panels.c, product.c, tile.c) ----
 //
-// The blocks' products have one operand that is used for many rows (weights, the keys of a head), which
-// is packed once, and one that is read as it lies. Packed operands are panels: a few columns side by
-// side, k after k, (panels, steps, width); a step is one row of vt_real, or two rows of bf16
-// interleaved. Columns and rows beyond the end are zeros. (Those of bf16 lie otherwise where there is
-// AMX: src/ops/amx_tile.h.)
+// The blocks' products have one operand that is used for many rows (weights, the keys of a head),
+// which is packed once, and one that is read as it lies. Packed operands are panels: a few columns
+// side by side, k after k, (panels, steps, width); a step is one row of vt_real, or two rows of
+// bf16 interleaved. Columns and rows beyond the end are zeros. (Those of bf16 lie otherwise where
+// there is AMX: src/ops/amx_tile.h.)
 
 typedef struct vt_panels {
     void *data; // vt_panels_bytes, VT_ARENA_ALIGN
@@ -64,8 +64,8 @@ size_t vt_panels_steps(vt_elem type, int k);
 size_t vt_panels_bytes(vt_elem type, int k, int n, bool left);
 vt_panels vt_panels_at(void *data, vt_elem type, int k, int n, bool left); // in one part
 int vt_panels_count(const vt_panels *panels);
-// Packs rows at .. at+k-1 of one panel from b, numbers of type `from`, rows ld apart: (k,n), or (n,k)
-// if `trans`. at: even for bf16; k too, but for the last rows.
+// Packs rows at .. at+k-1 of one panel from b, numbers of type `from`, rows ld apart: (k,n), or
+// (n,k) if `trans`. at: even for bf16; k too, but for the last rows.
 void vt_panels_pack(const vt_panels *to, int panel, int at, const void *b, vt_elem from, int ld,
                     vt_trans trans, int k);
 // The same for every panel.
@@ -102,16 +102,16 @@ typedef enum vt_into {
     VT_SET_PADDED, // rows of y have room for n rounded up to 16, which gets zeros or stays
 } vt_into;
 
-// y = x b + bias.  y: (m,n); x: (m,k); b: panels of (k,n), of x's type; bias: (n) or NULL. Both in as
-// many parts: those of panels.
+// y = x b + bias.  y: (m,n); x: (m,k); b: panels of (k,n), of x's type; bias: (n) or NULL. Both in
+// as many parts: those of panels.
 void vt_product(vt_rows y, vt_left x, const vt_panels *b, const vt_real *bias, vt_into into, int m);
 
 // Where part `part` of `parts` of n begins; all but n itself are multiples of `multiple`.
 int vt_share(int n, int multiple, int part, int parts);
 
 // Why bf16 is not to be had at speed in this build, or NULL if it is. (The operations work all the
-// same, on any processor: that is what the tests use. `make CFLAGS=-DVT_BF16_IN_C` trains with them,
-// slowly: to see what bf16 does to a run.)
+// same, on any processor: that is what the tests use. `make CFLAGS=-DVT_BF16_IN_C` trains with
+// them, slowly: to see what bf16 does to a run.)
 const char *vt_bf16_missing(void);
 // Whether products in bf16 are faster than in fp32: by AMX, and on AMD's processors. AVX512-BF16 on
 // Intel's has half the rate of fp32 (Emerald Rapids: 170 GFLOP/s on two cores, fp32 342).
@@ -199,8 +199,8 @@ typedef struct vt_attention {
     const vt_real *bias;    // (H,R,T) added to the scores, or NULL
     const vt_real *mask;    // (R,T) added to the scores of every head, or NULL
     const vt_dropout *drop; // on the maps, or NULL
-    // Sees each head's map, softmax before dropout, in the thread that made it; or NULL. map: (R,T), rows
-    // vt_map_ld(T) apart.
+    // Sees each head's map, softmax before dropout, in the thread that made it; or NULL. map:
+    // (R,T), rows vt_map_ld(T) apart.
     void (*on_map)(void *self, int head, const vt_real *map);
     void *self;
 } vt_attention;
@@ -210,11 +210,12 @@ int vt_map_ld(int T);
 // Memory that a thread needs for either pass, VT_ARENA_ALIGN.
 size_t vt_attention_scratch_bytes(const vt_attention *attention);
 
-// y: (R, H D) out; maps: (H,R,vt_map_ld) out, before dropout, or NULL; q: (R, .), k, v: (T, .), the heads
-// side by side.
+// y: (R, H D) out; maps: (H,R,vt_map_ld) out, before dropout, or NULL; q: (R, .), k, v: (T, .), the
+// heads side by side.
 void vt_attention_forward(void *y, void *maps, const void *q, const void *k, const void *v,
                           void *scratch, const vt_attention *attention);
-// dq, dk, dv out, laid out as q, k, v; dbias: (H,R,T) += or NULL; dy: (R, H D); maps as they came out.
+// dq, dk, dv out, laid out as q, k, v; dbias: (H,R,T) += or NULL; dy: (R, H D); maps as they came
+// out.
 void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const void *dy,
                            const void *q, const void *k, const void *v, const void *maps,
                            void *scratch, const vt_attention *attention);
@@ -241,8 +242,9 @@ void vt_cross_entropy(vt_real *loss, vt_real *dlogits, const vt_real *logits, co
 void vt_binary_cross_entropy(vt_real *loss, vt_real *dlogits, const vt_real *logits,
                              const vt_real *target, vt_real scale, int B, int K);
 
-// loss[i] = sum over k of p (log p - log q), p = softmax(teacher[i] / tau), q = softmax(logits[i] / tau);
-// dlogits = scale / tau (q - p).  teacher: (B,K) logits; the rest as above, dlogits may be logits.
+// loss[i] = sum over k of p (log p - log q), p = softmax(teacher[i] / tau), q =
+// softmax(logits[i] / tau); dlogits = scale / tau (q - p).  teacher: (B,K) logits; the rest as
+// above, dlogits may be logits.
 void vt_kl_divergence(vt_real *loss, vt_real *dlogits, const vt_real *logits,
                       const vt_real *teacher, vt_real tau, vt_real scale, int B, int K);
 
@@ -250,8 +252,8 @@ void vt_kl_divergence(vt_real *loss, vt_real *dlogits, const vt_real *logits,
 
 // x: (M,C) in place, times gamma: (C). kept: (M,C) out, x as it was, or NULL.
 void vt_channel_scale_forward(vt_real *x, vt_real *kept, const vt_real *gamma, int M, int C);
-// dx = gamma s dy, dgamma += sum over rows of s dy x.  dx: (M,C) out, of `type`, may be dy; dgamma: (C)
-// accumulated; dy: (M,C), s: what it is multiplied by; x: (M,C), as kept.
+// dx = gamma s dy, dgamma += sum over rows of s dy x.  dx: (M,C) out, of `type`, may be dy; dgamma:
+// (C) accumulated; dy: (M,C), s: what it is multiplied by; x: (M,C), as kept.
 void vt_channel_scale_backward(void *dx, vt_elem type, vt_real *dgamma, vt_real s,
                                const vt_real *dy, const vt_real *x, const vt_real *gamma, int M,
                                int C);

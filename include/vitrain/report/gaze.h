@@ -20,8 +20,8 @@ void vt_gaze_finish(vt_gaze *gaze);
 // Mean over heads of a layer: (T,T), valid until the next call.
 const vt_real *vt_gaze_heads_mean(vt_gaze *gaze, int layer);
 
-// patches: (grid_h, grid_w) out, what the output takes from each patch by a map (T,T): the class token's
-// row, or where the head pools the mean of the patches' rows.
+// patches: (grid_h, grid_w) out, what the output takes from each patch by a map (T,T): the class
+// token's row, or where the head pools the mean of the patches' rows.
 void vt_gaze_patches(vt_real *patches, const vt_real *map, const vt_token_layout *layout);
 
 #endif

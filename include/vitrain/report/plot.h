@@ -1,5 +1,5 @@
-// Charts as inline SVG: lines with bands, and rows of histograms. Colours are CSS classes s0 .. s7 of the
-// page, so that they follow its light or dark mode.
+// Charts as inline SVG: lines with bands, and rows of histograms. Colours are CSS classes s0 .. s7
+// of the page, so that they follow its light or dark mode.
 #ifndef VITRAIN_REPORT_PLOT_H
 #define VITRAIN_REPORT_PLOT_H
 
@@ -13,9 +13,9 @@ typedef struct vt_ticks {
     int decimals; // that tell them apart
 } vt_ticks;
 
-// Marks at multiples of 1, 2 or 5 times a power of ten, at most `most` (>= 2) steps, the first not above
-// `low` and the last not below `high`. A range that is empty or no number becomes one around it that is
-// not. whole: steps of at least 1.
+// Marks at multiples of 1, 2 or 5 times a power of ten, at most `most` (>= 2) steps, the first not
+// above `low` and the last not below `high`. A range that is empty or no number becomes one around
+// it that is not. whole: steps of at least 1.
 vt_ticks vt_ticks_for(double low, double high, int most, bool whole);
 static inline double vt_tick(const vt_ticks *t, int i)
 {
@@ -42,8 +42,8 @@ typedef struct vt_plot {
     const char *note; // below; NULL: none
 } vt_plot;
 
-// A <figure> with caption, legend (where there is more than one series) and the SVG; a tip at each point.
-// Nothing to draw: says so.
+// A <figure> with caption, legend (where there is more than one series) and the SVG; a tip at each
+// point. Nothing to draw: says so.
 void vt_plot_write(FILE *page, const vt_plot *plot);
 
 // A number with an interval around it; an end that is not finite is not drawn.

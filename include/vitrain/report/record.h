@@ -1,5 +1,5 @@
-// What a run has left in its folder, read for a report. A run that is still going, was killed, or whose
-// logs are damaged is read as far as it goes; notes say what is missing.
+// What a run has left in its folder, read for a report. A run that is still going, was killed, or
+// whose logs are damaged is read as far as it goes; notes say what is missing.
 #ifndef VITRAIN_REPORT_RECORD_H
 #define VITRAIN_REPORT_RECORD_H
 
@@ -13,8 +13,8 @@ typedef struct vt_lines {
     bool found;              // whether there is such a file
 } vt_lines;
 
-// number: the key that each line must have as a number ("epoch"). A last line without its end (of a run
-// that is writing it) is skipped in silence. No file is not an error. VT_ERR_IO, VT_ERR_MEMORY.
+// number: the key that each line must have as a number ("epoch"). A last line without its end (of a
+// run that is writing it) is skipped in silence. No file is not an error. VT_ERR_IO, VT_ERR_MEMORY.
 vt_status vt_lines_read(vt_lines *out, const char *path, const char *number);
 void vt_lines_free(vt_lines *lines); // takes a zeroed one
 

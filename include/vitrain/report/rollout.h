@@ -1,6 +1,6 @@
 // Attention rollout: Abnar & Zuidema, "Quantifying Attention Flow in Transformers", ACL 2020, arXiv
-// 2005.00928, section 3. Through one layer a token keeps half of itself (the residual path) and takes
-// the other half by attention; through all layers up to this one
+// 2005.00928, section 3. Through one layer a token keeps half of itself (the residual path) and
+// takes the other half by attention; through all layers up to this one
 //
 //     R_l = (A_l + I) / 2 R_(l-1),    R_(-1) = I,    A_l = mean over heads of the softmax maps.
 //

@@ -25,13 +25,14 @@ typedef struct vt_map_overlay {
 } vt_map_overlay;
 void vt_map_overlay_free(vt_map_overlay *overlay);
 
-// to: `picture` in grey under the colours of a map (grid_h, grid_w), which are spread over the whole
-// range from the map's smallest to its largest value, with smooth steps from patch to patch. A map of one
-// value is drawn dark. `to` is sized; picture: RGB. VT_ERR_MEMORY.
+// to: `picture` in grey under the colours of a map (grid_h, grid_w), which are spread over the
+// whole range from the map's smallest to its largest value, with smooth steps from patch to patch.
+// A map of one value is drawn dark. `to` is sized; picture: RGB. VT_ERR_MEMORY.
 vt_status vt_map_overlay_draw(vt_map_overlay *overlay, vt_image *to, const vt_image *picture,
                               const vt_real *map, int grid_h, int grid_w);
 
-// to: `from` enlarged by the whole number that brings its shorter side to at least side_px. VT_ERR_MEMORY.
+// to: `from` enlarged by the whole number that brings its shorter side to at least side_px.
+// VT_ERR_MEMORY.
 vt_status vt_enlarge(vt_image *to, const vt_image *from, int side_px);
 
 #endif

@@ -30,13 +30,13 @@ typedef struct vt_bench_step_result {
     unsigned long long peak_rss_bytes; // of the process
 } vt_bench_step_result;
 
-// Training steps as the configuration has them, with stochastic depth if it says so. steps: how many to
-// measure, at most VT_BENCH_MOST; 0: five seconds' worth, at least five.
+// Training steps as the configuration has them, with stochastic depth if it says so. steps: how
+// many to measure, at most VT_BENCH_MOST; 0: five seconds' worth, at least five.
 enum { VT_BENCH_MOST = 10000 };
 vt_status vt_bench_step(vt_config *config, int steps, vt_bench_step_result *result);
 
-// Forward passes for evaluation: likewise. Its phases are all "forward", its executed operations the
-// nominal ones.
+// Forward passes for evaluation: likewise. Its phases are all "forward", its executed operations
+// the nominal ones.
 vt_status vt_bench_eval(vt_config *config, int steps, vt_bench_step_result *result);
 
 typedef struct vt_bench_gemm_row {

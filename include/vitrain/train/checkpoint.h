@@ -31,8 +31,8 @@ typedef struct vt_state {
 
 #define VT_INPUT_METADATA "vitrain.input"
 
-// What both kinds of file tell in their metadata beside the model's shape (VT_MODEL_METADATA), so that
-// they can be used on their own.
+// What both kinds of file tell in their metadata beside the model's shape (VT_MODEL_METADATA), so
+// that they can be used on their own.
 typedef struct vt_weights_notes {
     const char *input; // what the pictures are like: vt_config_input_text
     const char *data;  // what they were trained on: vt_data_record; NULL: not told
@@ -42,9 +42,9 @@ typedef struct vt_weights_notes {
 vt_status vt_checkpoint_save(const char *path, const vt_model *model, const vt_optim_ops *optim,
                              const vt_state *state, const char *config_text,
                              const vt_weights_notes *notes);
-// The configuration that a checkpoint was written with, and the record of its data (NULL: none); malloc'd
-// out. A resumed run compares them before it loads, so that a change is named by its key and not by the
-// first tensor that does not fit. data may be NULL.
+// The configuration that a checkpoint was written with, and the record of its data (NULL: none);
+// malloc'd out. A resumed run compares them before it loads, so that a change is named by its key
+// and not by the first tensor that does not fit. data may be NULL.
 vt_status vt_checkpoint_config(const char *path, char **config_text, char **data);
 // Where the run stands; reads no tensor. Both: VT_ERR_IO, VT_ERR_FORMAT, VT_ERR_MEMORY.
 vt_status vt_checkpoint_progress(const char *path, vt_progress *progress);

@@ -113,8 +113,9 @@ vt_status vt_config_build(vt_config *config, const vt_config_layer *layers, int 
 // loads again to the same vt_config. NULL when out of memory.
 vt_json *vt_config_json(const vt_config *config);
 
-// Settles train.precision: auto becomes bf16 where products in it are faster (vt_bf16_pays) and the model
-// takes it, else fp32. VT_ERR_UNSUPPORTED: bf16 is asked for and not to be had, with the reason.
+// Settles train.precision: auto becomes bf16 where products in it are faster (vt_bf16_pays) and the
+// model takes it, else fp32. VT_ERR_UNSUPPORTED: bf16 is asked for and not to be had, with the
+// reason.
 vt_status vt_precision_settle(vt_config *config);
 const char *vt_precision_name(vt_precision precision); // "bf16"
 static inline vt_elem vt_precision_type(vt_precision precision)

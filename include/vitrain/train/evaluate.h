@@ -43,8 +43,8 @@ typedef struct vt_evaluator {
     vt_predictions *keep;     // where vt_evaluate leaves what was said; NULL: nowhere
 } vt_evaluator;
 
-// Places buffers, and the model's activations of that type, for inference; type NULL: a trainer shares
-// those of the training pass instead.
+// Places buffers, and the model's activations of that type, for inference; type NULL: a trainer
+// shares those of the training pass instead.
 vt_status vt_evaluator_place(vt_evaluator *evaluator, vt_arena *arena, vt_model *model,
                              int max_batch, const vt_elem *type);
 
@@ -58,14 +58,14 @@ void vt_evaluator_logits(vt_evaluator *evaluator, const vt_real *weights, const 
 vt_status vt_evaluate(vt_evaluator *evaluator, const vt_real *weights, vt_loader *loader,
                       const volatile sig_atomic_t *interrupted, vt_eval_result *result);
 
-// The same from nothing: a loader as the configuration says, memory for train.batch_size images. keep:
-// placed for the source, or NULL.
+// The same from nothing: a loader as the configuration says, memory for train.batch_size images.
+// keep: placed for the source, or NULL.
 vt_status vt_evaluate_source(vt_model *model, const vt_real *weights, const vt_config *config,
                              const vt_source *source, vt_elem type, vt_predictions *keep,
                              const volatile sig_atomic_t *interrupted, vt_eval_result *result);
 
-// Says how many of the source's classes have no picture in it, if any: a warning, unless the classes
-// are mapped (data.class_map), where that is meant.
+// Says how many of the source's classes have no picture in it, if any: a warning, unless the
+// classes are mapped (data.class_map), where that is meant.
 void vt_evaluate_warn_absent(const vt_source *source, bool mapped);
 
 // The k best classes of one row of logits, best first; ties: the lower index. best: (k) out.

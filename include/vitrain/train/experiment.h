@@ -1,5 +1,5 @@
-// An experiment: several settings ("arms") of one configuration, each trained from several seeds, and
-// what their last epochs' accuracies say about which is better.
+// An experiment: several settings ("arms") of one configuration, each trained from several seeds,
+// and what their last epochs' accuracies say about which is better.
 //
 // The definition is a JSON file:
 //
@@ -16,23 +16,24 @@
 //         "label.rule": ["area", "tl-align"],                         of a key's values,
 //         "mixer": {"cutmix": {"mix.cutmix": 1}, "mixup": {...}}      or of named sets
 //       },
-//       "seeds": 3,                            of arms without their own: a number n, for 0 to n - 1,
-//                                              or a list; default 3
-//       "baseline": "CutMix",                  what the others are compared with; default: the first
+//       "seeds": 3,                            of arms without their own: n, for 0 to n - 1, or
+//                                              a list; default 3
+//       "baseline": "CutMix",                  what others are compared with; default: the first
 //       "output": "runs/cutmix"                default: runs/NAME after the definition's file
 //     }
 //
-// A set holds configuration keys as --set takes them ("mix.prob": 0) or sections ("mix": {"prob": 0}).
-// Values come in layers, each over the one before: the base, `set`, the command line's --set, the arm.
-// Paths are relative to the file that they are written in, those of --set and `output` to the working
-// directory. A grid's arms are called after their values: "label.rule=area mixer=cutmix". Not to be set:
-// output, train.seed and train.resume, which the experiment sets.
+// A set holds configuration keys as --set takes them ("mix.prob": 0) or sections
+// ("mix": {"prob": 0}). Values come in layers, each over the one before: the base, `set`, the
+// command line's --set, the arm. Paths are relative to the file that they are written in, those of
+// --set and `output` to the working directory. A grid's arms are called after their values:
+// "label.rule=area mixer=cutmix". Not to be set: output, train.seed and train.resume, which the
+// experiment sets.
 //
 // The same seed gives every arm the same initial weights (where shapes agree), order of samples,
-// augmentation and, where mixers agree, boxes: the random numbers are functions of (seed, epoch, sample).
-// So arms are compared in pairs, by seed. A run that was stopped and goes on arrives at the same bits as
-// one that was not, with the same number of threads; the last bits of sums depend on that, and so on how
-// many runs share the processors.
+// augmentation and, where mixers agree, boxes: the random numbers are functions of (seed, epoch,
+// sample). So arms are compared in pairs, by seed. A run that was stopped and goes on arrives at
+// the same bits as one that was not, with the same number of threads; the last bits of sums depend
+// on that, and so on how many runs share the processors.
 //
 // The output folder:
 //
@@ -40,15 +41,15 @@
 //     experiment.json             everything known so far (below)
 //     table.md                    the table
 //     report.html                 a page about it, when a session ends
-//     ARM/config.json             the arm's configuration, resolved, as of its first seed; ARM is the
-//                                 arm's name, with '-' in place of what is not fit for a file's name
+//     ARM/config.json             the arm's configuration, resolved, as of its first seed; ARM is
+//                                 the arm's name, with '-' in place of what no file's name may have
 //     ARM/dry_run.json, first_batch.png          left by a dry run, for some arms
-//     ARM/seedS/                  the run's folder, as `vitrain train` leaves it, and messages.txt: what
-//                                 the last attempt at it said
+//     ARM/seedS/                  the run's folder, as `vitrain train` leaves it, and messages.txt:
+//                                 what the last attempt at it said
 //
-// Nothing else is kept: what is done and what is not is seen from the runs' folders. A run goes on from
-// its last.safetensors, wherever its data lies now; of a finished one config.json and log.jsonl are
-// enough, the rest may be deleted.
+// Nothing else is kept: what is done and what is not is seen from the runs' folders. A run goes on
+// from its last.safetensors, wherever its data lies now; of a finished one config.json and
+// log.jsonl are enough, the rest may be deleted.
 //
 // experiment.json (null where a number is not known or does not exist):
 //
@@ -64,12 +65,12 @@
 //         "seeds": [0, 1, 2, 3, 4],            planned
 //         "n": 4,                              finished; the numbers are theirs
 //         "acc1_mean": 61.2, "acc1_sd": 0.4, "acc5_mean": ..., "acc5_sd": ...,     percent
-//         "loss_mean": ..., "loss_sd": ...,                                        on the validation data
+//         "loss_mean": ..., "loss_sd": ...,    on the validation data
 //         "against_baseline": {                null for the baseline itself
 //           "n": 4, "seeds": [0, 1, 2, 3],     finished in both
 //           "mean": 0.8, "sd": 0.3,            of acc1 - the baseline's acc1, in points
-//           "low": 0.3, "high": 1.3,           95% confidence interval of the mean (Student's t, n - 1)
-//           "t": 5.3, "p": 0.013,              two-sided
+//           "low": 0.3, "high": 1.3,           95% confidence interval of the mean (Student's t)
+//           "t": 5.3, "p": 0.013,              two-sided; n - 1 degrees of freedom
 //           "p_holm": 0.05,                    p adjusted for the number of comparisons (Holm)
 //           "verdict": "better"                "worse", "no difference shown", or "no verdict"
 //         }
@@ -79,17 +80,18 @@
 //         "state": "finished",                 "failed", "begun" or "not begun"
 //         "epoch": 40, "epochs": 40,           done, and in all
 //         "acc1": 60.4, "acc5": 93.1, "loss": 1.32,      of the last epoch, of finished runs only
-//         "seconds": 412.0,                    of training, without evaluations (log.jsonl's train_s)
+//         "seconds": 412.0,                    of training, not of evaluations
 //         "error": null                        why it failed, one line
 //       }]
 //     }
 //
-// Accuracies are the last epoch's: the best epoch's, chosen on the data that it is measured on, would
-// favour whatever varies more. A verdict is that of the arm's own 95% interval: "better" or "worse" if 0
-// lies outside, "no verdict" with fewer than two common seeds or differences that are all the same (and
-// not 0): nothing says how much they would vary.
-// Intervals and verdicts are not adjusted for the number of comparisons, since each answers the question
-// that was asked of that arm; p_holm is, for who asks whether any arm differs.
+// Accuracies are the last epoch's: the best epoch's, chosen on the data that it is measured on,
+// would favour whatever varies more. A verdict is that of the arm's own 95% interval: "better" or
+// "worse" if 0 lies outside, "no verdict" with fewer than two common seeds or differences that are
+// all the same (and not 0): nothing says how much they would vary.
+// Intervals and verdicts are not
+// adjusted for the number of comparisons, since each answers the question that was asked of that
+// arm; p_holm is, for who asks whether any arm differs.
 #ifndef VITRAIN_TRAIN_EXPERIMENT_H
 #define VITRAIN_TRAIN_EXPERIMENT_H
 
@@ -135,15 +137,16 @@ typedef struct vt_experiment {
     int n_runs;
 } vt_experiment;
 
-// Reads and checks a definition; every arm's configuration is resolved. output (a path) stands in for
-// the definition's; NULL: no. overrides as vt_config_load's, over the base. VT_ERR_CONFIG names the
-// arm and the key. After an error there is nothing to free.
+// Reads and checks a definition; every arm's configuration is resolved. output (a path) stands in
+// for the definition's; NULL: no. overrides as vt_config_load's, over the base. VT_ERR_CONFIG names
+// the arm and the key. After an error there is nothing to free.
 vt_status vt_experiment_load(vt_experiment *e, const char *path, const char *output,
                              const char *const *overrides, int n_overrides);
 void vt_experiment_free(vt_experiment *e); // takes a zeroed one
 
-// Where the runs stand, by their folders. VT_ERR_CONFIG: a run there was made with another definition;
-// names the arm, the seed and the key. A run whose files are damaged has failed, with what is wrong.
+// Where the runs stand, by their folders. VT_ERR_CONFIG: a run there was made with another
+// definition; names the arm, the seed and the key. A run whose files are damaged has failed, with
+// what is wrong.
 vt_status vt_experiment_look(vt_experiment *e);
 vt_status vt_experiment_look_at(const vt_experiment *e, vt_experiment_run *run); // one of e's
 

@@ -30,13 +30,13 @@ typedef struct vt_loss_config {
     double tau;   // soft: temperature
 } vt_loss_config;
 
-// losses: (B) out; dlogits: (B,K) out, weight x the gradient of the batch's mean loss; logits: (B,K);
-// target: (B,K), changed where VT_BCE_BINARY asks for it. Returns the mean loss.
+// losses: (B) out; dlogits: (B,K) out, weight x the gradient of the batch's mean loss; logits:
+// (B,K); target: (B,K), changed where VT_BCE_BINARY asks for it. Returns the mean loss.
 double vt_loss_of_head(const vt_loss_config *config, vt_real *losses, vt_real *dlogits,
                        const vt_real *logits, vt_real *target, double weight, int B, int K);
 
-// The loss of a distillation head against a teacher's logits: (B,K). target: (B,K) scratch. The rest as
-// above.
+// The loss of a distillation head against a teacher's logits: (B,K). target: (B,K) scratch. The
+// rest as above.
 double vt_loss_of_teacher(const vt_loss_config *config, vt_real *losses, vt_real *dlogits,
                           const vt_real *logits, const vt_real *teacher, vt_real *target,
                           double weight, int B, int K);

@@ -20,8 +20,8 @@ typedef struct vt_optim_ops {
     // One step on n elements of one tensor, seldom all of it.
     void (*update)(vt_real *w, const vt_real *g, vt_real *const slabs[2], size_t n,
                    const vt_optim_rate *rate, const vt_optim_config *config);
-    // For optimizers that look at a whole tensor before they move it, else NULL: moves the moments of
-    // the same elements instead of update, and leaves the sums of squares of w and of the step's
+    // For optimizers that look at a whole tensor before they move it, else NULL: moves the moments
+    // of the same elements instead of update, and leaves the sums of squares of w and of the step's
     // direction in `sums`. update is then called with lr x |w| / |direction|: see vt_trust_ratio.
     void (*measure)(double sums[2], const vt_real *w, const vt_real *g, vt_real *const slabs[2],
                     size_t n, const vt_optim_rate *rate, const vt_optim_config *config);
@@ -31,8 +31,8 @@ typedef struct vt_optim_ops {
 const vt_optim_ops *vt_optim_find(const char *name); // NULL if unknown
 extern const vt_optim_ops *const vt_optims[];        // ended by NULL
 
-// What an optimizer works on. partials: (vt_optim_partials(params)) scratch; NULL is fine for optimizers
-// that do not measure.
+// What an optimizer works on. partials: (vt_optim_partials(params)) scratch; NULL is fine for
+// optimizers that do not measure.
 typedef struct vt_optim_work {
     const vt_optim_ops *ops;
     const vt_optim_config *config;
@@ -43,12 +43,13 @@ typedef struct vt_optim_work {
     double *partials;
 } vt_optim_work;
 
-// One step on the whole table but what is frozen, in parallel; the same bits with any number of threads.
-// scale multiplies every gradient, config->layer_decay^layers_above a tensor's rate; step counts from 1.
+// One step on the whole table but what is frozen, in parallel; the same bits with any number of
+// threads. scale multiplies every gradient, config->layer_decay^layers_above a tensor's rate; step
+// counts from 1.
 void vt_optim_step(const vt_optim_work *work, double lr, double scale, int64_t step);
 
-// What a measured tensor's rate is multiplied by: |w| / |direction|; 1 if either is 0 or the tensor does
-// not decay.
+// What a measured tensor's rate is multiplied by: |w| / |direction|; 1 if either is 0 or the tensor
+// does not decay.
 double vt_trust_ratio(const double sums[2], double decay);
 
 // sqrt of the sum of squares of a gradient slab (padding included: it is zero); not finite if an
@@ -61,8 +62,8 @@ size_t vt_optim_partials(const vt_params *params);
 // 1e-6)); 1 if clip_norm is 0 (no clipping).
 double vt_clip_scale(double norm, double clip_norm);
 
-// Both clippings of a gradient of this norm: vt_clip_scale's and, of what that leaves, the optimizer's
-// own, 1 / max(1, norm / max_norm).
+// Both clippings of a gradient of this norm: vt_clip_scale's and, of what that leaves, the
+// optimizer's own, 1 / max(1, norm / max_norm).
 double vt_optim_scale(const vt_optim_ops *ops, double norm, double clip_norm);
 
 #endif

@@ -27,7 +27,8 @@ typedef struct vt_paired {
 vt_paired vt_compare_paired(const double *differences, int n, double confidence);
 
 // Holm's step-down adjustment of n p values (Scand. J. Statist. 6, 1979): comparing each with alpha
-// keeps the probability of any wrong rejection among them below alpha. NAN stays, and is not counted.
+// keeps the probability of any wrong rejection among them below alpha. NAN stays, and is not
+// counted.
 void vt_holm(double *adjusted, const double *p, int n);
 
 #endif

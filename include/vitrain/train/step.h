@@ -42,7 +42,8 @@ typedef struct vt_step {
     vt_real *target, *target_dist;   // (B,K)
     vt_real *share, *share_dist;     // (B)
     vt_real *losses; // (B) of the batch done last, both heads' mean where there are two
-    // Seconds, added up over calls. What the label rule does inside the forward pass counts as label.
+    // Seconds, added up over calls. What the label rule does inside the forward pass counts as
+    // label.
     double phase_s[VT_PHASES];
     vt_attn_hook rule;          // the rule's own hook
     vt_fluctuation fluctuation; // of the batches since it was cleared; layers NULL: not counted
@@ -74,8 +75,8 @@ double vt_step_run(vt_step *step, const vt_real *weights, vt_real *grads, vt_rea
 
 // Forward, label, loss and backward of images that step->plan describes. extra: more attention
 // hooks. Distilled models: the loss is (1 - alpha) times the class head's and alpha times what the
-// distillation head learns of the teacher; without one the mean of both heads' losses, each against its
-// own target.
+// distillation head learns of the teacher; without one the mean of both heads' losses, each against
+// its own target.
 double vt_step_compute(vt_step *step, const vt_real *weights, vt_real *grads, const vt_real *images,
                        const int32_t *labels, int B, const vt_attn_hook *extra, int n_extra,
                        bool stochastic, vt_step_key key);

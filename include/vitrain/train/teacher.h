@@ -1,5 +1,5 @@
-// A teacher for distillation (DeiT, arXiv 2012.12877, section 4): any model that is here, with its weights
-// from a file. It sees what the student sees, mixed images and all, and never changes.
+// A teacher for distillation (DeiT, arXiv 2012.12877, section 4): any model that is here, with its
+// weights from a file. It sees what the student sees, mixed images and all, and never changes.
 #ifndef VITRAIN_TRAIN_TEACHER_H
 #define VITRAIN_TRAIN_TEACHER_H
 
