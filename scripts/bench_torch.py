@@ -6,9 +6,10 @@
     scripts/bench_torch.py --against VITRAIN [--rounds N] [--model NAME] [--precision P]
                            both in turn, N times, and a table of medians in Markdown
 
-A ViT as timm 0.4.12 computes it, CutMix on whole patches, soft-target cross-entropy, AdamW; bf16 is
+A ViT as timm 0.4.12 computes it or torchvision's Swin-T, CutMix on whole patches, soft-target cross-entropy, AdamW; bf16 is
 autocast on the CPU. TL-Align as its paper writes it (arXiv 2210.06455, section 3.3) and its authors
-compute it: a vector of K labels for every token, (B,T,K), moved by the head-mean of every attention map.
+compute it: a vector of K labels for every token, (B,T,K), moved by the head-mean of every attention map;
+of ViTs only.
 """
 
 import argparse
@@ -21,12 +22,14 @@ import time
 from pathlib import Path
 
 WIDTHS = {"tiny": (192, 3), "small": (384, 6), "base": (768, 12)}  # embed_dim, heads
-MODELS = {  # the README's table: configuration, batch, classes
-    "DeiT-S, 224 px": ("configs/deit_s.json", 32, 1000),
-    "small ViT, 64 px": ("configs/imagenette64_vit.json", 64, 10),
-    "tiny ViT, 28 px": ("configs/quickstart.json", 128, 10),
-}
+SWIN = "swin_tiny_patch4_window7_224"
 PRECISIONS, RULES = ("fp32", "bf16"), ("area", "tl-align")
+MODELS = {  # the README's table: configuration, batch, classes, label rules
+    "DeiT-S, 224 px": ("configs/deit_s.json", 32, 1000, RULES),
+    "Swin-T, 224 px": ("configs/swin_t.json", 32, 1000, RULES[:1]),
+    "small ViT, 64 px": ("configs/imagenette64_vit.json", 64, 10, RULES),
+    "tiny ViT, 28 px": ("configs/quickstart.json", 128, 10, RULES),
+}
 LEAST_STEPS, DURATION_S, WARM_UP = 5, 5, 2
 SMOOTHING = 0.1
 
@@ -36,7 +39,9 @@ def model_shape(path, classes):
     model = json.loads(Path(path).read_text())["model"]
     shape = dict(in_chans=3, mlp_ratio=4, num_classes=1000)
     size = next((s for s in WIDTHS if f"_{s}_" in model["name"]), None)
-    if size:
+    if model["name"] == SWIN:
+        shape.update(image_size=224, patch_size=4)
+    elif size:
         dim, heads = WIDTHS[size]
         shape.update(image_size=224, patch_size=16, embed_dim=dim, depth=12, num_heads=heads)
     shape.update(model)
@@ -45,7 +50,20 @@ def model_shape(path, classes):
     return shape
 
 
+def build_swin(shape):
+    from torchvision.models import SwinTransformer
+
+    class Swin(SwinTransformer):
+        def forward(self, images, labels=None):
+            return super().forward(images), labels
+
+    return Swin([4, 4], 96, [2, 2, 6, 2], [3, 6, 12, 24], [7, 7], stochastic_depth_prob=0.0,
+                num_classes=shape["num_classes"])
+
+
 def build(torch, shape):
+    if shape["name"] == SWIN:
+        return build_swin(shape)
     nn = torch.nn
     C, H = shape["embed_dim"], shape["num_heads"]
     grid = shape["image_size"] // shape["patch_size"]
@@ -118,6 +136,8 @@ def bench(args):
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     shape = model_shape(args.config, args.classes)
+    if shape["name"] == SWIN and args.rule != "area":
+        sys.exit(f"{args.config}: {args.rule} in PyTorch is for ViTs only")
     K, B = shape["num_classes"], args.batch
     model = build(torch, shape)
     optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4, weight_decay=0.05)
@@ -184,7 +204,7 @@ def gib(runs):
 def measure(args, name, rule):
     """Runs of both programs in both precisions, in turn, so that whatever slows the machine down slows
     all; a program that cannot do a precision has no runs. {(program, precision): runs}"""
-    config, batch, classes = MODELS[name]
+    config, batch, classes, _ = MODELS[name]
     options = ["--config", config, "--batch", str(batch), "--rule", rule]
     if args.steps:
         options += ["--steps", str(args.steps)]
@@ -210,7 +230,7 @@ def measure(args, name, rule):
 def compare(args):
     print("| model | rule | precision | vitrain, images/s | PyTorch, images/s | ratio | to PyTorch's faster "
           "precision | nominal share of peak | memory, GiB |\n|---|---|---|---|---|---|---|---|---|")
-    for name, rule in ((n, r) for n in MODELS for r in RULES if (args.model or "") in n):
+    for name, rule in ((n, r) for n in MODELS for r in MODELS[n][3] if (args.model or "") in n):
         runs = measure(args, name, rule)
         faster = max((runs["torch", p] for p in args.precisions),
                      key=lambda r: statistics.median(rates(r) or [0]))
