@@ -24,7 +24,7 @@ static const vt_option options[] = {
     {"checkpoint", VT_OPTION_VALUE, VT_FIELD(checkpoint), "FILE",
      "weights: model.safetensors, last.safetensors or timm's"},
     {"input", VT_OPTION_VALUE, VT_FIELD(input), "FILE", "tensors to compute with"},
-    {"output", VT_OPTION_VALUE, VT_FIELD(output), "FILE", "where the answer goes"},
+    {"output", VT_OPTION_VALUE, VT_FIELD(output), "PATH", "where the answer goes"},
     {"classes", VT_OPTION_VALUE, VT_FIELD(classes), "FILE", "class names, line number = label"},
     {"batch", VT_OPTION_VALUE, VT_FIELD(batch), "N", "images of a step: train.batch_size"},
     {"precision", VT_OPTION_VALUE, VT_FIELD(precision), "P", "fp32 or bf16"},

@@ -56,3 +56,18 @@ const vt_model_preset *vt_model_preset_find(const char *name)
         if (!strcmp(p->name, name)) return p;
     return NULL;
 }
+
+void vt_model_preset_apply(vt_model_config *c, const vt_model_preset *p)
+{
+    c->image_height = c->image_width = p->image_size;
+    c->patch_size = p->patch_size;
+    c->embed_dim = p->embed_dim;
+    c->depth = p->depth;
+    c->num_heads = p->heads.count > 0 ? p->heads.at[0] : p->num_heads;
+    c->depths = p->depths;
+    c->heads = p->heads;
+    if (p->window_size > 0) c->window_size = p->window_size;
+    c->distilled = p->distilled;
+    c->layer_scale = p->layer_scale;
+    c->no_embed_class = p->no_embed_class;
+}

@@ -10,69 +10,6 @@
 
 static const size_t MOST_BYTES = (size_t)1 << 28; // of a log or configuration
 
-// ---- lines ----
-
-// The line's object, or NULL if it is damaged.
-static vt_json *parse_line(const char *text, size_t bytes, const char *number)
-{
-    vt_json *node = NULL;
-    if (vt_json_parse(&node, text, bytes, "line") != VT_OK) return NULL;
-    if (vt_json_type_of(node) == VT_JSON_OBJECT && isfinite(vt_json_number_at(node, number)))
-        return node;
-    vt_json_destroy(node);
-    return NULL;
-}
-
-static vt_status take_line(vt_lines *out, int *capacity, vt_json *line)
-{
-    if (out->n == *capacity) {
-        const int more = *capacity ? 2 * *capacity : 64;
-        vt_json **grown = realloc(out->lines, (size_t)more * sizeof *grown);
-        if (!grown) vt_json_destroy(line);
-        VT_REQUIRE(grown, VT_ERR_MEMORY, "out of memory");
-        out->lines = grown;
-        *capacity = more;
-    }
-    out->lines[out->n++] = line;
-    return VT_OK;
-}
-
-vt_status vt_lines_read(vt_lines *out, const char *path, const char *number)
-{
-    *out = (vt_lines){0};
-    if (!vt_file_exists(path)) return VT_OK;
-    unsigned char *data;
-    size_t bytes;
-    VT_TRY(vt_file_read(&data, &bytes, path, MOST_BYTES));
-    out->found = true;
-    vt_status status = VT_OK;
-    int capacity = 0;
-    long long row = 1;
-    for (size_t at = 0; at < bytes && status == VT_OK; row++) {
-        const unsigned char *end = memchr(data + at, '\n', bytes - at);
-        if (!end) break;
-        const size_t length = (size_t)(end - data) - at;
-        vt_json *line = parse_line((const char *)data + at, length, number);
-        if (line)
-            status = take_line(out, &capacity, line);
-        else if (out->damaged++ == 0)
-            out->first_damaged = row;
-        at += length + 1;
-    }
-    free(data);
-    if (status != VT_OK) vt_lines_free(out);
-    return status;
-}
-
-void vt_lines_free(vt_lines *lines)
-{
-    for (int i = 0; i < lines->n; i++) vt_json_destroy(lines->lines[i]);
-    free(lines->lines);
-    *lines = (vt_lines){0};
-}
-
-// ---- a run ----
-
 static vt_status read_lines(vt_lines *out, const vt_record *record, const char *name,
                             const char *number)
 {

@@ -130,19 +130,7 @@ static void apply_family(vt_config *config, const char *name)
 
 static void apply_preset(vt_config *config, const vt_model_preset *preset)
 {
-    vt_model_config *model = &config->model;
-    model->image_height = model->image_width = preset->image_size;
-    model->patch_size = preset->patch_size;
-    model->embed_dim = preset->embed_dim;
-    model->depth = preset->depth;
-    model->num_heads = preset->num_heads;
-    model->distilled = preset->distilled;
-    model->layer_scale = preset->layer_scale;
-    model->no_embed_class = preset->no_embed_class;
-    model->depths = preset->depths;
-    model->heads = preset->heads;
-    if (preset->heads.count > 0) model->num_heads = preset->heads.at[0];
-    if (preset->window_size > 0) model->window_size = preset->window_size;
+    vt_model_preset_apply(&config->model, preset);
     config->data.augment.crop_pct = preset->crop_pct;
     memcpy(config->data.augment.mean, preset->mean, sizeof preset->mean);
     memcpy(config->data.augment.std, preset->std, sizeof preset->std);

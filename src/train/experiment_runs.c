@@ -5,6 +5,7 @@
 #include "vitrain/train/experiment.h"
 
 #include "vitrain/io/file.h"
+#include "vitrain/io/runlog.h"
 #include "vitrain/train/checkpoint.h"
 
 #include <math.h>
@@ -81,34 +82,23 @@ static vt_status same_definition(const vt_experiment_arm *arm, const vt_experime
 
 // ---- how far, and with what ----
 
-static void take_line(vt_experiment_run *run, const char *text, size_t bytes)
-{
-    vt_json *line = NULL;
-    if (vt_json_parse(&line, text, bytes, "log.jsonl") != VT_OK) return;
-    const double seconds = vt_json_number_at(line, "train_s"),
-                 epoch = vt_json_number_at(line, "epoch");
-    if (isfinite(seconds) && epoch < (double)run->epoch) run->seconds += seconds;
-    if (epoch + 1 == (double)run->epoch) { // the last one that the state knows of
-        run->acc1 = vt_json_number_at(line, "test_acc1");
-        run->acc5 = vt_json_number_at(line, "test_acc5");
-        run->loss = vt_json_number_at(line, "test_loss");
-    }
-    vt_json_destroy(line);
-}
-
 static vt_status read_log(vt_experiment_run *run, const char *path)
 {
-    unsigned char *data;
-    size_t bytes;
-    VT_TRY(vt_file_read(&data, &bytes, path, MAX_LOG_BYTES));
-    for (size_t at = 0; at < bytes;) {
-        const unsigned char *newline = memchr(data + at, '\n', bytes - at);
-        if (!newline) break; // half-written
-        const size_t length = (size_t)(newline + 1 - data) - at;
-        take_line(run, (const char *)data + at, length);
-        at += length;
+    vt_lines log;
+    VT_TRY(vt_lines_read(&log, path, "epoch"));
+    VT_REQUIRE(log.found, VT_ERR_IO, "%s: no such file", path);
+    for (int i = 0; i < log.n; i++) {
+        const vt_json *line = log.lines[i];
+        const double seconds = vt_json_number_at(line, "train_s"),
+                     epoch = vt_json_number_at(line, "epoch");
+        if (isfinite(seconds) && epoch < (double)run->epoch) run->seconds += seconds;
+        if (epoch + 1 == (double)run->epoch) { // the last one that the state knows of
+            run->acc1 = vt_json_number_at(line, "test_acc1");
+            run->acc5 = vt_json_number_at(line, "test_acc5");
+            run->loss = vt_json_number_at(line, "test_loss");
+        }
     }
-    free(data);
+    vt_lines_free(&log);
     return VT_OK;
 }
 

@@ -43,23 +43,12 @@ static vt_status read_pixels(pixels *out, const vt_st_file *file)
 static void preset_shape(vt_model_config *shape, pixels *pictures, const vt_model_preset *p,
                          const vt_model_config *student)
 {
-    *shape = (vt_model_config){.image_height = p->image_size,
-                               .image_width = p->image_size,
-                               .patch_size = p->patch_size,
-                               .in_chans = student->in_chans,
-                               .embed_dim = p->embed_dim,
-                               .depth = p->depth,
-                               .num_heads = p->heads.count > 0 ? p->heads.at[0] : p->num_heads,
-                               .depths = p->depths,
-                               .heads = p->heads,
-                               .window_size = p->window_size,
+    *shape = (vt_model_config){.in_chans = student->in_chans,
                                .mlp_ratio = 4,
                                .num_classes = student->num_classes,
                                .qkv_bias = true,
-                               .pool = p->depths.count > 0 ? VT_POOL_AVG : VT_POOL_TOKEN,
-                               .distilled = p->distilled,
-                               .layer_scale = p->layer_scale,
-                               .no_embed_class = p->no_embed_class};
+                               .pool = p->depths.count > 0 ? VT_POOL_AVG : VT_POOL_TOKEN};
+    vt_model_preset_apply(shape, p);
     strcpy(shape->name, p->name);
     strcpy(shape->family, p->family);
     pictures->known = true;

@@ -17,4 +17,18 @@ vt_status vt_runlog_sync(const char *path);
 // is not an error. VT_ERR_IO, VT_ERR_MEMORY, VT_ERR_FORMAT (more than 1 GiB).
 vt_status vt_runlog_truncate(const char *path, const char *key, double limit);
 
+// The sound lines of a .jsonl file.
+typedef struct vt_lines {
+    vt_json **lines;         // (n) objects
+    int n, damaged;          // lines that are no JSON object or lack the file's number
+    long long first_damaged; // line number, from 1
+    bool found;              // whether there is such a file
+} vt_lines;
+
+// number: the key that each line must have as a number ("epoch"). A last line without its end (of a
+// run that is writing it) is skipped in silence. No file is not an error. VT_ERR_IO, VT_ERR_MEMORY,
+// VT_ERR_FORMAT (more than 256 MiB).
+vt_status vt_lines_read(vt_lines *out, const char *path, const char *number);
+void vt_lines_free(vt_lines *lines); // takes a zeroed one
+
 #endif

@@ -59,6 +59,8 @@ typedef struct vt_model_preset {
 
 extern const vt_model_preset vt_model_presets[];               // ended by name NULL
 const vt_model_preset *vt_model_preset_find(const char *name); // NULL if unknown
+// Gives the model the preset's shape; its name, family and all else stay as they are.
+void vt_model_preset_apply(vt_model_config *config, const vt_model_preset *preset);
 
 // VT_ERR_CONFIG with key, expected and got: sizes out of range, an image that patches do not
 // divide, heads that do not divide the width, `avg` with `distilled` ...

@@ -3,20 +3,7 @@
 #ifndef VITRAIN_REPORT_RECORD_H
 #define VITRAIN_REPORT_RECORD_H
 
-#include "vitrain/io/json.h"
-
-// The sound lines of a .jsonl file.
-typedef struct vt_lines {
-    vt_json **lines;         // (n) objects
-    int n, damaged;          // lines that are no JSON object or lack the file's number
-    long long first_damaged; // line number, from 1
-    bool found;              // whether there is such a file
-} vt_lines;
-
-// number: the key that each line must have as a number ("epoch"). A last line without its end (of a
-// run that is writing it) is skipped in silence. No file is not an error. VT_ERR_IO, VT_ERR_MEMORY.
-vt_status vt_lines_read(vt_lines *out, const char *path, const char *number);
-void vt_lines_free(vt_lines *lines); // takes a zeroed one
+#include "vitrain/io/runlog.h"
 
 typedef struct vt_record {
     char *folder, *name; // absolute; name: for people, the folder's last part
