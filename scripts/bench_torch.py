@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
-"""The training step of `vitrain bench step` in plain PyTorch, to measure against (Debian: python3-torch).
+"""The training step of `vitrain bench step` in plain PyTorch, to measure against (Debian: python3-torch and
+python3-torchvision).
 
     scripts/bench_torch.py --config C [--batch N] [--precision fp32|bf16] [--rule area|tl-align]
                            [--classes N] [--steps N] [--threads N]    one JSON line
     scripts/bench_torch.py --against VITRAIN [--rounds N] [--model NAME] [--precision P]
                            both in turn, N times, and a table of medians in Markdown
 
-A ViT as timm 0.4.12 computes it or torchvision's Swin-T, CutMix on whole patches, soft-target cross-entropy, AdamW; bf16 is
-autocast on the CPU. TL-Align as its paper writes it (arXiv 2210.06455, section 3.3) and its authors
-compute it: a vector of K labels for every token, (B,T,K), moved by the head-mean of every attention map;
-of ViTs only.
+A ViT as timm 0.4.12 computes it, or torchvision's Swin-T, CutMix on whole patches, soft-target
+cross-entropy, AdamW; bf16 is autocast on the CPU. TL-Align, of ViTs only, as its paper writes it (arXiv
+2210.06455, section 3.3) and its authors compute it: a vector of K labels for every token, (B,T,K), moved
+by the head-mean of every attention map.
 """
 
 import argparse
