@@ -11,17 +11,19 @@ enum { MOST_ROWS = 12, MOST_BINS = 1001, LINES = 3 };
 
 // ---- what a line of shares.jsonl holds ----
 
-static const vt_json *layer_of(const vt_json *line, int layer)
-{
-    const vt_json *node = vt_json_first(vt_json_get(line, "layers"));
-    for (int i = 0; node && i < layer; i++) node = vt_json_next(node);
-    return node;
-}
-
 static int layers_of(const vt_json *line)
 {
     const vt_json *layers = vt_json_get(line, "layers");
     return layers && vt_json_type_of(layers) == VT_JSON_ARRAY ? vt_json_size(layers) : 0;
+}
+
+// NULL: the line has no such layer.
+static const vt_json *layer_of(const vt_json *line, int layer)
+{
+    if (layer < 0 || layer >= layers_of(line)) return NULL;
+    const vt_json *node = vt_json_first(vt_json_get(line, "layers"));
+    for (int i = 0; i < layer; i++) node = vt_json_next(node);
+    return node;
 }
 
 // counts: (bins) out; bins is that of the first row. False if the line does not hold as many.
@@ -205,6 +207,7 @@ static const char *why_none(const vt_record *run)
 static void write_words(const vt_report *r, const vt_lines *lines)
 {
     const vt_json *line = lines->lines[lines->n - 1], *layer = layer_of(line, layers_of(line) - 1);
+    if (!isfinite(vt_json_number_at(layer, "mean_abs"))) return;
     fprintf(
         r->page,
         "<p>Attention moves what a mixed picture's tokens hold, so the part of a picture that "

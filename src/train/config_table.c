@@ -310,7 +310,7 @@ const vt_config_key vt_config_keys[] = {
     {"train.log_every", INT(train.log_every, 1, ANY), 0, NULL, "50",
      "steps between lines of steps.jsonl"},
     {"train.resume", PATH(train.resume), 0, resumes, "\"auto\"",
-     "go on from the run's last.safetensors if there is one, start anew, or a file"},
+     "go on from the output's last.safetensors if there is one; if not, from a file; never: anew"},
 
     {"distill.type", ENUM(loss.distill), SETTLED, distill_types, "\"none\"",
      "what a distilled model's second head learns: the labels; a teacher's probabilities; its best class"},

@@ -161,7 +161,8 @@ static vt_status describe_config(vt_run *run)
 static void keep_precision(vt_run *run)
 {
     vt_train_config *t = &run->config->train;
-    const char *path = strcmp(t->resume, "auto") ? t->resume : run->last;
+    const bool here = vt_file_exists(run->last) || !strcmp(t->resume, "auto");
+    const char *path = here ? run->last : t->resume;
     char *text = NULL;
     vt_json *old = NULL;
     if (t->precision != VT_PRECISION_AUTO || !strcmp(t->resume, "never") || !vt_file_exists(path))

@@ -84,8 +84,9 @@ vt_status vt_run_initialize(vt_run *run)
     return VT_OK;
 }
 
-// In a folder without a state. What a run left there is not written over.
-static vt_status begin(vt_run *run)
+// In a folder without a state. What a run left there is not written over. path: the state of a run
+// elsewhere to go on from, or NULL.
+static vt_status begin(vt_run *run, const char *path)
 {
     const char *const left[] = {run->log, run->final};
     for (int i = 0; i < 2; i++)
@@ -94,7 +95,7 @@ static vt_status begin(vt_run *run)
             "%s: is of a run that left no last.safetensors to go on from; set another output, "
             "or train.resume=never to begin anew in its place",
             left[i]);
-    return vt_run_initialize(run);
+    return path ? resume(run, path) : vt_run_initialize(run);
 }
 
 vt_status vt_run_begin(vt_run *run)
@@ -104,12 +105,10 @@ vt_status vt_run_begin(vt_run *run)
     const int epochs = run->config->train.epochs;
     if (!strcmp(wish, "never"))
         VT_TRY(vt_run_initialize(run));
-    else if (strcmp(wish, "auto"))
-        VT_TRY(resume(run, wish));
-    else if (vt_file_exists(run->last))
+    else if (vt_file_exists(run->last)) // also if it began with a state elsewhere
         VT_TRY(resume(run, run->last));
     else
-        VT_TRY(begin(run));
+        VT_TRY(begin(run, strcmp(wish, "auto") ? wish : NULL));
     if (p->step && p->epoch < epochs)
         vt_log(VT_LOG_INFO, "resumed at epoch %lld, batch %lld", (long long)p->epoch + 1,
                (long long)p->batch);

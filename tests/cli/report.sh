@@ -136,6 +136,11 @@ check "a line an epoch of how far labels moved" test "$(wc -l <"$shares")" = 3
 check "of every layer, adding up" awk 'BEGIN { RS = "\"counts\": " } NR > 1 { sub(/\].*/, ""); sub(/^\[/, ""); k = split($0, c, ", ");
     if (k != 101) bad = 1; layers++ } END { exit bad || layers != 6 }' "$shares"
 check "no mixing, no shares" test ! -e "$dir/plain/shares.jsonl"
+cp -r "$dir/run" "$dir/gaps"
+(echo '{"epoch": 0}' && cat "$shares" && echo '{"epoch": 9, "layers": [{}]}') >"$dir/gaps/shares.jsonl"
+run report "$dir/gaps"
+check "lines of shares.jsonl without shares are gaps" test $status = 0
+check "and no numbers" sh -c '! grep -qw nan "$1"' - "$dir/gaps/report.html"
 check "and the page says why" says "$dir/plain/report.html" "nothing to show: its labels do not move"
 check "the page shows them" says "$dir/run/report.html" 'id="chart-shares-layers"'
 cp "$shares" "$dir/unbroken"

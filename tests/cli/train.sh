@@ -87,6 +87,17 @@ run train
 mv "$dir/run" "$dir/old"
 run train --set output="$dir/run" --set train.resume="$dir/old/last.safetensors" --set train.epochs=4
 check "a run goes on from another one's state" test $status = 0 -a -s "$dir/run/best.safetensors"
+cp "$dir/run/log.jsonl" "$dir/log"
+run train --set output="$dir/run" --set train.resume="$dir/old/last.safetensors" --set train.epochs=4
+check "the same command then finds its own state" test $status = 0
+check "and leaves the run alone" cmp "$dir/run/log.jsonl" "$dir/log"
+run train --set output="$dir/run" --set train.resume="$dir/old/last.safetensors" --set optim.lr=0.5
+check "another run's folder is not written over" test $status = 2
+mv "$dir/run/last.safetensors" "$dir/gone"
+run train --set output="$dir/run" --set train.resume="$dir/old/last.safetensors" --set train.epochs=4
+check "nor one whose state is gone" test $status = 2
+check "whose log stays" cmp "$dir/run/log.jsonl" "$dir/log"
+mv "$dir/gone" "$dir/run/last.safetensors"
 run train --set output="$dir/run" --set train.resume=never --set optim.lr=1e30
 check "a new run in an old folder that blows up" test $status = 1
 run train --set output="$dir/run" --set optim.lr=1e30
