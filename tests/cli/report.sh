@@ -138,7 +138,7 @@ check "of every layer, adding up" awk 'BEGIN { RS = "\"counts\": " } NR > 1 { su
 check "no mixing, no shares" test ! -e "$dir/plain/shares.jsonl"
 cp -r "$dir/run" "$dir/gaps"
 (echo '{"epoch": 0}' && cat "$shares" && echo '{"epoch": 9, "layers": [{}]}') >"$dir/gaps/shares.jsonl"
-run report "$dir/gaps"
+run "$vitrain" report "$dir/gaps"
 check "lines of shares.jsonl without shares are gaps" test $status = 0
 check "and no numbers" sh -c '! grep -qw nan "$1"' - "$dir/gaps/report.html"
 check "and the page says why" says "$dir/plain/report.html" "nothing to show: its labels do not move"
