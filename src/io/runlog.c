@@ -41,6 +41,16 @@ vt_status vt_runlog_sync(const char *path)
     return status;
 }
 
+// The line at *at, which moves behind it; *bytes counts its end. NULL: none, or a half-written one.
+static const char *next_line(size_t *bytes, const unsigned char *data, size_t total, size_t *at)
+{
+    const unsigned char *line = data + *at, *end = memchr(line, '\n', total - *at);
+    if (!end) return NULL;
+    *bytes = (size_t)(end + 1 - line);
+    *at += *bytes;
+    return (const char *)line;
+}
+
 // Whether a whole line is to stay; *end is set where it and all that follows are to go.
 static bool keep_line(const char *line, size_t bytes, const char *key, double limit, bool *end)
 {
@@ -56,19 +66,14 @@ vt_status vt_runlog_truncate(const char *path, const char *key, double limit)
 {
     if (!vt_file_exists(path)) return VT_OK;
     unsigned char *data;
-    size_t bytes, kept = 0;
+    size_t bytes, length, at = 0, kept = 0;
     VT_TRY(vt_file_read(&data, &bytes, path, (size_t)1 << 30));
     bool end = false;
-    for (size_t at = 0; at < bytes && !end;) {
-        const unsigned char *newline = memchr(data + at, '\n', bytes - at);
-        if (!newline) break; // half-written
-        size_t length = (size_t)(newline + 1 - data) - at;
-        if (keep_line((const char *)data + at, length, key, limit, &end)) {
-            memmove(data + kept, data + at, length);
+    for (const char *line; !end && (line = next_line(&length, data, bytes, &at));)
+        if (keep_line(line, length, key, limit, &end)) {
+            memmove(data + kept, line, length);
             kept += length;
         }
-        at += length;
-    }
     vt_status status = kept < bytes ? vt_file_write(path, data, kept) : VT_OK;
     free(data);
     return status;
@@ -104,22 +109,19 @@ vt_status vt_lines_read(vt_lines *out, const char *path, const char *number)
     *out = (vt_lines){0};
     if (!vt_file_exists(path)) return VT_OK;
     unsigned char *data;
-    size_t bytes;
+    size_t bytes, length, at = 0;
     VT_TRY(vt_file_read(&data, &bytes, path, MOST_BYTES));
     out->found = true;
     vt_status status = VT_OK;
     int capacity = 0;
     long long row = 1;
-    for (size_t at = 0; at < bytes && status == VT_OK; row++) {
-        const unsigned char *end = memchr(data + at, '\n', bytes - at);
-        if (!end) break;
-        const size_t length = (size_t)(end - data) - at;
-        vt_json *line = parse_line((const char *)data + at, length, number);
+    for (const char *text; status == VT_OK && (text = next_line(&length, data, bytes, &at));
+         row++) {
+        vt_json *line = parse_line(text, length, number);
         if (line)
             status = take_line(out, &capacity, line);
         else if (out->damaged++ == 0)
             out->first_damaged = row;
-        at += length + 1;
     }
     free(data);
     if (status != VT_OK) vt_lines_free(out);

@@ -66,14 +66,13 @@ enum { ROUND = 1, READ_ANEW = 0 };
             size_t p = 0;                                                                          \
             for (; p + STEPS_OF(chains) <= steps; p += STEPS_OF(chains)) {                         \
                 UNROLL for (int h = 0; h < STEPS_OF(chains); h++)                                  \
-                    STEP(rows, vectors, vector, dot, LEFT(p + (size_t)h),                          \
-                         sum[h % chains]) if (rows == VT_TILE_ROWS && vectors == VT_TILE_VECTORS)  \
-                {                                                                                  \
+                    STEP(rows, vectors, vector, dot, LEFT(p + (size_t)h), sum[h % chains]);        \
+                if (rows == VT_TILE_ROWS && vectors == VT_TILE_VECTORS) {                          \
                     __builtin_prefetch(ahead, 0, 2);                                               \
                     ahead += STEPS_OF(chains) * pace;                                              \
                 }                                                                                  \
             }                                                                                      \
-            for (; p < steps; p++) STEP(rows, vectors, vector, dot, LEFT(p), sum[0])               \
+            for (; p < steps; p++) STEP(rows, vectors, vector, dot, LEFT(p), sum[0]);              \
         }                                                                                          \
         UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)             \
         {                                                                                          \

@@ -4,11 +4,10 @@
 #include "vitrain/base/log.h"
 #include "vitrain/io/file.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static const size_t MOST_BYTES = (size_t)1 << 28; // of a log or configuration
+static const size_t MOST_BYTES = (size_t)1 << 28; // of a configuration
 
 static vt_status read_lines(vt_lines *out, const vt_record *record, const char *name,
                             const char *number)

@@ -161,12 +161,10 @@ static vt_status describe_config(vt_run *run)
 static void keep_precision(vt_run *run)
 {
     vt_train_config *t = &run->config->train;
-    const bool here = vt_file_exists(run->last) || !strcmp(t->resume, "auto");
-    const char *path = here ? run->last : t->resume;
+    const char *path = vt_run_state(run);
     char *text = NULL;
     vt_json *old = NULL;
-    if (t->precision != VT_PRECISION_AUTO || !strcmp(t->resume, "never") || !vt_file_exists(path))
-        return;
+    if (t->precision != VT_PRECISION_AUTO || !path || !vt_file_exists(path)) return;
     if (vt_checkpoint_config(path, &text, NULL) == VT_OK &&
         vt_json_parse(&old, text, strlen(text), path) == VT_OK) {
         const vt_json *train = vt_json_get(old, "train");

@@ -40,6 +40,9 @@ void vt_run_close(vt_run *run);
 vt_status vt_run_plan(vt_run *run);
 vt_status vt_run_take(vt_run *run);
 
+// The state that the run goes on from: its folder's own, also if it began with one elsewhere, or
+// the one that train.resume names. NULL: it begins anew.
+const char *vt_run_state(const vt_run *run);
 // Sets the weights and where the run stands as train.resume says; vt_run_initialize: those of a new
 // run. VT_ERR_CONFIG: the state is of another run; names the key.
 vt_status vt_run_begin(vt_run *run);

@@ -84,9 +84,8 @@ vt_status vt_run_initialize(vt_run *run)
     return VT_OK;
 }
 
-// In a folder without a state. What a run left there is not written over. path: the state of a run
-// elsewhere to go on from, or NULL.
-static vt_status begin(vt_run *run, const char *path)
+// What a run without a state has left in the folder is not written over.
+static vt_status refuse_remains(const vt_run *run)
 {
     const char *const left[] = {run->log, run->final};
     for (int i = 0; i < 2; i++)
@@ -95,20 +94,25 @@ static vt_status begin(vt_run *run, const char *path)
             "%s: is of a run that left no last.safetensors to go on from; set another output, "
             "or train.resume=never to begin anew in its place",
             left[i]);
-    return path ? resume(run, path) : vt_run_initialize(run);
+    return VT_OK;
+}
+
+const char *vt_run_state(const vt_run *run)
+{
+    const char *wish = run->config->train.resume;
+    if (!strcmp(wish, "never")) return NULL;
+    if (vt_file_exists(run->last)) return run->last;
+    return strcmp(wish, "auto") ? wish : NULL;
 }
 
 vt_status vt_run_begin(vt_run *run)
 {
-    const char *wish = run->config->train.resume;
+    const char *state = vt_run_state(run);
     const vt_progress *p = &run->state.progress;
     const int epochs = run->config->train.epochs;
-    if (!strcmp(wish, "never"))
-        VT_TRY(vt_run_initialize(run));
-    else if (vt_file_exists(run->last)) // also if it began with a state elsewhere
-        VT_TRY(resume(run, run->last));
-    else
-        VT_TRY(begin(run, strcmp(wish, "auto") ? wish : NULL));
+    if (state != run->last && strcmp(run->config->train.resume, "never"))
+        VT_TRY(refuse_remains(run));
+    VT_TRY(state ? resume(run, state) : vt_run_initialize(run));
     if (p->step && p->epoch < epochs)
         vt_log(VT_LOG_INFO, "resumed at epoch %lld, batch %lld", (long long)p->epoch + 1,
                (long long)p->batch);
