@@ -6,12 +6,12 @@
 
 #include <assert.h>
 
-// 80 to 640 KB of rows, and 75 KB of a panel where vectors have 32 bytes. Tried with a DeiT-S step,
+// 80 to 640 KB of rows, and 48 KB of a panel where vectors have 32 bytes. Tried with a DeiT-S step,
 // two threads, Zen 2: 104, 152 or 208 rows, 384 or 512 steps: the same within the noise; two panels
 // at a time: 2% slower; 192 or 256 steps: 5 to 8%, for tiles then come back twice as often. Zen 5,
 // where a panel is used up twice as fast: 208 rows (an image's) instead of 104 6% faster, or none
 // once the next panel was fetched evenly.
-enum { BLOCK_STEPS = 768, BLOCK_ROWS = 208, STRIP_ROWS = 32 };
+enum { BLOCK_STEPS = 768, BLOCK_ROWS = 208, STRIP_ROWS = 32 / VT_TILE_ROWS * VT_TILE_ROWS };
 
 vt_left vt_left_rows(const void *x, vt_elem type, int ld)
 {

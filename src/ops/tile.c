@@ -12,18 +12,17 @@ static inline vt_vec multiply_add(vt_vec sum, vt_vec a, vt_vec b)
 // of one or two rows have too few sums to keep the multipliers busy, so theirs are split into
 // `chains`, of every such step each.
 //
-// AVX2: rounds of eight steps, and the last vector of the panel read anew for every row (hence the
-// fence). A step's bookkeeping is a fifth of its instructions, which is nothing to a core of its
-// own and everything to one with a busy neighbour (Zen 3, a shared machine, products of DeiT-S: 80
-// instead of 73 GFLOP/s of 100 by rounds of four, 82 by rounds of eight, no more by rounds of
-// sixteen; in quiet moments 95 to 99 either way). Reading anew leaves a register over. GCC 12 puts
-// new sums where operands were, unless these are kept, and moves them about; by way of the stack a
-// sum takes longer than its round.
+// AVX2: rounds of eight steps. A step's bookkeeping is a fifth of its instructions, which is
+// nothing to a core of its own and everything to one with a busy neighbour (Zen 3, a shared
+// machine, products of DeiT-S: 80 instead of 73 GFLOP/s of 100 by rounds of four, 82 by rounds of
+// eight, no more by rounds of sixteen; in quiet moments 95 to 99 either way). GCC 12 puts new sums
+// where operands were, unless these are kept, and moves them about; by way of the stack a sum takes
+// longer than its round.
 #if defined __FMA__ && VT_VECTOR_REGISTERS == 16
-enum { ROUND = 8, READ_ANEW = 1 };
+enum { ROUND = 8 };
 #define KEEP(vector) __asm__("" : : "x"(vector))
 #else
-enum { ROUND = 1, READ_ANEW = 0 };
+enum { ROUND = 1 };
 #define KEEP(vector) (void)(vector)
 #endif
 #define STEPS_OF(chains) ((chains) > ROUND ? (chains) : ROUND)
@@ -37,12 +36,11 @@ enum { ROUND = 1, READ_ANEW = 0 };
         {                                                                                   \
             atomic_signal_fence(memory_order_seq_cst); /* loads stay where they are */      \
             const vector a = left - (vector){0};                                            \
-            UNROLL for (int j = vectors - READ_ANEW; j < vectors; j++) b[j] = panel[j];     \
             UNROLL for (int j = 0; j < vectors; j++) sums[i][j] = dot(sums[i][j], a, b[j]); \
             KEEP(a);                                                                        \
         }                                                                                   \
         panel += VT_TILE_VECTORS;                                                           \
-        UNROLL for (int j = 0; j < vectors - READ_ANEW; j++) KEEP(b[j]);                    \
+        UNROLL for (int j = 0; j < vectors; j++) KEEP(b[j]);                                \
     }
 
 #define TILE(name, rows, vectors, chains, unit, vector, dot, LEFT)                                 \
@@ -84,47 +82,49 @@ enum { ROUND = 1, READ_ANEW = 0 };
 #define BY_ROW(step) from[(size_t)i * ld + (step)]
 #define BY_COLUMN(step) from[(step)*ld + (size_t)i]
 
-#define TILES_OF_ROWS(kind, rows, chains, unit, vector, dot)                 \
+#define TWO_TILES(kind, rows, chains, unit, vector, dot)                     \
     TILE(kind##_r_##rows##_1, rows, 1, chains, unit, vector, dot, BY_ROW)    \
     TILE(kind##_r_##rows##_2, rows, 2, chains, unit, vector, dot, BY_ROW)    \
-    TILE(kind##_r_##rows##_3, rows, 3, chains, unit, vector, dot, BY_ROW)    \
     TILE(kind##_c_##rows##_1, rows, 1, chains, unit, vector, dot, BY_COLUMN) \
-    TILE(kind##_c_##rows##_2, rows, 2, chains, unit, vector, dot, BY_COLUMN) \
-    TILE(kind##_c_##rows##_3, rows, 3, chains, unit, vector, dot, BY_COLUMN)
-
-#define FOUR_TILES(kind, unit, vector, dot)      \
-    TILES_OF_ROWS(kind, 1, 4, unit, vector, dot) \
-    TILES_OF_ROWS(kind, 2, 2, unit, vector, dot) \
-    TILES_OF_ROWS(kind, 3, 1, unit, vector, dot) \
-    TILES_OF_ROWS(kind, 4, 1, unit, vector, dot)
-#define FOUR_MORE(kind, unit, vector, dot)       \
-    TILES_OF_ROWS(kind, 5, 1, unit, vector, dot) \
-    TILES_OF_ROWS(kind, 6, 1, unit, vector, dot) \
-    TILES_OF_ROWS(kind, 7, 1, unit, vector, dot) \
-    TILES_OF_ROWS(kind, 8, 1, unit, vector, dot)
-
-#define ROW(kind, form, rows)                                                              \
-    {                                                                                      \
-        kind##_##form##_##rows##_1, kind##_##form##_##rows##_2, kind##_##form##_##rows##_3 \
-    }
-#define FOUR_ROWS(kind, form) \
-    ROW(kind, form, 1), ROW(kind, form, 2), ROW(kind, form, 3), ROW(kind, form, 4)
+    TILE(kind##_c_##rows##_2, rows, 2, chains, unit, vector, dot, BY_COLUMN)
+#define TWO(kind, form, rows) kind##_##form##_##rows##_1, kind##_##form##_##rows##_2
 
 #if VT_VECTOR_REGISTERS == 32
-#define ALL_TILES(kind, unit, vector, dot) \
-    FOUR_TILES(kind, unit, vector, dot) FOUR_MORE(kind, unit, vector, dot)
-#define TABLE(kind, form)                                                                  \
-    {                                                                                      \
-        FOUR_ROWS(kind, form), ROW(kind, form, 5), ROW(kind, form, 6), ROW(kind, form, 7), \
-            ROW(kind, form, 8)                                                             \
+#define TILES(kind, rows, chains, unit, vector, dot)                      \
+    TWO_TILES(kind, rows, chains, unit, vector, dot)                      \
+    TILE(kind##_r_##rows##_3, rows, 3, chains, unit, vector, dot, BY_ROW) \
+    TILE(kind##_c_##rows##_3, rows, 3, chains, unit, vector, dot, BY_COLUMN)
+#define ROW(kind, form, rows)                             \
+    {                                                     \
+        TWO(kind, form, rows), kind##_##form##_##rows##_3 \
     }
+#define TILES_BEYOND_SIX(kind, unit, vector, dot) \
+    TILES(kind, 7, 1, unit, vector, dot)          \
+    TILES(kind, 8, 1, unit, vector, dot)
+#define ROWS_BEYOND_SIX(kind, form) , ROW(kind, form, 7), ROW(kind, form, 8)
 #else
-#define ALL_TILES FOUR_TILES
-#define TABLE(kind, form)     \
+#define TILES TWO_TILES
+#define ROW(kind, form, rows) \
     {                         \
-        FOUR_ROWS(kind, form) \
+        TWO(kind, form, rows) \
     }
+#define TILES_BEYOND_SIX(kind, unit, vector, dot)
+#define ROWS_BEYOND_SIX(kind, form)
 #endif
+
+#define ALL_TILES(kind, unit, vector, dot) \
+    TILES(kind, 1, 4, unit, vector, dot)   \
+    TILES(kind, 2, 2, unit, vector, dot)   \
+    TILES(kind, 3, 1, unit, vector, dot)   \
+    TILES(kind, 4, 1, unit, vector, dot)   \
+    TILES(kind, 5, 1, unit, vector, dot)   \
+    TILES(kind, 6, 1, unit, vector, dot)   \
+    TILES_BEYOND_SIX(kind, unit, vector, dot)
+#define TABLE(kind, form)                                                               \
+    {                                                                                   \
+        ROW(kind, form, 1), ROW(kind, form, 2), ROW(kind, form, 3), ROW(kind, form, 4), \
+            ROW(kind, form, 5), ROW(kind, form, 6) ROWS_BEYOND_SIX(kind, form)          \
+    }
 
 ALL_TILES(real, vt_real, vt_vec, multiply_add)
 vt_tile_table vt_tiles_real_rows = TABLE(real, r);
