@@ -70,6 +70,12 @@ static vt_panels packed(void *to, const vt_attention *at, const void *x, int ld,
     return p;
 }
 
+// Loops go over whole vectors, padding too: two numbers left over took as long as two vectors.
+VT_INLINE void fill_padding(vt_real *row, vt_real value, int T, int ld)
+{
+    for (int j = T; j < ld; j++) row[j] = value;
+}
+
 // Scores become probabilities. map: (R,ld), the columns beyond T become 0.
 static void softmax(vt_real *map, const vt_attention *at, int head)
 {
@@ -84,17 +90,17 @@ static void softmax(vt_real *map, const vt_attention *at, int head)
             if (at->mask) vt_add(row, at->mask + line, (size_t)T);
             factor = 1;
         }
+        fill_padding(row, -INFINITY, T, ld);
 #pragma omp simd reduction(max : most)
-        for (int j = 0; j < T; j++) most = row[j] > most ? row[j] : most;
+        for (int j = 0; j < ld; j++) most = row[j] > most ? row[j] : most;
 #pragma omp simd reduction(+ : sum)
-        for (int j = 0; j < T; j++) {
+        for (int j = 0; j < ld; j++) {
             row[j] = vt_exp_falling((row[j] - most) * factor);
             sum += row[j];
         }
         const vt_real share = 1 / sum;
 #pragma omp simd
-        for (int j = 0; j < T; j++) row[j] *= share;
-        for (int j = T; j < ld; j++) row[j] = 0;
+        for (int j = 0; j < ld; j++) row[j] *= share;
     }
 }
 
@@ -154,15 +160,16 @@ VT_INLINE void softmax_backward(vt_real *map, vt_real *dbias, const void *p, con
     for (int i = 0; i < at->R; i++) {
         vt_real *row = map + (size_t)i * (size_t)ld, dot = 0;
         const void *prob = vt_at(p, type, (size_t)i * (size_t)ld);
+        fill_padding(row, 0, T, ld);
 #pragma omp simd reduction(+ : dot)
-        for (int j = 0; j < T; j++) dot += row[j] * vt_get(prob, type, (size_t)j);
+        for (int j = 0; j < ld; j++) dot += row[j] * vt_get(prob, type, (size_t)j);
         if (dbias) {
             vt_real *bias = dbias + (size_t)i * (size_t)T;
             for (int j = 0; j < T; j++) bias[j] += vt_get(prob, type, (size_t)j) * (row[j] - dot);
         }
 #pragma omp simd
-        for (int j = 0; j < T; j++) row[j] = scale * vt_get(prob, type, (size_t)j) * (row[j] - dot);
-        for (int j = T; j < ld; j++) row[j] = 0;
+        for (int j = 0; j < ld; j++)
+            row[j] = scale * vt_get(prob, type, (size_t)j) * (row[j] - dot);
     }
 }
 
