@@ -64,14 +64,14 @@ static bool cost_the_same(const vt_experiment_arm *a, const vt_experiment_arm *b
 
 // A dry run of the arm's first seed. Its configuration's file is not the one that a session reads,
 // which may be at work meanwhile.
-static vt_status try_arm(estimate *out, const vt_experiment *e, int index, int threads)
+static vt_status try_arm(estimate *out, const vt_experiment *e, int index, int jobs)
 {
     const vt_experiment_arm *arm = &e->arms[index];
     vt_run_command c;
     char *answer = NULL;
     vt_json *json = NULL;
     VT_TRY(vt_arm_config_write(e, index, DRY));
-    VT_TRY(vt_run_command_make(&c, arm, arm->seeds[0], arm->folder, DRY, threads));
+    VT_TRY(vt_run_command_make(&c, arm, arm->seeds[0], arm->folder, DRY, jobs));
     static const char *const more[] = {"--dry-run", "--json", "--quiet"};
     int n = 0;
     while (c.words[n]) n++;
@@ -102,7 +102,7 @@ static vt_status plan_arm(estimate *out, const estimate *like, const vt_experime
 }
 
 // Of every arm; those that cost the same are tried once. Returns how many cannot run.
-static int estimate_all(estimate *estimates, const vt_experiment *e, int threads)
+static int estimate_all(estimate *estimates, const vt_experiment *e, int jobs)
 {
     int errors = 0;
     for (int i = 0; i < e->n_arms; i++) {
@@ -111,7 +111,7 @@ static int estimate_all(estimate *estimates, const vt_experiment *e, int threads
                (estimates[like].error[0] || !cost_the_same(&e->arms[like], &e->arms[i])))
             like++;
         const vt_status status = like < i ? plan_arm(&estimates[i], &estimates[like], &e->arms[i])
-                                          : try_arm(&estimates[i], e, i, threads);
+                                          : try_arm(&estimates[i], e, i, jobs);
         if (status != VT_OK)
             snprintf(estimates[i].error, sizeof estimates[i].error, "%s", vt_error_message());
         errors += estimates[i].error[0] != '\0';
@@ -178,7 +178,7 @@ static vt_status plan(const vt_experiment *e, int jobs, bool json)
     double seconds, bytes;
     estimate *estimates = calloc((size_t)e->n_arms, sizeof *estimates);
     VT_REQUIRE(estimates, VT_ERR_MEMORY, "out of memory");
-    const int errors = estimate_all(estimates, e, vt_session_threads(e, jobs));
+    const int errors = estimate_all(estimates, e, jobs);
     sum_up(e, estimates, jobs, &seconds, &bytes);
     vt_status status = VT_OK;
     if (json) {

@@ -11,6 +11,7 @@
 #include "vitrain/io/file.h"
 
 #include <errno.h>
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,7 @@ static const double LOCK_PATIENCE_S = 60, SHOW_INTERVAL_S = 2;
 
 typedef struct session {
     vt_experiment *e;
-    int jobs, threads; // threads: of a run; 0: as its configuration says
+    int jobs;
     const volatile sig_atomic_t *interrupted;
     struct {
         pid_t child; // 0: free
@@ -46,18 +47,27 @@ void vt_run_command_free(vt_run_command *c)
     free(c->threads);
 }
 
+// Of a run where `jobs` share what its configuration has for one.
+static int threads_of(const vt_experiment_arm *arm, int jobs)
+{
+    int all = arm->config.train.threads;
+    vt_threads_set(0);
+    if (all == 0) all = vt_threads();
+    return all > jobs ? all / jobs : 1;
+}
+
 vt_status vt_run_command_make(vt_run_command *c, const vt_experiment_arm *arm, uint64_t seed,
-                              const char *folder, const char *config, int threads)
+                              const char *folder, const char *config, int jobs)
 {
     *c = (vt_run_command){.config = vt_path_join(arm->folder, config)};
     if (asprintf(&c->seed, "train.seed=%llu", (unsigned long long)seed) < 0) c->seed = NULL;
     if (asprintf(&c->output, "output=%s", folder) < 0) c->output = NULL;
-    if (asprintf(&c->threads, "train.threads=%d", threads) < 0) c->threads = NULL;
+    if (asprintf(&c->threads, "train.threads=%d", threads_of(arm, jobs)) < 0) c->threads = NULL;
     int n = 0;
     const char *const words[] = {"train", "--config", c->config, "--set",
                                  c->seed, "--set",    c->output};
     for (; n < (int)(sizeof words / sizeof *words); n++) c->words[n] = words[n];
-    if (threads) {
+    if (jobs > 1) {
         c->words[n++] = "--set";
         c->words[n++] = c->threads;
     }
@@ -86,15 +96,6 @@ vt_status vt_arm_config_write(const vt_experiment *e, int index, const char *nam
     free(text);
     free(path);
     return status;
-}
-
-int vt_session_threads(const vt_experiment *e, int jobs)
-{
-    if (jobs == 1) return 0;
-    int all = e->arms[e->baseline].config.train.threads;
-    vt_threads_set(0);
-    if (all == 0) all = vt_threads();
-    return all > jobs ? all / jobs : 1;
 }
 
 // ---- how far it is ----
@@ -140,9 +141,9 @@ static void show(session *s)
         vt_experiment_run *run = s->slots[i].run;
         if (s->slots[i].child == 0 || vt_experiment_look_at(s->e, run) != VT_OK) continue;
         const size_t used = strlen(text);
-        snprintf(text + used, sizeof text - used, "  %s, seed %llu: epoch %lld/%.0f",
+        snprintf(text + used, sizeof text - used, "  %s, seed %llu: epoch %.0f/%.0f",
                  s->e->arms[run->arm].name, (unsigned long long)run->seed,
-                 (long long)run->epoch + 1, epochs_of(s->e, run));
+                 fmin((double)run->epoch + 1, epochs_of(s->e, run)), epochs_of(s->e, run));
     }
     char all[384];
     snprintf(all, sizeof all, "%d of %d runs%s%s", vt_experiment_count(s->e, VT_RUN_FINISHED),
@@ -175,8 +176,8 @@ static vt_status start(session *s, int slot, vt_experiment_run *run)
         messages ? vt_make_directories(run->folder) : vt_fail(VT_ERR_MEMORY, "out of memory");
     if (status == VT_OK) status = vt_arm_config_write(s->e, run->arm, CONFIG);
     if (status == VT_OK)
-        status = vt_run_command_make(&c, &s->e->arms[run->arm], run->seed, run->folder, CONFIG,
-                                     s->threads);
+        status =
+            vt_run_command_make(&c, &s->e->arms[run->arm], run->seed, run->folder, CONFIG, s->jobs);
     if (status == VT_OK) {
         status = vt_spawn(&s->slots[slot].child, c.words, messages);
         vt_run_command_free(&c);
@@ -312,8 +313,7 @@ vt_status vt_session_write(const vt_experiment *e)
 // Errors in the middle leave no child behind: they are told to end, and waited for.
 static vt_status conduct(vt_experiment *e, int jobs)
 {
-    session s = {
-        .e = e, .jobs = jobs, .threads = vt_session_threads(e, jobs), .started_s = vt_now_s()};
+    session s = {.e = e, .jobs = jobs, .started_s = vt_now_s()};
     s.epochs_at_start = epochs_done(e);
     s.tried = calloc((size_t)e->n_runs, sizeof *s.tried);
     VT_REQUIRE(s.tried, VT_ERR_MEMORY, "out of memory");

@@ -14,11 +14,8 @@ vt_status vt_session(vt_experiment *e, int jobs);
 // Writes the results, unless a session is at work in the folder: that does so itself.
 vt_status vt_session_write(const vt_experiment *e);
 
-// The threads of a run where `jobs` share the processors; 0, as its configuration says, for one.
-int vt_session_threads(const vt_experiment *e, int jobs);
-
 // The arguments that train an arm from a seed into a folder; config names the arm's configuration,
-// a file in the arm's folder.
+// a file in the arm's folder. Its threads are divided by jobs.
 enum { VT_RUN_WORDS = 16 };
 typedef struct vt_run_command {
     const char *words[VT_RUN_WORDS]; // ended by NULL; there is room for three more
@@ -26,7 +23,7 @@ typedef struct vt_run_command {
 } vt_run_command;
 
 vt_status vt_run_command_make(vt_run_command *c, const vt_experiment_arm *arm, uint64_t seed,
-                              const char *folder, const char *config, int threads);
+                              const char *folder, const char *config, int jobs);
 void vt_run_command_free(vt_run_command *c);
 
 // Writes an arm's resolved configuration, as of its first run, into the arm's folder.

@@ -168,6 +168,16 @@ run "$vitrain" experiment "$dir/uneven.json" --quiet --jobs 2
 check "a table that cannot be written ends the session" test $status = 1
 check "when the other run has left its state" grep -q 'vitrain: interrupted in epoch' "$dir/uneven/long/seed0/messages.txt"
 
+cat >"$dir/threads.json" <<END
+{
+  "base": "tiny.json", "arms": {"four": {"set": {"train.threads": 4}}, "two": {"set": {"train.threads": 2}}},
+  "seeds": 1, "output": "$dir/threads"
+}
+END
+run "$vitrain" experiment "$dir/threads.json" --quiet --jobs 2
+check "jobs divide each arm's own threads" test $status = 0 -a \
+    "$(cat "$dir"/threads/{four,two}/seed0/config.json | grep -o '"threads": *[0-9]*' | tr -dc '0-9\n' | tr '\n' ' ')" = "2 1 "
+
 # Whoever starts it may ignore the end of children.
 run timeout 100 env --ignore-signal=CHLD "$vitrain" experiment "$dir/both.json" --quiet --output "$dir/ignored"
 check "with SIGCHLD ignored it ends all the same" test $status = 0
