@@ -63,13 +63,13 @@ static bool begin_histograms(histograms *h, const vt_json *line)
     return h->counts != NULL;
 }
 
-static void add_row(histograms *h, const vt_json *layer, const char *what, int number)
+static void add_row(histograms *h, const vt_json *layer, const char *what, double number)
 {
     double *counts = h->counts + h->n * h->bins;
-    if (h->n == MOST_ROWS || !read_counts(counts, h->bins, layer)) return;
+    if (h->n == MOST_ROWS || !isfinite(number) || !read_counts(counts, h->bins, layer)) return;
     vt_ridge *ridge = &h->rows[h->n++];
     ridge->counts = counts;
-    snprintf(ridge->label, sizeof ridge->label, "%s %d", what, number);
+    snprintf(ridge->label, sizeof ridge->label, "%s %.0f", what, number);
     describe(ridge, layer);
 }
 
@@ -122,7 +122,7 @@ static void draw_epochs(const vt_report *r, const vt_lines *lines)
     const int stride = (lines->n + MOST_ROWS - 1) / MOST_ROWS;
     for (int i = (lines->n - 1) % stride; i < lines->n; i += stride)
         add_row(&h, layer_of(lines->lines[i], layers_of(lines->lines[i]) - 1), "epoch",
-                (int)vt_json_number_at(lines->lines[i], "epoch") + 1);
+                vt_json_number_at(lines->lines[i], "epoch") + 1);
     draw_histograms(r->page, &h, "chart-shares-epochs", "After the last layer, by epoch",
                     "What is left here is what the label differs by from that of the area.");
 }
