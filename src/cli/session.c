@@ -51,8 +51,10 @@ void vt_run_command_free(vt_run_command *c)
 static int threads_of(const vt_experiment_arm *arm, int jobs)
 {
     int all = arm->config.train.threads;
-    vt_threads_set(0);
-    if (all == 0) all = vt_threads();
+    if (all == 0) {
+        vt_threads_set(0);
+        all = vt_threads();
+    }
     return all > jobs ? all / jobs : 1;
 }
 

@@ -70,7 +70,7 @@ static vt_panels packed(void *to, const vt_attention *at, const void *x, int ld,
     return p;
 }
 
-// Loops go over whole vectors, padding too: two numbers left over took as long as two vectors.
+// Loops go over the padding too: numbers left over from whole vectors would be taken one by one.
 VT_INLINE void fill_padding(vt_real *row, vt_real value, int T, int ld)
 {
     for (int j = T; j < ld; j++) row[j] = value;

@@ -14,10 +14,10 @@ static inline vt_vec multiply_add(vt_vec sum, vt_vec a, vt_vec b)
 //
 // AVX2: rounds of eight steps. A step's bookkeeping is a fifth of its instructions, which is
 // nothing to a core of its own and everything to one with a busy neighbour (Zen 3, a shared
-// machine, products of DeiT-S: 80 instead of 73 GFLOP/s of 100 by rounds of four, 82 by rounds of
-// eight, no more by rounds of sixteen; in quiet moments 95 to 99 either way). GCC 12 puts new sums
-// where operands were, unless these are kept, and moves them about; by way of the stack a sum takes
-// longer than its round.
+// machine, products of DeiT-S, tiles of 4 x 3: 80 instead of 73 GFLOP/s of 100 by rounds of four,
+// 82 by rounds of eight, no more by rounds of sixteen; in quiet moments 95 to 99 either way). GCC
+// 12 puts new sums where operands were, unless these are kept, and moves them about; by way of the
+// stack a sum takes longer than its round.
 #if defined __FMA__ && VT_VECTOR_REGISTERS == 16
 enum { ROUND = 8 };
 #define KEEP(vector) __asm__("" : : "x"(vector))

@@ -7,11 +7,11 @@
 // right operand is a panel: VT_PANEL columns side by side, k after k. A step of k is one row of
 // vt_real, or two of bf16 (a pair of numbers in 32 bits), so that both types have the same loop.
 //
-// Tried (products of DeiT-S, two threads, 256-bit vectors): on Zen 3, whose neighbours kept it to
-// 70 to 90 GFLOP/s of 100 a thread, 6 rows x 2 vectors (BLIS's shape) were 2% faster than 4 x 3,
-// the product of shares and values 8%: a panel of 384 steps is 24 KB, not 36, and 64 columns are
-// whole panels. OpenBLAS 0.3.21, which packs both operands at each call: 73 to 89 on Zen 2, where
-// 4 x 3 reached 91 to 97.
+// Tried (products of DeiT-S, 256-bit vectors, GFLOP/s of 100 a thread): Zen 2, one thread, 4 rows x
+// 3 vectors 91 to 97, 6 x 2 (BLIS's shape) 85 to 97, OpenBLAS 0.3.21, which packs both operands at
+// each call, 73 to 89. Zen 3, two threads, kept to 70 to 90 by its neighbours: 6 x 2 is 2% faster
+// than 4 x 3, the product of shares and values 8%; a panel of 384 steps is 24 KB, not 36, and 64
+// columns are whole panels.
 #ifndef OPS_TILE_H
 #define OPS_TILE_H
 
