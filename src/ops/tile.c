@@ -22,7 +22,7 @@ static inline vt_vec multiply_add(vt_vec sum, vt_vec a, vt_vec b)
 enum { ROUND = 8 };
 #define KEEP(vector) __asm__("" : : "x"(vector))
 #else
-enum { ROUND = 1 };
+enum { ROUND = VT_VECTOR_REGISTERS == 32 ? 8 : 1 };
 #define KEEP(vector) (void)(vector)
 #endif
 #define STEPS_OF(chains) ((chains) > ROUND ? (chains) : ROUND)
@@ -66,7 +66,8 @@ enum { ROUND = 1 };
                 UNROLL for (int h = 0; h < STEPS_OF(chains); h++)                                  \
                     STEP(rows, vectors, vector, dot, LEFT(p + (size_t)h), sum[h % chains]);        \
                 if (rows == VT_TILE_ROWS && vectors == VT_TILE_VECTORS) {                          \
-                    __builtin_prefetch(ahead, 0, 2);                                               \
+                    for (size_t at = 0; at < STEPS_OF(chains) * pace; at += 64)                    \
+                        __builtin_prefetch(ahead + at, 0, 2);                                      \
                     ahead += STEPS_OF(chains) * pace;                                              \
                 }                                                                                  \
             }                                                                                      \
