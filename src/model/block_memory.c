@@ -67,6 +67,7 @@ vt_panels vt_chunk_panels(const char *place, vt_elem type, const vt_chunks *chun
     const size_t bytes = vt_panels_bytes(type, chunks->rows, n, left);
     vt_panels p = vt_panels_at((char *)place + (size_t)index * bytes, type, k, n, left);
     p.part_bytes = bytes;
+    p.far = true;
     return p;
 }
 

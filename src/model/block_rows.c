@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-// Rows that the MLP takes at a time: as many as a product likes to have.
-enum { MLP_ROWS = 208, ROW_MULTIPLE = 8 };
+// Rows that the MLP takes at a time: as many as a product likes to have, and whole blocks of what
+// is left behind.
+enum { MLP_ROWS = 208, ROW_MULTIPLE = 32 };
 
 vt_dropout vt_chunk_dropout(const vt_chunk *chunk, double p, int unit, int site)
 {

@@ -12,17 +12,19 @@ static inline vt_vec multiply_add(vt_vec sum, vt_vec a, vt_vec b)
 // of one or two rows have too few sums to keep the multipliers busy, so theirs are split into
 // `chains`, of every such step each.
 //
-// AVX2: rounds of eight steps. A step's bookkeeping is a fifth of its instructions, which is
+// Rounds of eight steps. A step's bookkeeping is a fifth of its instructions with AVX2, which is
 // nothing to a core of its own and everything to one with a busy neighbour (Zen 3, a shared
 // machine, products of DeiT-S, tiles of 4 x 3: 80 instead of 73 GFLOP/s of 100 by rounds of four,
-// 82 by rounds of eight, no more by rounds of sixteen; in quiet moments 95 to 99 either way). GCC
-// 12 puts new sums where operands were, unless these are kept, and moves them about; by way of the
-// stack a sum takes longer than its round.
-#if defined __FMA__ && VT_VECTOR_REGISTERS == 16
+// 82 by rounds of eight, no more by rounds of sixteen; in quiet moments 95 to 99 either way). With
+// AVX-512 on a shared Xeon a step of DeiT-S is 4% faster by rounds of eight than by single steps;
+// the loop is then at 98% of multiply-adds from registers alone. GCC 12 puts new sums where
+// operands were, unless these are kept, and moves them about; by way of the stack a sum takes
+// longer than its round.
+#ifdef __FMA__
 enum { ROUND = 8 };
-#define KEEP(vector) __asm__("" : : "x"(vector))
+#define KEEP(vector) __asm__("" : : "v"(vector))
 #else
-enum { ROUND = VT_VECTOR_REGISTERS == 32 ? 8 : 1 };
+enum { ROUND = 1 };
 #define KEEP(vector) (void)(vector)
 #endif
 #define STEPS_OF(chains) ((chains) > ROUND ? (chains) : ROUND)

@@ -143,8 +143,8 @@ static void panels_in_parts(void **state)
 #endif
             const size_t bytes = vt_panels_bytes(type, K, N, left);
             void *once = vt_alloc(bytes, 1), *parts = vt_alloc(bytes, 1);
-            const vt_panels p = vt_panels_at(once, type, K, N, left),
-                            q = vt_panels_at(parts, type, K, N, left);
+            const vt_panels p = vt_panels_at(once, type, K, N, left);
+            vt_panels q = vt_panels_at(parts, type, K, N, left);
             vt_panels_pack_all(&p, 0, a, VT_REAL, N, VT_N, K);
             for (int at = 0; at < K; at += 10)
                 vt_panels_pack_all(&q, at, a + at * N, VT_REAL, N, VT_N, K - at < 10 ? K - at : 10);
@@ -154,6 +154,14 @@ static void panels_in_parts(void **state)
                 for (int j = 0; j < N; j++) b[j * K + i] = a[i * N + j];
             vt_panels_pack_all(&q, 0, b, VT_REAL, K, VT_T, K);
             assert_memory_equal(once, parts, bytes);
+            q.far = true;
+            for (int rows = 8; rows <= 40; rows += 8) {
+                memset(parts, 0xa5, bytes);
+                for (int at = 0; at < K; at += rows)
+                    vt_panels_pack_all(&q, at, a + at * N, VT_REAL, N, VT_N,
+                                       K - at < rows ? K - at : rows);
+                assert_memory_equal(once, parts, bytes);
+            }
             vt_real sums[N] = {0};
             const int first = vt_panel_width(type, left);
             vt_panels_column_sums(sums, &p, first, N - first - 1);

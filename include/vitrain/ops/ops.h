@@ -55,6 +55,7 @@ typedef struct vt_panels {
     // The rows may be in several parts of k each, which follow each other this many bytes apart.
     int parts;
     size_t part_bytes;
+    bool far; // read long after it is packed: written past the caches
 } vt_panels;
 
 // left: to be the left operand (its rows are the panels' columns), else the right one.
