@@ -70,9 +70,14 @@ void vt_amx_tile(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
     EACH_SUM(START);
     for (int part = 0; part < terms->parts; part++) {
         const char *left = terms->left + (size_t)part * terms->left_part,
-                   *right = terms->right + (size_t)part * terms->right_part;
-        for (size_t i = 0; i < whole; i++, left += block, right += VT_TILE_VECTORS * BLOCK)
+                   *right = terms->right + (size_t)part * terms->right_part,
+                   *ahead = terms->ahead + (size_t)part * terms->right_part;
+        for (size_t i = 0; i < whole; i++, left += block, right += VT_TILE_VECTORS * BLOCK) {
+            for (size_t at = 0; at < VT_AMX_PAIRS * terms->pace; at += 64)
+                __builtin_prefetch(ahead + at, 0, 2);
+            ahead += VT_AMX_PAIRS * terms->pace;
             multiply(left, from_row, below, right, rows, vectors);
+        }
         if (over == 0) continue;
         // Rows end here, whatever comes after them; the panel goes on with zeros.
         uint32_t last[VT_AMX_TILE_ROWS][VT_AMX_PAIRS] __attribute__((aligned(64)));
