@@ -67,9 +67,12 @@ $(BUILD)/%.o: %.c Makefile $(BUILD)/flags
 	@echo "  CC $@"
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS_ALL) -c $< -o $@
 
+# Compilers stop at half the width of AVX-512 unasked.
+WIDE := $(if $(filter x86_64%,$(shell $(CC) -dumpmachine)),-mprefer-vector-width=512)
+
 # Tensor loops may fuse multiply and add. Everything else computes as written: random draws and Pillow's
 # pixels must not depend on the processor.
-$(BUILD)/src/ops/%.o $(BUILD)/src/label/%.o $(BUILD)/src/train/optim_%.o $(BUILD)/src/base/peak.o: CFLAGS_ALL += -ffp-contract=fast
+$(BUILD)/src/ops/%.o $(BUILD)/src/label/%.o $(BUILD)/src/train/optim_%.o $(BUILD)/src/base/peak.o: CFLAGS_ALL += -ffp-contract=fast $(WIDE)
 
 $(LIB): $(call object,$(LIB_SOURCES))
 	@rm -f $@
