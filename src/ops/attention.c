@@ -45,7 +45,9 @@ static head_scratch place(vt_arena *arena, const vt_attention *at)
     s.queries = vt_arena_take(arena, vt_panels_bytes(at->type, at->R, at->D, false), 1);
     s.keys = vt_arena_take(arena, larger, 1);
     s.values = vt_arena_take(arena, larger, 1);
-    s.left = bf16 ? vt_arena_take(arena, vt_panels_bytes(at->type, at->R, at->T, true), 1) : NULL;
+    s.left = bf16
+                 ? vt_arena_take(arena, vt_panels_bytes(at->type, at->R, vt_map_ld(at->T), true), 1)
+                 : NULL;
     return s;
 }
 
@@ -178,7 +180,7 @@ static vt_left by_column(void *to, const void *map, const vt_attention *at)
 {
     const int ld = vt_map_ld(at->T);
     if (at->type == VT_REAL) return vt_left_columns(map, ld);
-    const vt_panels p = vt_panels_at(to, at->type, at->R, at->T, true);
+    const vt_panels p = vt_panels_at(to, at->type, at->R, ld, true); // whole vectors again
     vt_panels_pack_all(&p, 0, map, at->type, ld, VT_N, at->R);
     return vt_left_panels(&p, 0);
 }

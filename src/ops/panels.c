@@ -49,6 +49,11 @@ vt_panels vt_panels_at(void *data, vt_elem type, int k, int n, bool left)
                        .parts = 1};
 }
 
+static void clear(void *to, size_t units)
+{
+    memset(to, 0, units * UNIT);
+}
+
 // A stored number's bits; (a step of) one column: two of them, the first one low.
 VT_INLINE uint32_t bits_of(const void *x, vt_elem from, size_t i)
 {
@@ -122,7 +127,8 @@ VT_INLINE void interleave_eight(uint32_t *out, const void *row, const void *next
 // ---- a panel, or some of its steps ----
 //
 // b: the panel's first number. Its rows lie as in the panel (VT_N), or are the panel's columns
-// (VT_T). Sizes are constants where it matters: that is what makes vectors of these loops.
+// (VT_T). Sizes are constants where it matters: that is what makes vectors of these loops. Columns
+// that are not there are left alone: they are zeros already.
 
 VT_INLINE void pack_number_rows(vt_real *to, const vt_real *b, size_t ld, int k, int columns,
                                 int width)
@@ -135,7 +141,6 @@ VT_INLINE void pack_number_rows(vt_real *to, const vt_real *b, size_t ld, int k,
         }
         for (; c + EIGHT <= columns; c += EIGHT) memcpy(to + c, b + c, EIGHT * sizeof *to);
         for (; c < columns; c++) to[c] = b[c];
-        for (; c < width; c++) to[c] = 0;
     }
 }
 
@@ -154,9 +159,8 @@ VT_INLINE void pack_number_columns(vt_real *to, const vt_real *b, size_t ld, int
             UNROLL for (int i = 0; i < EIGHT; i++)
                 memcpy(to + i * width + c, &block[i], sizeof block[i]);
         }
-        for (; c < width; c++)
-            for (int i = 0; i < some; i++)
-                to[i * width + c] = c < columns ? b[(size_t)c * ld + i] : 0;
+        for (; c < columns; c++)
+            for (int i = 0; i < some; i++) to[i * width + c] = b[(size_t)c * ld + i];
     }
 }
 
@@ -172,7 +176,7 @@ VT_INLINE void pack_numbers(vt_real *to, const vt_real *b, vt_trans trans, size_
 // Where pairs go: a step is `step` of them after the one before, 16 columns `group` after the last
 // ones.
 typedef struct layout {
-    int width, step, group;
+    int step, group;
 } layout;
 
 VT_INLINE int place_of(layout l, int column)
@@ -196,7 +200,6 @@ VT_INLINE void pack_rows(uint32_t *to, const void *b, size_t ld, int k, int colu
             interleave_eight(to + place_of(l, c), vt_at(row, from, (size_t)c),
                              vt_at(next, from, (size_t)c));
         for (; c < columns; c++) to[place_of(l, c)] = pair_of(row, next, from, (size_t)c);
-        for (; c < l.width; c++) to[place_of(l, c)] = 0;
     }
 }
 
@@ -213,12 +216,11 @@ VT_INLINE void pack_columns(uint32_t *to, const void *b, size_t ld, int k, int c
             vt_transpose(block);
             UNROLL for (int i = 0; i < EIGHT; i++) * (pairs_loose *)(out + i * l.step) = block[i];
         }
-        for (; c < l.width; c++)
+        for (; c < columns; c++)
             for (int i = 0; i < steps; i++) {
                 const void *x = vt_at(b, from, (size_t)c * ld + (size_t)(p + 2 * i));
                 to[place_of(l, c) + i * l.step] =
-                    c >= columns ? 0
-                                 : pair_of(x, 2 * i + 1 < rest ? vt_at(x, from, 1) : NULL, from, 0);
+                    pair_of(x, 2 * i + 1 < rest ? vt_at(x, from, 1) : NULL, from, 0);
             }
     }
 }
@@ -241,15 +243,17 @@ VT_INLINE uint32_t *amx_block(uint32_t *panel, size_t steps, bool left, int colu
     return panel + (left ? at * steps + row * VT_AMX_ROWS : row * VT_PANEL + at * VT_AMX_PAIRS);
 }
 
-// Some steps of a left block, all in one half of it. b: the first column's first number.
+// Some steps of a left block, all in one half of it: k rows, then zeros, `rows` in all. b: the
+// first column's first number.
 VT_INLINE void pack_amx_rows(uint32_t *to, const void *b, vt_trans trans, size_t ld, int k,
-                             int columns, vt_elem from)
+                             int rows, int columns, vt_elem from)
 {
-    if (k == 2 * EIGHT && columns >= VT_AMX_ROWS && trans == VT_N) {
+    if (rows == 2 * EIGHT && columns >= VT_AMX_ROWS && trans == VT_N) {
+        static const vt_real none[2 * EIGHT];
         pairs block[EIGHT][2], half[EIGHT];
         UNROLL for (int i = 0; i < EIGHT; i++)
-            interleave(block[i], vt_at(b, from, (size_t)(2 * i) * ld),
-                       vt_at(b, from, (size_t)(2 * i + 1) * ld), from);
+            interleave(block[i], 2 * i < k ? vt_at(b, from, (size_t)(2 * i) * ld) : none,
+                       2 * i + 1 < k ? vt_at(b, from, (size_t)(2 * i + 1) * ld) : none, from);
         UNROLL for (int side = 0; side < 2; side++)
         {
             UNROLL for (int i = 0; i < EIGHT; i++) half[i] = block[i][side];
@@ -261,46 +265,44 @@ VT_INLINE void pack_amx_rows(uint32_t *to, const void *b, vt_trans trans, size_t
     }
     const size_t next = trans == VT_N ? ld : 1, across = trans == VT_N ? 1 : ld;
     for (int c = 0; c < VT_AMX_ROWS; c++)
-        for (int p = 0; p < k; p += 2) {
+        for (int p = 0; p < rows; p += 2) {
             const void *x = vt_at(b, from, (size_t)p * next + (size_t)c * across);
             to[c * VT_AMX_PAIRS + p / 2] =
-                c >= columns ? 0 : pair_of(x, p + 1 < k ? vt_at(x, from, next) : NULL, from, 0);
+                c < columns && p < k ? pair_of(x, p + 1 < k ? vt_at(x, from, next) : NULL, from, 0)
+                                     : 0;
         }
 }
 
 VT_INLINE void pack_amx(const vt_panels *p, int panel, int at, const void *b, vt_elem from,
                         size_t ld, vt_trans trans, int k)
 {
-    const layout l = {VT_PANEL, VT_AMX_PAIRS, VT_AMX_ROWS * VT_AMX_PAIRS};
+    const layout l = {VT_AMX_PAIRS, VT_AMX_ROWS * VT_AMX_PAIRS};
     const bool left = p->width != VT_PANEL;
     const int rest = p->n - panel * p->width, columns = rest < p->width ? rest : p->width,
-              unit = left ? EIGHT : VT_AMX_PAIRS;
+              unit = 2 * (left ? EIGHT : VT_AMX_PAIRS);
     const size_t steps = vt_panels_steps(p->type, p->k);
     uint32_t *to = (uint32_t *)p->data + (size_t)panel * (size_t)p->width * steps;
-    for (int done = 0, some; done < k; done += some) {
-        const int step = (at + done) / 2, most = 2 * (unit - step % unit);
-        const void *x = vt_at(b, from, (size_t)done * (trans == VT_N ? ld : 1));
-        some = k - done < most ? k - done : most;
-        uint32_t *block = amx_block(to, steps, left, 0, (size_t)step) +
-                          step % VT_AMX_PAIRS * (left ? 1 : VT_AMX_PAIRS);
-        if (left)
+    const int end = at + k < p->k ? at + k : 2 * (int)steps; // after the last step come zeros
+    for (int row = at, rows; row < end; row += rows) {
+        const size_t step = (size_t)row / 2;
+        const void *x = vt_at(b, from, (size_t)(row - at) * (trans == VT_N ? ld : 1));
+        rows = end - row < unit - row % unit ? end - row : unit - row % unit;
+        const int some = at + k - row < rows ? (row < at + k ? at + k - row : 0) : rows;
+        uint32_t *block =
+            amx_block(to, steps, left, 0, step) + step % VT_AMX_PAIRS * (left ? 1 : VT_AMX_PAIRS);
+        if (left) {
             for (int c = 0; c < p->width; c += VT_AMX_ROWS)
                 pack_amx_rows(block + (size_t)c * steps,
                               vt_at(x, from, (size_t)c * (trans == VT_N ? 1 : ld)), trans, ld, some,
-                              columns - c, from);
-        else if (columns == VT_PANEL)
+                              rows, columns - c, from);
+        } else if (columns == VT_PANEL && some == rows) {
             pack_pairs(block, x, trans, ld, some, VT_PANEL, l, from);
-        else
+        } else {
+            for (int c = 0; c < VT_PANEL; c += VT_AMX_ROWS)
+                clear(block + place_of(l, c), vt_steps(p->type, rows) * VT_AMX_ROWS);
             pack_pairs(block, x, trans, ld, some, columns, l, from);
-    }
-    // After the last step come zeros.
-    for (size_t s = vt_steps(p->type, p->k); at + k == p->k && s < steps; s++)
-        for (int c = 0; c < p->width; c += VT_AMX_ROWS) {
-            uint32_t *block = amx_block(to, steps, left, c, s);
-            const size_t i = s % VT_AMX_PAIRS;
-            for (size_t j = 0; j < VT_AMX_ROWS; j++)
-                block[left ? j * VT_AMX_PAIRS + i : i * VT_AMX_PAIRS + j] = 0;
         }
+    }
 }
 
 // Of other processors. Both widths are constants.
@@ -311,12 +313,13 @@ VT_INLINE void pack_bf16(const vt_panels *p, int panel, int at, const void *b, v
     const size_t step = (size_t)panel * vt_panels_steps(p->type, p->k) + vt_steps(p->type, at);
     uint32_t *to = (uint32_t *)p->data + step * (size_t)width;
     if (columns == VT_PANEL)
-        pack_pairs(to, b, trans, ld, k, VT_PANEL, (layout){VT_PANEL, VT_PANEL, 2 * EIGHT}, from);
+        pack_pairs(to, b, trans, ld, k, VT_PANEL, (layout){VT_PANEL, 2 * EIGHT}, from);
     else if (width == VT_TILE_ROWS && columns == VT_TILE_ROWS)
-        pack_pairs(to, b, trans, ld, k, VT_TILE_ROWS,
-                   (layout){VT_TILE_ROWS, VT_TILE_ROWS, 2 * EIGHT}, from);
-    else
-        pack_pairs(to, b, trans, ld, k, columns, (layout){width, width, 2 * EIGHT}, from);
+        pack_pairs(to, b, trans, ld, k, VT_TILE_ROWS, (layout){VT_TILE_ROWS, 2 * EIGHT}, from);
+    else {
+        clear(to, vt_steps(p->type, k) * (size_t)width);
+        pack_pairs(to, b, trans, ld, k, columns, (layout){width, 2 * EIGHT}, from);
+    }
 }
 
 VT_INLINE void pack_real(const vt_panels *p, int panel, int at, const vt_real *b, size_t ld,
@@ -328,8 +331,10 @@ VT_INLINE void pack_real(const vt_panels *p, int panel, int at, const vt_real *b
         pack_numbers(to, b, trans, ld, k, VT_PANEL, VT_PANEL);
     else if (width == VT_TILE_ROWS && columns == VT_TILE_ROWS)
         pack_numbers(to, b, trans, ld, k, VT_TILE_ROWS, VT_TILE_ROWS);
-    else
+    else {
+        clear(to, (size_t)k * (size_t)width);
         pack_numbers(to, b, trans, ld, k, columns, width);
+    }
 }
 
 void vt_panels_pack(const vt_panels *p, int panel, int at, const void *b, vt_elem from, int ld,
