@@ -73,9 +73,13 @@ static vt_panels packed(void *to, const vt_attention *at, const void *x, int ld,
 }
 
 // Loops go over the padding too: numbers left over from whole vectors would be taken one by one.
+// (As a vector: one that was written number by number cannot be read until it has left the core.)
 VT_INLINE void fill_padding(vt_real *row, vt_real value, int T, int ld)
 {
-    for (int j = T; j < ld; j++) row[j] = value;
+    vt_real *last = row + ld - MAP_MULTIPLE;
+    const int numbers = T - (ld - MAP_MULTIPLE);
+#pragma omp simd
+    for (int j = 0; j < MAP_MULTIPLE; j++) last[j] = j < numbers ? last[j] : value;
 }
 
 // Scores become probabilities. map: (R,ld), the columns beyond T become 0.
