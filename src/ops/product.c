@@ -75,11 +75,11 @@ typedef struct tile_panel {
 
 // Rows that are read, or written for the first time in a while, are fetched while others are
 // multiplied: 2% of a step.
-static void fetch_rows(const vt_real *c, size_t ldc, int rows)
+static void fetch_rows(const vt_real *c, size_t ldc, int rows, int columns)
 {
     const int line = 64 / sizeof *c;
     for (int i = 0; i < rows; i++)
-        for (int j = 0; j < VT_PANEL + line; j += line) // rows need not begin with a cache line
+        for (int j = 0; j < columns + line; j += line) // rows need not begin with a cache line
             __builtin_prefetch(c + (size_t)i * ldc + (size_t)j, 1);
 }
 
@@ -104,7 +104,7 @@ static void compute(const tile_block *b, const tile_panel *panel, vt_real *c, si
     for (int end = first + rows, some; first < end; first += some) {
         some = end - first < b->most ? end - first : b->most;
         if (panel->tiles) {
-            fetch_rows(c, ldc, some);
+            fetch_rows(c, ldc, some, panel->columns);
             panel->tiles[(some - 1) * VT_TILE_VECTORS](c, ldc, start, ld_start, &terms);
         } else {
             vt_amx_tile(c, ldc, start, ld_start, &terms, b->x, some, vectors_of(panel->columns));
