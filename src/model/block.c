@@ -227,8 +227,8 @@ static void forward_mlp(const vt_block_work *w, vt_real *out, const vt_span *row
 void vt_block_forward(vt_real *out, const vt_block_work *w)
 {
     forward_attention(w, out != NULL);
-    for (int i = 0; i < vt_mlp_spans(w->chunk); i++) {
-        const vt_span rows = vt_mlp_span(w->chunk, i);
+    for (int i = 0; i < vt_mlp_spans(w->chunk, w->shape->type); i++) {
+        const vt_span rows = vt_mlp_span(w->chunk, w->shape->type, i);
         forward_mlp(w, out, &rows);
     }
 }
@@ -369,8 +369,8 @@ void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_grads *g, bool
     const size_t values = VT_BLOCK_SUMS * (size_t)w->shape->C;
     vt_real *sums = g->sums + (size_t)w->chunk->index * values;
     memset(sums, 0, values * sizeof *sums);
-    for (int i = 0; i < vt_mlp_spans(w->chunk); i++) {
-        const vt_span rows = vt_mlp_span(w->chunk, i);
+    for (int i = 0; i < vt_mlp_spans(w->chunk, w->shape->type); i++) {
+        const vt_span rows = vt_mlp_span(w->chunk, w->shape->type, i);
         backward_mlp(w, dout, g, sums, again, &rows);
     }
     backward_attention(w, dx, dout, g, sums, again);

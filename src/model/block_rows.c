@@ -1,13 +1,16 @@
 // A chunk's rows; see the header.
 #include "block_rows.h"
 
+#include "vitrain/base/amx.h"
 #include "vitrain/base/rng.h"
 
 #include <string.h>
 
 // Rows that the MLP takes at a time: as many as a product likes to have, and whole blocks of what
-// is left behind.
-enum { MLP_ROWS = 208, ROW_MULTIPLE = 32 };
+// is left behind. With AMX, for which the second-level cache is the limit, fewer, whose hidden
+// layer stays there: DeiT-S is 4% faster with 104, the 28-px model 2% slower. In fp32 and without
+// AMX 104 are 2% slower.
+enum { MLP_ROWS = 208, MLP_ROWS_AMX = 104, ROW_MULTIPLE = 32 };
 
 vt_dropout vt_chunk_dropout(const vt_chunk *chunk, double p, int unit, int site)
 {
@@ -118,14 +121,15 @@ void vt_span_residual_backward(void *dbranch, vt_elem type, const vt_real *dx,
     }
 }
 
-int vt_mlp_spans(const vt_chunk *chunk)
+int vt_mlp_spans(const vt_chunk *chunk, vt_elem type)
 {
-    return (vt_chunk_rows(chunk) + MLP_ROWS - 1) / MLP_ROWS;
+    const int most = type == VT_BFLOAT && vt_amx() ? MLP_ROWS_AMX : MLP_ROWS;
+    return (vt_chunk_rows(chunk) + most - 1) / most;
 }
 
-vt_span vt_mlp_span(const vt_chunk *chunk, int i)
+vt_span vt_mlp_span(const vt_chunk *chunk, vt_elem type, int i)
 {
-    const int rows = vt_chunk_rows(chunk), spans = vt_mlp_spans(chunk);
+    const int rows = vt_chunk_rows(chunk), spans = vt_mlp_spans(chunk, type);
     const int first = vt_share(rows, ROW_MULTIPLE, i, spans);
     return (vt_span){first, vt_share(rows, ROW_MULTIPLE, i + 1, spans) - first};
 }

@@ -24,8 +24,8 @@ typedef struct vt_span {
 } vt_span;
 
 // How many spans the MLP takes a chunk in, and one of them.
-int vt_mlp_spans(const vt_chunk *chunk);
-vt_span vt_mlp_span(const vt_chunk *chunk, int i);
+int vt_mlp_spans(const vt_chunk *chunk, vt_elem type);
+vt_span vt_mlp_span(const vt_chunk *chunk, vt_elem type, int i);
 
 // Dropout of a span's rows, `width` numbers each, in place. x: the span's first row.
 void vt_span_drop(void *x, vt_elem type, const vt_chunk *chunk, const vt_span *span, double p,
