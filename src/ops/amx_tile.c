@@ -73,9 +73,7 @@ void vt_amx_tile(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
                    *right = terms->right + (size_t)part * terms->right_part,
                    *ahead = terms->ahead + (size_t)part * terms->right_part;
         for (size_t i = 0; i < whole; i++, left += block, right += VT_TILE_VECTORS * BLOCK) {
-            for (size_t at = 0; at < VT_AMX_PAIRS * terms->pace; at += 64)
-                __builtin_prefetch(ahead + at, 0, 2);
-            ahead += VT_AMX_PAIRS * terms->pace;
+            ahead = vt_fetch_ahead(ahead, VT_AMX_PAIRS * terms->pace);
             multiply(left, from_row, below, right, rows, vectors);
         }
         if (over == 0) continue;

@@ -383,9 +383,11 @@ static int copy_whole_panels(const vt_panels *p, int at, const void *b, size_t l
 // Panels that are read long after, in memory by then, are written past the caches, which otherwise
 // would fetch every line first: some rows of one panel at a time are packed nearby and streamed. As
 // many rows as fill the blocks of AMX. (DeiT-S on a Xeon of 2 MB of second-level cache a core: 3%
-// of a step in fp32, 5% in bf16; the 28-px model: 1%.)
-#ifdef __AVX512F__
+// of a step in fp32, 5% in bf16; the 28-px model: 1%. AVX2 has left panels of other widths than
+// vectors.)
 enum { FAR_ROWS = 2 * VT_AMX_PAIRS };
+#ifdef __AVX512F__
+enum { STREAMS = true };
 
 static void stream(void *to, const void *from, size_t bytes)
 {
@@ -394,61 +396,52 @@ static void stream(void *to, const void *from, size_t bytes)
                             *(const __m256i *)((const char *)from + i));
 }
 
+static void end_stream(void)
+{
+    _mm_sfence();
+}
+#else
+enum { STREAMS = false };
+#define stream memcpy
+#define end_stream() ((void)0)
+#endif
+
+// b: the panel's first number.
 static void pack_far(const vt_panels *p, int panel, int at, const void *b, vt_elem from, int ld,
                      vt_trans trans, int k)
 {
     vt_real near[FAR_ROWS * VT_PANEL] __attribute__((aligned(64)));
+    const bool left = p->width != VT_PANEL;
     const int first = panel * p->width, rest = p->n - first;
+    const vt_panels few = vt_panels_at(near, p->type, k, rest < p->width ? rest : p->width, left);
     const size_t steps = vt_panels_steps(p->type, k), row = vt_panels_steps(p->type, p->k) * UNIT;
-    const vt_panels few = {.data = near,
-                           .type = p->type,
-                           .k = k,
-                           .n = rest < p->width ? rest : p->width,
-                           .width = p->width,
-                           .parts = 1};
-    b = vt_at(b, from, (size_t)first * (trans == VT_N ? 1 : (size_t)ld));
     vt_panels_pack(&few, 0, 0, b, from, ld, trans, k);
     // A left panel for AMX is two columns of blocks.
-    const int across = by_amx(p->type) && p->width != VT_PANEL ? VT_AMX_ROWS : p->width;
+    const int across = left && by_amx(p->type) ? VT_AMX_ROWS : p->width;
     for (int c = 0; c < p->width; c += across)
         stream((char *)p->data + (size_t)(first + c) * row +
                    vt_steps(p->type, at) * (size_t)across * UNIT,
                (const char *)near + (size_t)c * steps * UNIT, steps * (size_t)across * UNIT);
 }
 
-static bool pack_all_far(const vt_panels *p, int at, const void *b, vt_elem from, int ld,
-                         vt_trans trans, int k)
-{
-    if (!p->far || at % FAR_ROWS != 0) return false;
-    for (int done = 0, some; done < k; done += some) {
-        const void *x = vt_at(b, from, (size_t)done * (trans == VT_N ? (size_t)ld : 1));
-        some = k - done < FAR_ROWS ? k - done : FAR_ROWS;
-        for (int i = 0; i < vt_panels_count(p); i++)
-            pack_far(p, i, at + done, x, from, ld, trans, some);
-    }
-    _mm_sfence();
-    return true;
-}
-#else
-static bool pack_all_far(const vt_panels *p, int at, const void *b, vt_elem from, int ld,
-                         vt_trans trans, int k)
-{
-    (void)p, (void)at, (void)b, (void)from, (void)ld, (void)trans, (void)k;
-    return false;
-}
-#endif
-
 void vt_panels_pack_all(const vt_panels *p, int at, const void *b, vt_elem from, int ld,
                         vt_trans trans, int k)
 {
-    if (pack_all_far(p, at, b, from, ld, trans, k)) return;
-    const int panels = vt_panels_count(p), rows = trans == VT_N ? PACK_ROWS : k;
+    const bool far = STREAMS && p->far && at % FAR_ROWS == 0;
+    const size_t next = trans == VT_N ? (size_t)ld : 1, across = trans == VT_N ? 1 : (size_t)ld;
+    const int panels = vt_panels_count(p), rows = far ? FAR_ROWS : trans == VT_N ? PACK_ROWS : k;
     for (int first = 0; first < k; first += rows) {
         const int count = k - first < rows ? k - first : rows;
-        const void *row = vt_at(b, from, (size_t)first * (size_t)ld);
-        int i = trans == VT_N ? copy_whole_panels(p, at + first, row, (size_t)ld, count) : 0;
-        for (; i < panels; i++) vt_panels_pack(p, i, at + first, row, from, ld, trans, count);
+        const void *row = vt_at(b, from, (size_t)first * next);
+        int i = !far && trans == VT_N ? copy_whole_panels(p, at + first, row, next, count) : 0;
+        for (; i < panels; i++)
+            if (far)
+                pack_far(p, i, at + first, vt_at(row, from, (size_t)(i * p->width) * across), from,
+                         ld, trans, count);
+            else
+                vt_panels_pack(p, i, at + first, row, from, ld, trans, count);
     }
+    if (far) end_stream();
 }
 
 // sum: (width) +=

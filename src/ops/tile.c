@@ -67,11 +67,8 @@ enum { ROUND = 1 };
             for (; p + STEPS_OF(chains) <= steps; p += STEPS_OF(chains)) {                         \
                 UNROLL for (int h = 0; h < STEPS_OF(chains); h++)                                  \
                     STEP(rows, vectors, vector, dot, LEFT(p + (size_t)h), sum[h % chains]);        \
-                if (rows == VT_TILE_ROWS && vectors == VT_TILE_VECTORS) {                          \
-                    for (size_t at = 0; at < STEPS_OF(chains) * pace; at += 64)                    \
-                        __builtin_prefetch(ahead + at, 0, 2);                                      \
-                    ahead += STEPS_OF(chains) * pace;                                              \
-                }                                                                                  \
+                if (rows == VT_TILE_ROWS && vectors == VT_TILE_VECTORS)                            \
+                    ahead = vt_fetch_ahead(ahead, STEPS_OF(chains) * pace);                        \
             }                                                                                      \
             for (; p < steps; p++) STEP(rows, vectors, vector, dot, LEFT(p), sum[0]);              \
         }                                                                                          \

@@ -62,6 +62,13 @@ typedef struct vt_tile_terms {
     size_t pace;
 } vt_tile_terms;
 
+// Fetches so many bytes from `ahead`; where it goes on.
+static inline const char *vt_fetch_ahead(const char *ahead, size_t bytes)
+{
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(ahead + at, 0, 2);
+    return ahead + bytes;
+}
+
 // c: (rows, vectors x VT_LANES) = start + left right. start: the tile's first values, rows ld_start
 // apart (0: a bias), or NULL; may be c. Whole vectors are written.
 typedef void vt_tile_fn(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
