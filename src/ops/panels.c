@@ -314,6 +314,8 @@ VT_INLINE void pack_bf16(const vt_panels *p, int panel, int at, const void *b, v
     uint32_t *to = (uint32_t *)p->data + step * (size_t)width;
     if (columns == VT_PANEL)
         pack_pairs(to, b, trans, ld, k, VT_PANEL, (layout){VT_PANEL, 2 * EIGHT}, from);
+    else if (width == VT_PANEL && columns == 2 * EIGHT) // a head's; whole vectors: nobody reads on
+        pack_pairs(to, b, trans, ld, k, 2 * EIGHT, (layout){VT_PANEL, 2 * EIGHT}, from);
     else if (width == VT_TILE_ROWS && columns == VT_TILE_ROWS)
         pack_pairs(to, b, trans, ld, k, VT_TILE_ROWS, (layout){VT_TILE_ROWS, 2 * EIGHT}, from);
     else {
@@ -356,35 +358,11 @@ void vt_panels_pack(const vt_panels *p, int panel, int at, const void *b, vt_ele
         pack_bf16(p, panel, at, b, VT_BFLOAT, rows, trans, k);
 }
 
-// A few rows at a time: as many cache lines as stay in the first level's smallest corner, since
-// rows are often a multiple of 2 KiB apart.
-enum { PACK_ROWS = 16 };
-
-// Whole panels of numbers that need no rounding: copies of `width` numbers, the width a constant.
-VT_INLINE void copy_rows(const vt_panels *p, int at, const vt_real *b, size_t ld, int k, int width)
-{
-    const size_t panel = (size_t)p->k * (size_t)width;
-    vt_real *first = (vt_real *)p->data + (size_t)at * (size_t)width;
-    for (int i = 0; i < p->n / width; i++, first += panel, b += width)
-        pack_number_rows(first, b, ld, k, width, width);
-}
-
-// The same; returns how many panels are done.
-static int copy_whole_panels(const vt_panels *p, int at, const void *b, size_t ld, int k)
-{
-    if (p->type != VT_REAL) return 0;
-    if (p->width == VT_TILE_ROWS)
-        copy_rows(p, at, b, ld, k, VT_TILE_ROWS);
-    else
-        copy_rows(p, at, b, ld, k, VT_PANEL);
-    return p->n / p->width;
-}
-
 // Panels that are read long after, in memory by then, are written past the caches, which otherwise
 // would fetch every line first: some rows of one panel at a time are packed nearby and streamed. As
 // many rows as fill the blocks of AMX. (DeiT-S on a Xeon of 2 MB of second-level cache a core: 3%
-// of a step in fp32, 5% in bf16; the 28-px model: 1%. AVX2 has left panels of other widths than
-// vectors.)
+// of a step in fp32, 5% in bf16; the 28-px model: 1%, on two Zen 4 cores 9%. AVX2 has left panels
+// of other widths than vectors.)
 enum { FAR_ROWS = 2 * VT_AMX_PAIRS };
 #ifdef __AVX512F__
 enum { STREAMS = true };
@@ -405,6 +383,56 @@ enum { STREAMS = false };
 #define stream memcpy
 #define end_stream() ((void)0)
 #endif
+
+// A few rows at a time: as many cache lines as stay in the first level's smallest corner, since
+// rows are often a multiple of 2 KiB apart.
+enum { PACK_ROWS = 16 };
+
+// Whole panels of numbers that need no rounding: copies of `width` numbers, the width a constant.
+VT_INLINE void copy_rows(const vt_panels *p, int at, const vt_real *b, size_t ld, int k, int width)
+{
+    const size_t panel = (size_t)p->k * (size_t)width;
+    vt_real *first = (vt_real *)p->data + (size_t)at * (size_t)width;
+    for (int i = 0; i < p->n / width; i++, first += panel, b += width)
+        pack_number_rows(first, b, ld, k, width, width);
+}
+
+// Two left panels of eight columns at a time: a vector's worth.
+VT_INLINE void interleave_panels(const vt_panels *p, int at, const void *b, size_t ld, int k,
+                                 bool far, vt_elem from)
+{
+    static const vt_real none[2 * EIGHT];
+    const size_t panel = vt_panels_steps(p->type, p->k);
+    pairs *first = (pairs *)p->data + vt_steps(p->type, at);
+    for (int i = 0; i + 1 < p->n / EIGHT; i += 2, first += 2 * panel, b = vt_at(b, from, 2 * EIGHT))
+        for (int row = 0; row < k; row += 2) {
+            const void *x = vt_at(b, from, (size_t)row * ld);
+            pairs both[2], *to = first + row / 2;
+            interleave(both, x, row + 1 < k ? vt_at(x, from, ld) : none, from);
+            if (far) {
+                stream(to, &both[0], sizeof *to);
+                stream(to + panel, &both[1], sizeof *to);
+            } else {
+                to[0] = both[0], to[panel] = both[1];
+            }
+        }
+}
+
+// Whole panels, rows as they lie; returns how many are done.
+static int pack_whole_panels(const vt_panels *p, int at, const void *b, vt_elem from, size_t ld,
+                             int k, bool far)
+{
+    if (p->type == VT_REAL && !far) {
+        if (p->width == VT_TILE_ROWS)
+            copy_rows(p, at, b, ld, k, VT_TILE_ROWS);
+        else
+            copy_rows(p, at, b, ld, k, VT_PANEL);
+        return p->n / p->width;
+    }
+    if (p->type != VT_BFLOAT || p->width != EIGHT || by_amx(p->type)) return 0;
+    VT_FOR_TYPE(interleave_panels, from, p, at, b, ld, k, far);
+    return p->n / EIGHT / 2 * 2;
+}
 
 // b: the panel's first number.
 static void pack_far(const vt_panels *p, int panel, int at, const void *b, vt_elem from, int ld,
@@ -433,7 +461,7 @@ void vt_panels_pack_all(const vt_panels *p, int at, const void *b, vt_elem from,
     for (int first = 0; first < k; first += rows) {
         const int count = k - first < rows ? k - first : rows;
         const void *row = vt_at(b, from, (size_t)first * next);
-        int i = !far && trans == VT_N ? copy_whole_panels(p, at + first, row, next, count) : 0;
+        int i = trans == VT_N ? pack_whole_panels(p, at + first, row, from, next, count, far) : 0;
         for (; i < panels; i++)
             if (far)
                 pack_far(p, i, at + first, vt_at(row, from, (size_t)(i * p->width) * across), from,
