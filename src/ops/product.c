@@ -75,12 +75,11 @@ typedef struct tile_panel {
 
 // Rows that are read, or written for the first time in a while, are fetched while others are
 // multiplied: 2% of a step.
-static void fetch_rows(const vt_real *c, size_t ldc, int rows, int columns)
+static void fetch_rows(const char *c, size_t row, int rows, size_t bytes)
 {
-    const int line = 64 / sizeof *c;
-    for (int i = 0; i < rows; i++)
-        for (int j = 0; j < columns + line; j += line) // rows need not begin with a cache line
-            __builtin_prefetch(c + (size_t)i * ldc + (size_t)j, 1);
+    for (int i = 0; i < rows; i++, c += row)
+        for (size_t at = 0; at < bytes + 64; at += 64) // rows need not begin with a cache line
+            __builtin_prefetch(c + at, 1);
 }
 
 static int vectors_of(int columns)
@@ -88,11 +87,13 @@ static int vectors_of(int columns)
     return (columns + VT_LANES - 1) / VT_LANES;
 }
 
-// Rows first .. of the block. c: their first number. start: as for a tile.
-static void compute(const tile_block *b, const tile_panel *panel, vt_real *c, size_t ldc,
+// Rows first .. of the block. c: their first number, of `type`. start: as for a tile.
+static void compute(const tile_block *b, const tile_panel *panel, char *c, size_t ldc, vt_elem type,
                     const vt_real *start, size_t ld_start, int first, int rows)
 {
+    const size_t size = vt_elem_size(type);
     vt_tile_terms terms = b->terms; // written long ago
+    terms.round = type == VT_BFLOAT;
     terms.left += (size_t)first * b->x->row_bytes;
     terms.right = panel->data;
     // The first row of tiles would wait for a panel that comes from afar: so the next one is
@@ -104,12 +105,13 @@ static void compute(const tile_block *b, const tile_panel *panel, vt_real *c, si
     for (int end = first + rows, some; first < end; first += some) {
         some = end - first < b->most ? end - first : b->most;
         if (panel->tiles) {
-            fetch_rows(c, ldc, some, panel->columns);
+            fetch_rows(c, ldc * size, some, (size_t)panel->columns * size);
             panel->tiles[(some - 1) * VT_TILE_VECTORS](c, ldc, start, ld_start, &terms);
         } else {
-            vt_amx_tile(c, ldc, start, ld_start, &terms, b->x, some, vectors_of(panel->columns));
+            vt_amx_tile((vt_real *)c, ldc, start, ld_start, &terms, b->x, some,
+                        vectors_of(panel->columns));
         }
-        c += (size_t)some * ldc;
+        c += (size_t)some * ldc * size;
         if (start) start += (size_t)some * ld_start;
         terms.left += (size_t)some * b->x->row_bytes;
         terms.ahead += terms.pace * terms.steps;
@@ -130,7 +132,17 @@ VT_INLINE void put(void *y, size_t ldy, const vt_real *strip, int rows, int colu
     }
 }
 
-// By way of a strip: for columns that are not whole vectors, and to round.
+static bool tiles_round(const tile_panel *panel)
+{
+#ifdef VT_TILES_ROUND
+    return panel->tiles;
+#else
+    (void)panel;
+    return false;
+#endif
+}
+
+// By way of a strip: for columns that are not whole vectors, and to round what tiles do not.
 static void compute_strips(const tile_block *b, const tile_panel *panel, const vt_rows *y,
                            char *out, const vt_real *bias, bool add)
 {
@@ -138,7 +150,7 @@ static void compute_strips(const tile_block *b, const tile_panel *panel, const v
     const size_t row = (size_t)y->ld * vt_elem_size(y->type);
     for (int first = 0; first < b->rows; first += STRIP_ROWS, out += STRIP_ROWS * row) {
         const int below = b->rows - first, rows = below < STRIP_ROWS ? below : STRIP_ROWS;
-        compute(b, panel, strip, VT_PANEL, bias, 0, first, rows);
+        compute(b, panel, (char *)strip, VT_PANEL, VT_REAL, bias, 0, first, rows);
         VT_FOR_TYPE(put, y->type, out, (size_t)y->ld, strip, rows, panel->columns, add);
     }
 }
@@ -158,10 +170,10 @@ static void compute_block(const tile_block *b, const tile_panel *panel, const vt
         for (int c = 0; c < VT_PANEL; c++) padded[c] = c < panel->columns ? bias[column + c] : 0;
         bias = padded;
     }
-    if (y->type != VT_REAL || !whole)
+    if (!whole || (y->type != VT_REAL && (add || !tiles_round(panel))))
         compute_strips(b, panel, y, out, bias, add);
     else
-        compute(b, panel, (vt_real *)out, (size_t)y->ld, add ? (vt_real *)out : bias,
+        compute(b, panel, out, (size_t)y->ld, y->type, add ? (vt_real *)out : bias,
                 add ? (size_t)y->ld : 0, 0, b->rows);
 }
 

@@ -32,6 +32,10 @@ enum {
     VT_PANEL = VT_TILE_VECTORS * VT_LANES
 };
 
+#if defined __AVX512BF16__ && !defined VT_DOUBLE
+#define VT_TILES_ROUND
+#endif
+
 // Loops over a tile's or a block's rows, all of them: their arrays live in registers.
 #define UNROLL _Pragma("GCC unroll 32")
 
@@ -60,6 +64,7 @@ typedef struct vt_tile_terms {
     // parts as the panel does.
     const char *ahead;
     size_t pace;
+    bool round; // the result is bf16: where VT_TILES_ROUND
 } vt_tile_terms;
 
 // Fetches so many bytes from `ahead`; where it goes on.
@@ -69,9 +74,9 @@ static inline const char *vt_fetch_ahead(const char *ahead, size_t bytes)
     return ahead + bytes;
 }
 
-// c: (rows, vectors x VT_LANES) = start + left right. start: the tile's first values, rows ld_start
-// apart (0: a bias), or NULL; may be c. Whole vectors are written.
-typedef void vt_tile_fn(vt_real *c, size_t ldc, const vt_real *start, size_t ld_start,
+// c: (rows, vectors x VT_LANES) of vt_real or bf16 = start + left right. start: the tile's first
+// values, rows ld_start apart (0: a bias), or NULL; may be c. Whole vectors are written.
+typedef void vt_tile_fn(void *c, size_t ldc, const vt_real *start, size_t ld_start,
                         const vt_tile_terms *terms);
 
 // [rows - 1][vectors - 1]
