@@ -88,7 +88,7 @@ static void softmax(vt_real *map, const vt_attention *at, int head)
     const int T = at->T, ld = vt_map_ld(T);
     const vt_real scale = (vt_real)(1 / sqrt((double)at->D));
     for (int i = 0; i < at->R; i++) {
-        vt_real *row = map + (size_t)i * (size_t)ld, most = -INFINITY, sum = 0, factor = scale;
+        vt_real *row = map + (size_t)i * (size_t)ld, factor = scale;
         if (at->bias || at->mask) {
             const size_t RT = (size_t)at->R * (size_t)T, line = (size_t)i * (size_t)T;
             for (int j = 0; j < T; j++) row[j] *= scale;
@@ -97,14 +97,10 @@ static void softmax(vt_real *map, const vt_attention *at, int head)
             factor = 1;
         }
         fill_padding(row, -INFINITY, T, ld);
-#pragma omp simd reduction(max : most)
-        for (int j = 0; j < ld; j++) most = row[j] > most ? row[j] : most;
-#pragma omp simd reduction(+ : sum)
-        for (int j = 0; j < ld; j++) {
-            row[j] = vt_exp_falling((row[j] - most) * factor);
-            sum += row[j];
-        }
-        const vt_real share = 1 / sum;
+        const vt_real most = vt_row_max(row, (size_t)ld);
+#pragma omp simd
+        for (int j = 0; j < ld; j++) row[j] = vt_exp_falling((row[j] - most) * factor);
+        const vt_real share = 1 / vt_row_sum(row, (size_t)ld);
 #pragma omp simd
         for (int j = 0; j < ld; j++) row[j] *= share;
     }
@@ -164,11 +160,13 @@ VT_INLINE void softmax_backward(vt_real *map, vt_real *dbias, const void *p, con
     const int T = at->T, ld = vt_map_ld(T);
     const vt_real scale = (vt_real)(1 / sqrt((double)at->D));
     for (int i = 0; i < at->R; i++) {
-        vt_real *row = map + (size_t)i * (size_t)ld, dot = 0;
+        vt_real *row = map + (size_t)i * (size_t)ld;
+        vt_vec products = {0};
         const void *prob = vt_at(p, type, (size_t)i * (size_t)ld);
         fill_padding(row, 0, T, ld);
-#pragma omp simd reduction(+ : dot)
-        for (int j = 0; j < ld; j++) dot += row[j] * vt_get(prob, type, (size_t)j);
+        for (int j = 0; j < ld; j += VT_LANES)
+            products += vt_vec_at(row + j) * vt_get_vec(prob, type, (size_t)j);
+        const vt_real dot = vt_lanes_sum(products);
         if (dbias) {
             vt_real *bias = dbias + (size_t)i * (size_t)T;
             for (int j = 0; j < T; j++) bias[j] += vt_get(prob, type, (size_t)j) * (row[j] - dot);

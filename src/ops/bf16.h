@@ -4,13 +4,9 @@
 #ifndef OPS_BF16_H
 #define OPS_BF16_H
 
+#include "lanes.h"
 #include "vitrain/base/narrow.h"
 #include "vitrain/ops/ops.h"
-
-#include <string.h>
-#ifdef __AVX512BF16__
-#include <immintrin.h>
-#endif
 
 VT_INLINE vt_real vt_get(const void *x, vt_elem type, size_t i)
 {
@@ -37,6 +33,20 @@ VT_INLINE void vt_put_all(void *y, vt_elem type, const vt_real *x, size_t n)
     }
 #endif
     for (; i < n; i++) vt_put(y, type, i, x[i]);
+}
+
+// Numbers i .. i + VT_LANES - 1.
+VT_INLINE vt_vec vt_get_vec(const void *x, vt_elem type, size_t i)
+{
+#ifndef VT_DOUBLE
+    typedef vt_bf16 halves __attribute__((vector_size(VT_LANES * sizeof(vt_bf16))));
+    if (type == VT_BFLOAT) {
+        halves stored;
+        memcpy(&stored, (const vt_bf16 *)x + i, sizeof stored);
+        return (vt_vec)(__builtin_convertvector(stored, vt_vec_bits) << 16);
+    }
+#endif
+    return vt_vec_at((const vt_real *)vt_at(x, type, i));
 }
 
 // Calls an inline function of (..., type) with the type as a constant.

@@ -7,6 +7,19 @@
 
 #include <math.h>
 
+static vt_real sum_of_squares(const vt_real *x, vt_real mean, int n)
+{
+    vt_vec parts = {0};
+    vt_real rest = 0;
+    int i = 0;
+    for (; i + VT_LANES <= n; i += VT_LANES) {
+        const vt_vec d = vt_vec_at(x + i) - mean;
+        parts += d * d;
+    }
+    for (; i < n; i++) rest += (x[i] - mean) * (x[i] - mean);
+    return vt_lanes_sum(parts) + rest;
+}
+
 VT_INLINE void again(void *y, const vt_real *x, const vt_real *w, const vt_real *b,
                      const vt_real *mean, const vt_real *rstd, int M, int C, vt_elem type)
 {
@@ -30,13 +43,9 @@ void vt_layernorm_forward(void *y, vt_elem type, vt_real *mean, vt_real *rstd, c
     for (int m = 0; m < M; m++) {
         const size_t at = (size_t)m * (size_t)C;
         const vt_real *row = x + at;
-        vt_real sum = 0, squares = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int c = 0; c < C; c++) sum += row[c];
-        const vt_real mu = sum / (vt_real)C;
-#pragma omp simd reduction(+ : squares)
-        for (int c = 0; c < C; c++) squares += (row[c] - mu) * (row[c] - mu);
-        const vt_real r = 1 / (vt_real)sqrt((double)(squares / (vt_real)C + eps));
+        const vt_real mu = vt_row_sum(row, (size_t)C) / (vt_real)C;
+        const vt_real variance = sum_of_squares(row, mu, C) / (vt_real)C;
+        const vt_real r = 1 / (vt_real)sqrt((double)(variance + eps));
         vt_layernorm_again(vt_at(y, type, at), type, row, w, b, &mu, &r, 1, C);
         if (mean) mean[m] = mu;
         if (rstd) rstd[m] = r;
@@ -50,14 +59,19 @@ void vt_layernorm_backward(vt_real *dx, vt_real *dw, vt_real *db, const vt_real 
     for (int m = 0; m < M; m++) {
         const vt_real *row = x + (size_t)m * C, *g = dy + (size_t)m * C;
         vt_real *out = dx + (size_t)m * C, mu = mean[m], r = rstd[m], sum = 0, projection = 0;
-#pragma omp simd reduction(+ : sum, projection)
-        for (int c = 0; c < C; c++) {
-            vt_real gw = g[c] * w[c];
-            sum += gw;
-            projection += gw * (row[c] - mu) * r;
+        vt_vec sums = {0}, projections = {0};
+        int i = 0;
+        for (; i + VT_LANES <= C; i += VT_LANES) {
+            const vt_vec gw = vt_vec_at(g + i) * vt_vec_at(w + i);
+            sums += gw;
+            projections += gw * (vt_vec_at(row + i) - mu);
         }
-        sum /= (vt_real)C;
-        projection /= (vt_real)C;
+        for (; i < C; i++) {
+            sum += g[i] * w[i];
+            projection += g[i] * w[i] * (row[i] - mu);
+        }
+        sum = (sum + vt_lanes_sum(sums)) / (vt_real)C;
+        projection = (projection + vt_lanes_sum(projections)) * r / (vt_real)C;
 #pragma omp simd
         for (int c = 0; c < C; c++) {
             vt_real xhat = (row[c] - mu) * r;

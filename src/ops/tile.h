@@ -15,7 +15,7 @@
 #ifndef OPS_TILE_H
 #define OPS_TILE_H
 
-#include "vitrain/base/vector.h"
+#include "lanes.h"
 #include "vitrain/ops/ops.h"
 
 #include <string.h>
@@ -26,7 +26,6 @@
 // Rows x vectors of accumulators, the right operand's vectors and one broadcast fill the registers:
 // 6 x 2 of 16, 8 x 3 of 32.
 enum {
-    VT_LANES = VT_VECTOR_BYTES / sizeof(vt_real),
     VT_TILE_ROWS = VT_VECTOR_REGISTERS == 32 ? 8 : 6,
     VT_TILE_VECTORS = VT_VECTOR_REGISTERS == 32 ? 3 : 2,
     VT_PANEL = VT_TILE_VECTORS * VT_LANES
@@ -39,9 +38,6 @@ enum {
 // Loops over a tile's or a block's rows, all of them: their arrays live in registers.
 #define UNROLL _Pragma("GCC unroll 32")
 
-typedef vt_real vt_vec __attribute__((vector_size(VT_VECTOR_BYTES)));
-typedef vt_real vt_vec_loose
-    __attribute__((vector_size(VT_VECTOR_BYTES), aligned(sizeof(vt_real))));
 #ifndef VT_DOUBLE
 typedef uint32_t vt_vec_pair __attribute__((vector_size(VT_VECTOR_BYTES), may_alias));
 #endif
