@@ -22,16 +22,27 @@ VT_INLINE void vt_put(void *y, vt_elem type, size_t i, vt_real value)
         ((vt_real *)y)[i] = value;
 }
 
-// As many. (The processor's own rounding takes numbers below 2^-126 for 0, as its products do.)
+// Numbers i .. i + VT_LANES - 1. (The processor's own rounding takes numbers below 2^-126 for 0, as
+// its products do.)
+VT_INLINE void vt_put_vec(void *y, vt_elem type, size_t i, vt_vec x)
+{
+#if defined __AVX512BF16__ && !defined VT_DOUBLE
+    if (type == VT_BFLOAT) {
+        const __m256bh rounded = _mm512_cvtneps_pbh((__m512)x);
+        memcpy((vt_bf16 *)y + i, &rounded, sizeof rounded);
+        return;
+    }
+#endif
+    if (type == VT_REAL)
+        *(vt_vec_loose *)((vt_real *)y + i) = x;
+    else
+        for (size_t lane = 0; lane < VT_LANES; lane++) vt_put(y, type, i + lane, x[lane]);
+}
+
 VT_INLINE void vt_put_all(void *y, vt_elem type, const vt_real *x, size_t n)
 {
     size_t i = 0;
-#if defined __AVX512BF16__ && !defined VT_DOUBLE
-    for (; type == VT_BFLOAT && i + 16 <= n; i += 16) {
-        const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(x + i));
-        memcpy((vt_bf16 *)y + i, &rounded, sizeof rounded);
-    }
-#endif
+    for (; i + VT_LANES <= n; i += VT_LANES) vt_put_vec(y, type, i, vt_vec_at(x + i));
     for (; i < n; i++) vt_put(y, type, i, x[i]);
 }
 

@@ -26,8 +26,11 @@ VT_INLINE void again(void *y, const vt_real *x, const vt_real *w, const vt_real 
     for (int m = 0; m < M; m++) {
         const vt_real *row = x + (size_t)m * (size_t)C, mu = mean[m], r = rstd[m];
         void *out = vt_at(y, type, (size_t)m * (size_t)C);
-#pragma omp simd
-        for (int c = 0; c < C; c++) vt_put(out, type, (size_t)c, (row[c] - mu) * r * w[c] + b[c]);
+        size_t c = 0;
+        for (; c + VT_LANES <= (size_t)C; c += VT_LANES)
+            vt_put_vec(out, type, c,
+                       (vt_vec_at(row + c) - mu) * r * vt_vec_at(w + c) + vt_vec_at(b + c));
+        for (; c < (size_t)C; c++) vt_put(out, type, c, (row[c] - mu) * r * w[c] + b[c]);
     }
 }
 

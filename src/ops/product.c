@@ -132,17 +132,7 @@ VT_INLINE void put(void *y, size_t ldy, const vt_real *strip, int rows, int colu
     }
 }
 
-static bool tiles_round(const tile_panel *panel)
-{
-#ifdef VT_TILES_ROUND
-    return panel->tiles;
-#else
-    (void)panel;
-    return false;
-#endif
-}
-
-// By way of a strip: for columns that are not whole vectors, and to round what tiles do not.
+// By way of a strip: for columns that are not whole vectors, and to round what AMX computes.
 static void compute_strips(const tile_block *b, const tile_panel *panel, const vt_rows *y,
                            char *out, const vt_real *bias, bool add)
 {
@@ -170,7 +160,7 @@ static void compute_block(const tile_block *b, const tile_panel *panel, const vt
         for (int c = 0; c < VT_PANEL; c++) padded[c] = c < panel->columns ? bias[column + c] : 0;
         bias = padded;
     }
-    if (!whole || (y->type != VT_REAL && (add || !tiles_round(panel))))
+    if (!whole || (y->type != VT_REAL && (add || !panel->tiles)))
         compute_strips(b, panel, y, out, bias, add);
     else
         compute(b, panel, out, (size_t)y->ld, y->type, add ? (vt_real *)out : bias,

@@ -1,6 +1,8 @@
 // The tiles, a function for each shape; see tile.h.
 #include "tile.h"
 
+#include "bf16.h"
+
 #include <stdatomic.h>
 
 static inline vt_vec multiply_add(vt_vec sum, vt_vec a, vt_vec b)
@@ -45,28 +47,9 @@ enum { ROUND = 1 };
         UNROLL for (int j = 0; j < vectors; j++) KEEP(b[j]);                                \
     }
 
-// The sums where they go; as bf16 by the processor's own rounding, which vt_put_all has too.
-#ifdef VT_TILES_ROUND
-static inline void put_rounded(void *c, size_t at, vt_vec sum)
-{
-    const __m256bh rounded = _mm512_cvtneps_pbh((__m512)sum);
-    memcpy((vt_bf16 *)c + at, &rounded, sizeof rounded);
-}
-#else
-static inline void put_rounded(void *c, size_t at, vt_vec sum)
-{
-    (void)c, (void)at, (void)sum;
-}
-#endif
-
-static inline void put(void *c, size_t at, vt_vec sum)
-{
-    *(vt_vec_loose *)((vt_real *)c + at) = sum;
-}
-
-#define PUT_ALL(put, rows, vectors)                                                \
+#define PUT_ALL(type, rows, vectors)                                               \
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++) \
-        put(c, (size_t)i *ldc + (size_t)j * VT_LANES, sum[0][i][j])
+        vt_put_vec(c, type, ldc *(size_t)i + (size_t)j * VT_LANES, sum[0][i][j])
 
 #define TILE(name, rows, vectors, chains, unit, vector, dot, LEFT)                                 \
     static void name(void *c, size_t ldc, const vt_real *start, size_t ld_start,                   \
@@ -98,9 +81,9 @@ static inline void put(void *c, size_t at, vt_vec sum)
         UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)             \
             UNROLL for (int h = 1; h < chains; h++) sum[0][i][j] += sum[h][i][j];                  \
         if (terms->round)                                                                          \
-            PUT_ALL(put_rounded, rows, vectors);                                                   \
+            PUT_ALL(VT_BFLOAT, rows, vectors);                                                     \
         else                                                                                       \
-            PUT_ALL(put, rows, vectors);                                                           \
+            PUT_ALL(VT_REAL, rows, vectors);                                                       \
     }
 
 #define BY_ROW(step) from[(size_t)i * ld + (step)]

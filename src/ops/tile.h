@@ -31,10 +31,6 @@ enum {
     VT_PANEL = VT_TILE_VECTORS * VT_LANES
 };
 
-#if defined __AVX512BF16__ && !defined VT_DOUBLE
-#define VT_TILES_ROUND
-#endif
-
 // Loops over a tile's or a block's rows, all of them: their arrays live in registers.
 #define UNROLL _Pragma("GCC unroll 32")
 
@@ -60,7 +56,7 @@ typedef struct vt_tile_terms {
     // parts as the panel does.
     const char *ahead;
     size_t pace;
-    bool round; // the result is bf16: where VT_TILES_ROUND
+    bool round; // the result is bf16
 } vt_tile_terms;
 
 // Fetches so many bytes from `ahead`; where it goes on.
