@@ -9,7 +9,6 @@
 
 #include <math.h>
 #include <stddef.h>
-#include <string.h>
 #ifdef __AVX512F__
 #include <immintrin.h>
 #endif

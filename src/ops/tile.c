@@ -59,10 +59,8 @@ enum { ROUND = 1 };
         vt_vec sum[chains][rows][vectors];                                                         \
         UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++)             \
         {                                                                                          \
-            sum[0][i][j] =                                                                         \
-                start                                                                              \
-                    ? *(const vt_vec_loose *)(start + (size_t)i * ld_start + (size_t)j * VT_LANES) \
-                    : (vt_vec){0};                                                                 \
+            sum[0][i][j] = start ? vt_vec_at(start + (size_t)i * ld_start + (size_t)j * VT_LANES)  \
+                                 : (vt_vec){0};                                                    \
             UNROLL for (int h = 1; h < chains; h++) sum[h][i][j] = (vt_vec){0};                    \
         }                                                                                          \
         for (int part = 0; part < terms->parts; part++) {                                          \

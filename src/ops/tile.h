@@ -19,9 +19,6 @@
 #include "vitrain/ops/ops.h"
 
 #include <string.h>
-#ifdef __AVX512BF16__
-#include <immintrin.h>
-#endif
 
 // Rows x vectors of accumulators, the right operand's vectors and one broadcast fill the registers:
 // 6 x 2 of 16, 8 x 3 of 32.
