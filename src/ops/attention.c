@@ -9,6 +9,7 @@
 // head's: the softmax, whoever follows the maps (on_map), the product with v. (Writing the kept map
 // past the cache was tried: no difference beyond the noise.)
 #include "bf16.h"
+#include "nearly.h"
 
 #include "vitrain/base/arena.h"
 #include "vitrain/base/vmath.h"
@@ -25,7 +26,7 @@ int vt_map_ld(int T)
 // A thread's memory for one head.
 typedef struct head_scratch {
     vt_real *map, *dropped; // (R,ld): scores and what becomes of them
-    void *small;            // (R,ld) of the stored type, where that is bf16
+    void *small;            // (R,ld) of the stored type
     void *queries;          // panels of (R,D): q or dy
     void *keys, *values;    // panels of (D,T) or (T,D)
     void *left;             // panels of a map, to be read by column, where it is bf16
@@ -41,7 +42,7 @@ static head_scratch place(vt_arena *arena, const vt_attention *at)
     head_scratch s = {0};
     s.map = VT_ARENA_TAKE(arena, vt_real, map);
     s.dropped = VT_ARENA_TAKE(arena, vt_real, at->drop ? map : 0);
-    s.small = bf16 ? vt_arena_take(arena, map, sizeof(vt_bf16)) : NULL;
+    s.small = bf16 ? vt_arena_take(arena, map, sizeof(vt_bf16)) : s.map;
     s.queries = vt_arena_take(arena, vt_panels_bytes(at->type, at->R, at->D, false), 1);
     s.keys = vt_arena_take(arena, larger, 1);
     s.values = vt_arena_take(arena, larger, 1);
@@ -82,36 +83,54 @@ VT_INLINE void fill_padding(vt_real *row, vt_real value, int T, int ld)
     for (int j = 0; j < MAP_MULTIPLE; j++) last[j] = j < numbers ? last[j] : value;
 }
 
-// Scores become probabilities. map: (R,ld), the columns beyond T become 0.
-static void softmax(vt_real *map, const vt_attention *at, int head)
+// x -> exp((x - most) factor), x <= most; their sum. ld is a multiple of every vector.
+VT_INLINE vt_real exponentials(vt_real *row, vt_real most, vt_real factor, int ld, vt_elem type)
+{
+#ifndef VT_DOUBLE
+    if (type == VT_BFLOAT) {
+        const float factor2 = factor * 1.44269504f; // 1 / ln 2
+        vt_vec sums = {0};
+        for (int j = 0; j < ld; j += VT_LANES) {
+            const vt_vec x = (vt_vec_at(row + j) - most) * factor2;
+            const vt_vec e = vt_nearly_exp2(vt_vec_larger((vt_vec){0} - 127, x));
+            *(vt_vec_loose *)(row + j) = e;
+            sums += e;
+        }
+        return vt_lanes_sum(sums);
+    }
+#endif
+    (void)type;
+#pragma omp simd
+    for (int j = 0; j < ld; j++) row[j] = vt_exp_falling((row[j] - most) * factor);
+    return vt_row_sum(row, (size_t)ld);
+}
+
+// Scores become probabilities, in the stored type in `to`, which may be the map; in the map too if
+// it is `heard`. map: (R,ld), the columns beyond T become 0.
+VT_INLINE void softmax(void *to, vt_real *map, bool heard, const vt_attention *at, int head,
+                       vt_elem type)
 {
     const int T = at->T, ld = vt_map_ld(T);
     const vt_real scale = (vt_real)(1 / sqrt((double)at->D));
     for (int i = 0; i < at->R; i++) {
-        vt_real *row = map + (size_t)i * (size_t)ld, factor = scale;
+        const size_t line = (size_t)i * (size_t)ld;
+        vt_real *row = map + line, factor = scale;
         if (at->bias || at->mask) {
-            const size_t RT = (size_t)at->R * (size_t)T, line = (size_t)i * (size_t)T;
+            const size_t RT = (size_t)at->R * (size_t)T, from = (size_t)i * (size_t)T;
             for (int j = 0; j < T; j++) row[j] *= scale;
-            if (at->bias) vt_add(row, at->bias + (size_t)head * RT + line, (size_t)T);
-            if (at->mask) vt_add(row, at->mask + line, (size_t)T);
+            if (at->bias) vt_add(row, at->bias + (size_t)head * RT + from, (size_t)T);
+            if (at->mask) vt_add(row, at->mask + from, (size_t)T);
             factor = 1;
         }
         fill_padding(row, -INFINITY, T, ld);
         const vt_real most = vt_row_max(row, (size_t)ld);
-#pragma omp simd
-        for (int j = 0; j < ld; j++) row[j] = vt_exp_falling((row[j] - most) * factor);
-        const vt_real share = 1 / vt_row_sum(row, (size_t)ld);
-#pragma omp simd
-        for (int j = 0; j < ld; j++) row[j] *= share;
+        const vt_real share = 1 / exponentials(row, most, factor, ld, type);
+        for (int j = 0; j < ld; j += VT_LANES) {
+            const vt_vec p = vt_vec_at(row + j) * share;
+            if (heard && type != VT_REAL) *(vt_vec_loose *)(row + j) = p;
+            vt_put_vec(vt_at(to, type, line), type, (size_t)j, p);
+        }
     }
-}
-
-// The map as the products take it: in the stored type.
-static const void *stored(void *to, const vt_real *map, const vt_attention *at)
-{
-    if (at->type == VT_REAL) return map;
-    vt_scale(to, VT_BFLOAT, 1, map, (size_t)at->R * (size_t)vt_map_ld(at->T));
-    return to;
 }
 
 // In its image's mask every head has T rows of T, however many ask.
@@ -135,13 +154,13 @@ void vt_attention_forward(void *y, void *maps, const void *q, const void *k, con
         const size_t head = (size_t)h * (size_t)D;
         const vt_panels keys = packed(s.keys, at, vt_at(k, at->type, head), at->ldkv, VT_T, D, T);
         void *kept = maps ? vt_at(maps, at->type, (size_t)h * size) : s.small;
-        vt_real *map = maps && at->type == VT_REAL ? kept : s.map;
+        vt_real *map = at->type == VT_REAL ? kept : s.map; // of scores
         vt_product((vt_rows){map, VT_REAL, ld},
                    vt_left_rows(vt_at(q, at->type, head), at->type, at->ldq), &keys, NULL,
                    VT_SET_PADDED, R);
-        softmax(map, at, h);
+        VT_FOR_TYPE(softmax, at->type, kept, map, at->on_map, at, h);
         if (at->on_map) at->on_map(at->self, h, map);
-        const void *used = stored(kept, map, at);
+        const void *used = kept;
         if (at->drop) {
             drop_map(s.dropped, used, at->type, at, h);
             used = s.dropped;
@@ -153,16 +172,17 @@ void vt_attention_forward(void *y, void *maps, const void *q, const void *k, con
     }
 }
 
-// dP -> dS / sqrt(D), in place, but what goes to dbias.
-VT_INLINE void softmax_backward(vt_real *map, vt_real *dbias, const void *p, const vt_attention *at,
-                                vt_elem type)
+// dS / sqrt(D), in the stored type, of dP, which it may replace; dS for dbias.
+VT_INLINE void softmax_backward(void *ds, vt_real *dp, vt_real *dbias, const void *p,
+                                const vt_attention *at, vt_elem type)
 {
     const int T = at->T, ld = vt_map_ld(T);
     const vt_real scale = (vt_real)(1 / sqrt((double)at->D));
     for (int i = 0; i < at->R; i++) {
-        vt_real *row = map + (size_t)i * (size_t)ld;
+        const size_t line = (size_t)i * (size_t)ld;
+        vt_real *row = dp + line;
         vt_vec products = {0};
-        const void *prob = vt_at(p, type, (size_t)i * (size_t)ld);
+        const void *prob = vt_at(p, type, line);
         fill_padding(row, 0, T, ld);
         for (int j = 0; j < ld; j += VT_LANES)
             products += vt_vec_at(row + j) * vt_get_vec(prob, type, (size_t)j);
@@ -171,9 +191,9 @@ VT_INLINE void softmax_backward(vt_real *map, vt_real *dbias, const void *p, con
             vt_real *bias = dbias + (size_t)i * (size_t)T;
             for (int j = 0; j < T; j++) bias[j] += vt_get(prob, type, (size_t)j) * (row[j] - dot);
         }
-#pragma omp simd
-        for (int j = 0; j < ld; j++)
-            row[j] = scale * vt_get(prob, type, (size_t)j) * (row[j] - dot);
+        for (int j = 0; j < ld; j += VT_LANES)
+            vt_put_vec(vt_at(ds, type, line), type, (size_t)j,
+                       scale * vt_get_vec(prob, type, (size_t)j) * (vt_vec_at(row + j) - dot));
     }
 }
 
@@ -209,8 +229,8 @@ void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const v
                    NULL, VT_SET_PADDED, R);
         if (at->drop) drop_map(s.map, s.map, VT_REAL, at, h);
         vt_real *bias = dbias ? dbias + (size_t)h * (size_t)R * (size_t)T : NULL;
-        VT_FOR_TYPE(softmax_backward, type, s.map, bias, map, at);
-        const void *ds = stored(s.small, s.map, at);
+        const void *ds = s.small;
+        VT_FOR_TYPE(softmax_backward, type, s.small, s.map, bias, map, at);
 
         // By now the map has been read along its rows and is near, so it can be read by columns.
         b = packed(s.queries, at, vt_at(dy, type, head), C, VT_N, R, D);

@@ -50,11 +50,17 @@ VT_INLINE void vt_put_all(void *y, vt_elem type, const vt_real *x, size_t n)
 VT_INLINE vt_vec vt_get_vec(const void *x, vt_elem type, size_t i)
 {
 #ifndef VT_DOUBLE
-    typedef vt_bf16 halves __attribute__((vector_size(VT_LANES * sizeof(vt_bf16))));
     if (type == VT_BFLOAT) {
+#ifdef __AVX512F__
+        __m256i stored;
+        memcpy(&stored, (const vt_bf16 *)x + i, sizeof stored);
+        return (vt_vec)((vt_vec_bits)_mm512_cvtepu16_epi32(stored) << 16);
+#else
+        typedef vt_bf16 halves __attribute__((vector_size(VT_LANES * sizeof(vt_bf16))));
         halves stored;
         memcpy(&stored, (const vt_bf16 *)x + i, sizeof stored);
         return (vt_vec)(__builtin_convertvector(stored, vt_vec_bits) << 16);
+#endif
     }
 #endif
     return vt_vec_at((const vt_real *)vt_at(x, type, i));
