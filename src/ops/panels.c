@@ -472,17 +472,25 @@ void vt_panels_pack_all(const vt_panels *p, int at, const void *b, vt_elem from,
     if (far) end_stream();
 }
 
-// sum: (width) +=
+VT_INLINE vt_real of_step(const void *panel, size_t at, vt_elem type)
+{
+    return type == VT_REAL ? vt_get(panel, type, at) : low_of(panel, at) + high_of(panel, at);
+}
+
+// sum: (width) += . Four sums at a time: each waits for its last addition.
 VT_INLINE void sum_panel(vt_real *sum, const void *panel, size_t steps, int width, vt_elem type)
 {
-    for (size_t s = 0; s < steps; s++)
-        for (int i = 0; i < width; i++) {
-            const size_t at = s * (size_t)width + (size_t)i;
-            if (type == VT_REAL)
-                sum[i] += vt_get(panel, type, at);
-            else
-                sum[i] += low_of(panel, at), sum[i] += high_of(panel, at);
-        }
+    enum { CHAINS = 4 };
+    const size_t w = (size_t)width;
+    vt_real sums[CHAINS][VT_PANEL + VT_TILE_ROWS] = {0}; // either is the wider one
+    size_t s = 0;
+    for (; s + CHAINS <= steps; s += CHAINS)
+        UNROLL for (size_t h = 0; h < CHAINS; h++)
+            for (size_t i = 0; i < w; i++) sums[h][i] += of_step(panel, (s + h) * w + i, type);
+    for (; s < steps; s++)
+        for (size_t i = 0; i < w; i++) sums[0][i] += of_step(panel, s * w + i, type);
+    for (size_t i = 0; i < w; i++)
+        sum[i] += (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
 }
 
 VT_INLINE void add_column_sums(vt_real *sums, const vt_panels *p, int first, int count,
