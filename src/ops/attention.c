@@ -172,6 +172,9 @@ void vt_attention_forward(void *y, void *maps, const void *q, const void *k, con
     }
 }
 
+// Maps come from afar: so much of them is fetched while others are used.
+enum { AHEAD_BYTES = 2048 };
+
 // dS / sqrt(D), in the stored type, of dP, which it may replace; dS for dbias.
 VT_INLINE void softmax_backward(void *ds, vt_real *dp, vt_real *dbias, const void *p,
                                 const vt_attention *at, vt_elem type)
@@ -184,8 +187,10 @@ VT_INLINE void softmax_backward(void *ds, vt_real *dp, vt_real *dbias, const voi
         vt_vec products = {0};
         const void *prob = vt_at(p, type, line);
         fill_padding(row, 0, T, ld);
-        for (int j = 0; j < ld; j += VT_LANES)
+        for (int j = 0; j < ld; j += VT_LANES) {
+            __builtin_prefetch((const char *)vt_at(prob, type, (size_t)j) + AHEAD_BYTES);
             products += vt_vec_at(row + j) * vt_get_vec(prob, type, (size_t)j);
+        }
         const vt_real dot = vt_lanes_sum(products);
         if (dbias) {
             vt_real *bias = dbias + (size_t)i * (size_t)T;

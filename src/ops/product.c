@@ -78,8 +78,8 @@ typedef struct tile_panel {
 static void fetch_rows(const char *c, size_t row, int rows, size_t bytes)
 {
     for (int i = 0; i < rows; i++, c += row)
-        for (size_t at = 0; at < bytes + 64; at += 64) // rows need not begin with a cache line
-            __builtin_prefetch(c + at, 1);
+        for (const char *line = c - (uintptr_t)c % 64; line < c + bytes; line += 64)
+            __builtin_prefetch(line, 1);
 }
 
 static int vectors_of(int columns)
