@@ -32,11 +32,16 @@ int vt_panels_count(const vt_panels *p)
 // A step of one column: vt_real, or a pair of bf16.
 enum { UNIT = sizeof(vt_real) };
 
+// The last right panel ends with a vector.
+static int columns_in_memory(vt_elem type, int n, bool left)
+{
+    const int unit = left || by_amx(type) ? vt_panel_width(type, left) : VT_LANES;
+    return (n + unit - 1) / unit * unit;
+}
+
 size_t vt_panels_bytes(vt_elem type, int k, int n, bool left)
 {
-    const size_t width = (size_t)vt_panel_width(type, left),
-                 panels = ((size_t)n + width - 1) / width;
-    return panels * vt_panels_steps(type, k) * width * UNIT;
+    return vt_panels_steps(type, k) * (size_t)columns_in_memory(type, n, left) * UNIT;
 }
 
 vt_panels vt_panels_at(void *data, vt_elem type, int k, int n, bool left)
@@ -47,6 +52,18 @@ vt_panels vt_panels_at(void *data, vt_elem type, int k, int n, bool left)
                        .n = n,
                        .width = vt_panel_width(type, left),
                        .parts = 1};
+}
+
+// A panel's columns, and how many there are in memory.
+static int columns_of(const vt_panels *p, int panel)
+{
+    const int rest = p->n - panel * p->width;
+    return rest < p->width ? rest : p->width;
+}
+
+static int width_of(const vt_panels *p, int panel)
+{
+    return columns_in_memory(p->type, columns_of(p, panel), p->width != VT_PANEL);
 }
 
 static void clear(void *to, size_t units)
@@ -203,24 +220,28 @@ VT_INLINE void pack_rows(uint32_t *to, const void *b, size_t ld, int k, int colu
     }
 }
 
-VT_INLINE void pack_columns(uint32_t *to, const void *b, size_t ld, int k, int columns, layout l,
-                            vt_elem from)
+// Zeros beyond the columns: as many as make `width`.
+VT_INLINE void pack_columns(uint32_t *to, const void *b, size_t ld, int k, int columns, int width,
+                            layout l, vt_elem from)
 {
+    static const vt_real none[2 * EIGHT];
     for (int p = 0, c = 0; p < k; p += 2 * EIGHT, c = 0, to += EIGHT * l.step) {
         const int rest = k - p, steps = rest < 2 * EIGHT ? (rest + 1) / 2 : EIGHT;
-        for (; rest >= 2 * EIGHT && c + EIGHT <= columns; c += EIGHT) {
+        for (; rest >= 2 * EIGHT && c + EIGHT <= width; c += EIGHT) {
             uint32_t *out = to + place_of(l, c);
             pairs block[EIGHT];
-            UNROLL for (int i = 0; i < EIGHT; i++)
-                take((halves *)&block[i], vt_at(b, from, (size_t)(c + i) * ld + (size_t)p), from);
+            UNROLL for (int i = 0; i < EIGHT; i++) take(
+                (halves *)&block[i],
+                c + i < columns ? vt_at(b, from, (size_t)(c + i) * ld + (size_t)p) : none, from);
             vt_transpose(block);
             UNROLL for (int i = 0; i < EIGHT; i++) * (pairs_loose *)(out + i * l.step) = block[i];
         }
-        for (; c < columns; c++)
+        for (; c < width; c++)
             for (int i = 0; i < steps; i++) {
                 const void *x = vt_at(b, from, (size_t)c * ld + (size_t)(p + 2 * i));
                 to[place_of(l, c) + i * l.step] =
-                    pair_of(x, 2 * i + 1 < rest ? vt_at(x, from, 1) : NULL, from, 0);
+                    c < columns ? pair_of(x, 2 * i + 1 < rest ? vt_at(x, from, 1) : NULL, from, 0)
+                                : 0;
             }
     }
 }
@@ -231,7 +252,7 @@ VT_INLINE void pack_pairs(uint32_t *to, const void *b, vt_trans trans, size_t ld
     if (trans == VT_N)
         pack_rows(to, b, ld, k, columns, l, from);
     else
-        pack_columns(to, b, ld, k, columns, l, from);
+        pack_columns(to, b, ld, k, columns, columns, l, from);
 }
 
 // ---- panels for AMX: see amx_tile.h ----
@@ -278,8 +299,7 @@ VT_INLINE void pack_amx(const vt_panels *p, int panel, int at, const void *b, vt
 {
     const layout l = {VT_AMX_PAIRS, VT_AMX_ROWS * VT_AMX_PAIRS};
     const bool left = p->width != VT_PANEL;
-    const int rest = p->n - panel * p->width, columns = rest < p->width ? rest : p->width,
-              unit = 2 * (left ? EIGHT : VT_AMX_PAIRS);
+    const int columns = columns_of(p, panel), unit = 2 * (left ? EIGHT : VT_AMX_PAIRS);
     const size_t steps = vt_panels_steps(p->type, p->k);
     uint32_t *to = (uint32_t *)p->data + (size_t)panel * (size_t)p->width * steps;
     const int end = at + k < p->k ? at + k : 2 * (int)steps; // after the last step come zeros
@@ -305,30 +325,38 @@ VT_INLINE void pack_amx(const vt_panels *p, int panel, int at, const void *b, vt
     }
 }
 
-// Of other processors. Both widths are constants.
+// Row `at` of a panel, of other processors.
+VT_INLINE void *place_in(const vt_panels *p, int panel, int at)
+{
+    const size_t before = (size_t)panel * (size_t)p->width * vt_panels_steps(p->type, p->k);
+    return (char *)p->data + (before + vt_steps(p->type, at) * (size_t)width_of(p, panel)) * UNIT;
+}
+
+// Of other processors. Widths are constants where it matters.
 VT_INLINE void pack_bf16(const vt_panels *p, int panel, int at, const void *b, vt_elem from,
                          size_t ld, vt_trans trans, int k)
 {
-    const int width = p->width, rest = p->n - panel * width, columns = rest < width ? rest : width;
-    const size_t step = (size_t)panel * vt_panels_steps(p->type, p->k) + vt_steps(p->type, at);
-    uint32_t *to = (uint32_t *)p->data + step * (size_t)width;
+    const int width = width_of(p, panel), columns = columns_of(p, panel);
+    uint32_t *to = place_in(p, panel, at);
     if (columns == VT_PANEL)
         pack_pairs(to, b, trans, ld, k, VT_PANEL, (layout){VT_PANEL, 2 * EIGHT}, from);
-    else if (width == VT_PANEL && columns == 2 * EIGHT) // a head's; whole vectors: nobody reads on
-        pack_pairs(to, b, trans, ld, k, 2 * EIGHT, (layout){VT_PANEL, 2 * EIGHT}, from);
+    else if (width == 2 * EIGHT && columns == 2 * EIGHT)
+        pack_pairs(to, b, trans, ld, k, 2 * EIGHT, (layout){2 * EIGHT, 2 * EIGHT}, from);
     else if (width == VT_TILE_ROWS && columns == VT_TILE_ROWS)
         pack_pairs(to, b, trans, ld, k, VT_TILE_ROWS, (layout){VT_TILE_ROWS, 2 * EIGHT}, from);
+    else if (trans == VT_T)
+        pack_columns(to, b, ld, k, columns, width, (layout){width, 2 * EIGHT}, from);
     else {
         clear(to, vt_steps(p->type, k) * (size_t)width);
-        pack_pairs(to, b, trans, ld, k, columns, (layout){width, 2 * EIGHT}, from);
+        pack_rows(to, b, ld, k, columns, (layout){width, 2 * EIGHT}, from);
     }
 }
 
 VT_INLINE void pack_real(const vt_panels *p, int panel, int at, const vt_real *b, size_t ld,
                          vt_trans trans, int k)
 {
-    const int width = p->width, rest = p->n - panel * width, columns = rest < width ? rest : width;
-    vt_real *to = (vt_real *)p->data + ((size_t)panel * (size_t)p->k + (size_t)at) * (size_t)width;
+    const int width = width_of(p, panel), columns = columns_of(p, panel);
+    vt_real *to = place_in(p, panel, at);
     if (columns == VT_PANEL)
         pack_numbers(to, b, trans, ld, k, VT_PANEL, VT_PANEL);
     else if (width == VT_TILE_ROWS && columns == VT_TILE_ROWS)
@@ -440,13 +468,13 @@ static void pack_far(const vt_panels *p, int panel, int at, const void *b, vt_el
 {
     vt_real near[FAR_ROWS * VT_PANEL] __attribute__((aligned(64)));
     const bool left = p->width != VT_PANEL;
-    const int first = panel * p->width, rest = p->n - first;
-    const vt_panels few = vt_panels_at(near, p->type, k, rest < p->width ? rest : p->width, left);
+    const int first = panel * p->width, width = width_of(p, panel);
+    const vt_panels few = vt_panels_at(near, p->type, k, columns_of(p, panel), left);
     const size_t steps = vt_panels_steps(p->type, k), row = vt_panels_steps(p->type, p->k) * UNIT;
     vt_panels_pack(&few, 0, 0, b, from, ld, trans, k);
     // A left panel for AMX is two columns of blocks.
-    const int across = left && by_amx(p->type) ? VT_AMX_ROWS : p->width;
-    for (int c = 0; c < p->width; c += across)
+    const int across = left && by_amx(p->type) ? VT_AMX_ROWS : width;
+    for (int c = 0; c < width; c += across)
         stream((char *)p->data + (size_t)(first + c) * row +
                    vt_steps(p->type, at) * (size_t)across * UNIT,
                (const char *)near + (size_t)c * steps * UNIT, steps * (size_t)across * UNIT);
@@ -457,7 +485,9 @@ void vt_panels_pack_all(const vt_panels *p, int at, const void *b, vt_elem from,
 {
     const bool far = STREAMS && p->far && at % FAR_ROWS == 0;
     const size_t next = trans == VT_N ? (size_t)ld : 1, across = trans == VT_N ? 1 : (size_t)ld;
-    const int panels = vt_panels_count(p), rows = far ? FAR_ROWS : trans == VT_N ? PACK_ROWS : k;
+    const int panels = vt_panels_count(p), rows = far                           ? FAR_ROWS
+                                                  : trans == VT_N && panels > 1 ? PACK_ROWS
+                                                                                : k;
     for (int first = 0; first < k; first += rows) {
         const int count = k - first < rows ? k - first : rows;
         const void *row = vt_at(b, from, (size_t)first * next);
@@ -485,20 +515,20 @@ VT_INLINE void sum_panel(vt_real *sum, const void *panel, size_t steps, int widt
     vt_real sums[CHAINS][VT_PANEL + VT_TILE_ROWS] = {0}; // either is the wider one
     size_t s = 0;
     for (; s + CHAINS <= steps; s += CHAINS)
-        UNROLL for (size_t h = 0; h < CHAINS; h++)
-            for (size_t i = 0; i < w; i++) sums[h][i] += of_step(panel, (s + h) * w + i, type);
+        UNROLL for (size_t h = 0; h < CHAINS; h++) for (size_t i = 0; i < w; i++) sums[h][i] +=
+            of_step(panel, (s + h) * w + i, type);
     for (; s < steps; s++)
         for (size_t i = 0; i < w; i++) sums[0][i] += of_step(panel, s * w + i, type);
-    for (size_t i = 0; i < w; i++)
-        sum[i] += (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
+    for (size_t i = 0; i < w; i++) sum[i] += (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
 }
 
 VT_INLINE void add_column_sums(vt_real *sums, const vt_panels *p, int first, int count,
                                vt_elem type)
 {
-    const size_t width = (size_t)p->width, steps = vt_panels_steps(type, p->k);
+    const size_t steps = vt_panels_steps(type, p->k);
     for (int c = first; c < first + count; c += p->width) {
-        const int left = first + count - c, columns = left < p->width ? left : p->width;
+        const int left = first + count - c, columns = left < p->width ? left : p->width,
+                  width = width_of(p, c / p->width);
         for (int part = 0; part < p->parts; part++) {
             const char *panel =
                 (const char *)p->data + (size_t)c * steps * UNIT + (size_t)part * p->part_bytes;
@@ -506,7 +536,7 @@ VT_INLINE void add_column_sums(vt_real *sums, const vt_panels *p, int first, int
             if (width == VT_TILE_ROWS)                  // known to the compiler
                 sum_panel(sum, panel, steps, VT_TILE_ROWS, type);
             else
-                sum_panel(sum, panel, steps, p->width, type);
+                sum_panel(sum, panel, steps, width, type);
             for (int i = 0; i < columns; i++) sums[c + i] += sum[i];
         }
     }

@@ -61,6 +61,7 @@ typedef struct tile_block {
     int row, rows;
     bool amx;
     int most;            // rows of a tile
+    size_t tiles;        // of rows
     size_t first;        // step of k
     vt_tile_terms terms; // left: the first row; right and ahead: per panel
 } tile_block;
@@ -71,6 +72,7 @@ typedef struct tile_panel {
     const char *data;
     int columns;
     const char *next; // or NULL
+    size_t next_step; // bytes
 } tile_panel;
 
 // Rows that are read, or written for the first time in a while, are fetched while others are
@@ -98,10 +100,11 @@ static void compute(const tile_block *b, const tile_panel *panel, char *c, size_
     terms.right = panel->data;
     // The first row of tiles would wait for a panel that comes from afar: so the next one is
     // fetched bit by bit.
-    if (panel->next)
+    terms.ahead = panel->data; // what is there already
+    if (panel->next) {
+        terms.pace = (panel->next_step + b->tiles - 1) / b->tiles;
         terms.ahead = panel->next + (size_t)(first / b->most) * terms.pace * terms.steps;
-    else
-        terms.ahead = panel->data, terms.pace = 0; // what is there already
+    }
     for (int end = first + rows, some; first < end; first += some) {
         some = end - first < b->most ? end - first : b->most;
         if (panel->tiles) {
@@ -167,15 +170,32 @@ static void compute_block(const tile_block *b, const tile_panel *panel, const vt
                 add ? (size_t)y->ld : 0, 0, b->rows);
 }
 
-// By every panel. stride: bytes from one to the next.
-static void compute_panels(const tile_block *b, const vt_panels *panels, size_t stride,
+// A step of the panel that begins with `column`.
+static size_t step_bytes(const tile_block *b, int n, int column)
+{
+    const int rest = n - column,
+              vectors = b->amx || rest >= VT_PANEL ? VT_TILE_VECTORS : vectors_of(rest);
+    return (size_t)vectors * VT_VECTOR_BYTES;
+}
+
+// By every panel. steps: of the panels.
+static void compute_panels(const tile_block *b, const vt_panels *panels, size_t steps,
                            const vt_rows *y, const vt_real *bias, vt_into into)
 {
-    tile_panel p = {.data = (const char *)panels->data + b->first * VT_PANEL * sizeof(vt_real)};
-    for (int column = 0; column < panels->n; column += VT_PANEL, p.data += stride) {
-        const int left = panels->n - column;
-        p.columns = left < VT_PANEL ? left : VT_PANEL;
-        p.next = left > VT_PANEL ? p.data + stride : NULL;
+    const char *panel = panels->data;
+    for (int column = 0, next; column < panels->n; column = next) {
+        const size_t step = step_bytes(b, panels->n, column);
+        next = column + VT_PANEL;
+        tile_panel p = {.data = panel + b->first * step,
+                        .columns = (next < panels->n ? next : panels->n) - column};
+        panel += steps * step;
+        if (next < panels->n) {
+            p.next_step = step_bytes(b, panels->n, next);
+            p.next = panel + b->first * p.next_step;
+        } else if (panels->next) {
+            p.next_step = step_bytes(b, panels->n, 0);
+            p.next = (const char *)panels->next + b->first * p.next_step;
+        }
         if (!b->amx) p.tiles = &(*tiles_of(b->x))[0][vectors_of(p.columns) - 1];
         compute_block(b, &p, y, column, bias, into);
     }
@@ -205,8 +225,7 @@ void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bi
     for (int i = 0; i < blocks + (whole < m); i++) {
         b.row = i < blocks ? vt_share(whole, b.most, i, blocks) : whole;
         b.rows = (i < blocks ? vt_share(whole, b.most, i + 1, blocks) : m) - b.row;
-        const size_t tiles = (size_t)(b.rows + b.most - 1) / (size_t)b.most;
-        b.terms.pace = (VT_PANEL * sizeof(vt_real) + tiles - 1) / tiles;
+        b.tiles = (size_t)(b.rows + b.most - 1) / (size_t)b.most;
         if (amx && (i == 0 || i == blocks))
             vt_amx_begin(b.rows < VT_AMX_ROWS ? b.rows : VT_AMX_ROWS);
         for (int slice = 0; slice < slices; slice++) {
@@ -217,7 +236,7 @@ void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bi
             b.terms.left = (const char *)x.data +
                            b.first * (x.by_column ? x.ld : 1) * sizeof(vt_real) +
                            (size_t)b.row * x.row_bytes;
-            compute_panels(&b, panels, (size_t)steps * VT_PANEL * sizeof(vt_real), &y, bias, into);
+            compute_panels(&b, panels, (size_t)steps, &y, bias, into);
         }
     }
     if (amx) vt_amx_end();

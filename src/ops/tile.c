@@ -43,7 +43,7 @@ enum { ROUND = 1 };
             UNROLL for (int j = 0; j < vectors; j++) sums[i][j] = dot(sums[i][j], a, b[j]); \
             KEEP(a);                                                                        \
         }                                                                                   \
-        panel += VT_TILE_VECTORS;                                                           \
+        panel += vectors;                                                                   \
         UNROLL for (int j = 0; j < vectors; j++) KEEP(b[j]);                                \
     }
 
@@ -71,8 +71,7 @@ enum { ROUND = 1 };
             for (; p + STEPS_OF(chains) <= steps; p += STEPS_OF(chains)) {                         \
                 UNROLL for (int h = 0; h < STEPS_OF(chains); h++)                                  \
                     STEP(rows, vectors, vector, dot, LEFT(p + (size_t)h), sum[h % chains]);        \
-                if (rows == VT_TILE_ROWS && vectors == VT_TILE_VECTORS)                            \
-                    ahead = vt_fetch_ahead(ahead, STEPS_OF(chains) * pace);                        \
+                if (rows == VT_TILE_ROWS) ahead = vt_fetch_ahead(ahead, STEPS_OF(chains) * pace);  \
             }                                                                                      \
             for (; p < steps; p++) STEP(rows, vectors, vector, dot, LEFT(p), sum[0]);              \
         }                                                                                          \

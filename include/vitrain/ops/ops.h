@@ -44,8 +44,8 @@ typedef enum vt_trans { VT_N, VT_T } vt_trans;
 // The blocks' products have one operand that is used for many rows (weights, the keys of a head),
 // which is packed once, and one that is read as it lies. Packed operands are panels: a few columns
 // side by side, k after k, (panels, steps, width); a step is one row of vt_real, or two rows of
-// bf16 interleaved. Columns and rows beyond the end are zeros. (Those of bf16 lie otherwise where
-// there is AMX: src/ops/amx_tile.h.)
+// bf16 interleaved. Columns and rows beyond the end are zeros, the last right panel has no more of
+// them than make a vector. (Those of bf16 lie otherwise where there is AMX: src/ops/amx_tile.h.)
 
 typedef struct vt_panels {
     void *data; // vt_panels_bytes, VT_ARENA_ALIGN
@@ -55,7 +55,8 @@ typedef struct vt_panels {
     // The rows may be in several parts of k each, which follow each other this many bytes apart.
     int parts;
     size_t part_bytes;
-    bool far; // read long after it is packed: written past the caches
+    bool far;         // read long after it is packed: written past the caches
+    const void *next; // data of like panels that are multiplied by after these, or NULL
 } vt_panels;
 
 // left: to be the left operand (its rows are the panels' columns), else the right one.
