@@ -75,15 +75,6 @@ typedef struct tile_panel {
     size_t next_step; // bytes
 } tile_panel;
 
-// Rows that are read, or written for the first time in a while, are fetched while others are
-// multiplied: 2% of a step.
-static void fetch_rows(const char *c, size_t row, int rows, size_t bytes)
-{
-    for (int i = 0; i < rows; i++, c += row)
-        for (const char *line = c - (uintptr_t)c % 64; line < c + bytes; line += 64)
-            __builtin_prefetch(line, 1);
-}
-
 static int vectors_of(int columns)
 {
     return (columns + VT_LANES - 1) / VT_LANES;
@@ -107,13 +98,11 @@ static void compute(const tile_block *b, const tile_panel *panel, char *c, size_
     }
     for (int end = first + rows, some; first < end; first += some) {
         some = end - first < b->most ? end - first : b->most;
-        if (panel->tiles) {
-            fetch_rows(c, ldc * size, some, (size_t)panel->columns * size);
+        if (panel->tiles)
             panel->tiles[(some - 1) * VT_TILE_VECTORS](c, ldc, start, ld_start, &terms);
-        } else {
+        else
             vt_amx_tile((vt_real *)c, ldc, start, ld_start, &terms, b->x, some,
                         vectors_of(panel->columns));
-        }
         c += (size_t)some * ldc * size;
         if (start) start += (size_t)some * ld_start;
         terms.left += (size_t)some * b->x->row_bytes;
