@@ -21,6 +21,25 @@ int vt_thread_index(void)
     return omp_get_thread_num();
 }
 
+void vt_turns_begin(vt_turns *turns, int count)
+{
+    const long long me = vt_thread_index(), threads = omp_get_num_threads();
+    turns[me].end = (int)(count * (me + 1) / threads);
+    atomic_store(&turns[me].next, (int)(count * me / threads));
+}
+
+int vt_turns_next(vt_turns *turns)
+{
+    const int threads = omp_get_num_threads(), me = vt_thread_index();
+    for (int i = 0; i < threads; i++) {
+        vt_turns *t = &turns[(me + i) % threads];
+        if (atomic_load(&t->next) >= t->end) continue;
+        const int next = atomic_fetch_add(&t->next, 1);
+        if (next < t->end) return next;
+    }
+    return -1;
+}
+
 static double seconds(clockid_t clock)
 {
     struct timespec t;

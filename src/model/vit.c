@@ -114,6 +114,7 @@ static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *pla
     vt_embed_place(&v->embed, arena, s->type, placement->training ? &v->planned : NULL);
     vt_block_packed_place(&v->packed, arena, &v->blocks[0], s, placement->training);
     place_threads(v, arena, placement);
+    v->turns = VT_ARENA_TAKE(arena, vt_turns, v->threads);
     const size_t TC = (size_t)s->T * (size_t)s->C, stats = (size_t)v->heads * (size_t)B,
                  features = stats * (size_t)s->C;
     v->pooled = VT_ARENA_TAKE(arena, vt_real, features);

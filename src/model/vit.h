@@ -4,6 +4,8 @@
 
 #include "embed.h"
 
+#include "vitrain/base/threads.h"
+
 enum { VT_VIT_HEADS = 2 };
 
 // A thread's memory.
@@ -29,6 +31,7 @@ typedef struct vt_vit {
     vt_block_saved *saved;                   // (depth); training only
     vt_block_inputs again;                   // of the block at hand
     vt_vit_thread *thread;                   // (threads)
+    vt_turns *turns;                         // (threads) at the chunks
     vt_real *x;                              // (B,T,C) between blocks where they are not kept
     vt_real *last;                           // (B,T,C) or (B,prefix,C): output of the last block
     vt_real *pooled, *pool_mean, *pool_rstd; // (heads,B,C), (heads,B), (heads,B)
