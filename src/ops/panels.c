@@ -485,9 +485,8 @@ void vt_panels_pack_all(const vt_panels *p, int at, const void *b, vt_elem from,
 {
     const bool far = STREAMS && p->far && at % FAR_ROWS == 0;
     const size_t next = trans == VT_N ? (size_t)ld : 1, across = trans == VT_N ? 1 : (size_t)ld;
-    const int panels = vt_panels_count(p), rows = far                           ? FAR_ROWS
-                                                  : trans == VT_N && panels > 1 ? PACK_ROWS
-                                                                                : k;
+    const int panels = vt_panels_count(p), near = trans == VT_N && panels > 1 ? PACK_ROWS : k,
+              rows = far ? FAR_ROWS : near;
     for (int first = 0; first < k; first += rows) {
         const int count = k - first < rows ? k - first : rows;
         const void *row = vt_at(b, from, (size_t)first * next);
