@@ -28,45 +28,42 @@ VT_INLINE void backward_real(vt_real *dx, vt_real *y, const vt_real *dy, const v
 #define forward_bf16 forward_real
 #define backward_bf16 backward_real
 #else
-// Some numbers in the first lanes.
-VT_INLINE vt_vec few(const vt_bf16 *x, size_t n)
+VT_INLINE void forward_vec(vt_bf16 *y, const vt_bf16 *x)
 {
-    vt_bf16 all[VT_LANES] = {0};
-    memcpy(all, x, n * sizeof *x);
-    return vt_get_vec(all, VT_BFLOAT, 0);
-}
-
-VT_INLINE void put_few(vt_bf16 *y, vt_vec x, size_t n)
-{
-    vt_bf16 all[VT_LANES];
-    vt_put_vec(all, VT_BFLOAT, 0, x);
-    memcpy(y, all, n * sizeof *y);
+    const vt_vec at = vt_get_vec(x, VT_BFLOAT, 0);
+    vt_put_vec(y, VT_BFLOAT, 0, vt_nearly_gelu(at, vt_nearly_normal_of(at)));
 }
 
 static void forward_bf16(vt_bf16 *y, const vt_bf16 *x, size_t n)
 {
     size_t i = 0;
-    for (; i + VT_LANES <= n; i += VT_LANES) {
-        const vt_vec at = vt_get_vec(x, VT_BFLOAT, i);
-        vt_put_vec(y, VT_BFLOAT, i, vt_nearly_gelu(at, vt_nearly_normal_of(at)));
-    }
-    const vt_vec at = few(x + i, n - i);
-    put_few(y + i, vt_nearly_gelu(at, vt_nearly_normal_of(at)), n - i);
+    for (; i + VT_LANES <= n; i += VT_LANES) forward_vec(y + i, x + i);
+    if (i == n) return;
+    vt_bf16 last[VT_LANES] = {0};
+    memcpy(last, x + i, (n - i) * sizeof *x);
+    forward_vec(last, last);
+    memcpy(y + i, last, (n - i) * sizeof *y);
+}
+
+VT_INLINE void backward_vec(vt_bf16 *dx, vt_bf16 *y, const vt_bf16 *dy, const vt_bf16 *x)
+{
+    const vt_vec at = vt_get_vec(x, VT_BFLOAT, 0), d = vt_get_vec(dy, VT_BFLOAT, 0);
+    const vt_nearly_normal normal = vt_nearly_normal_of(at);
+    if (y) vt_put_vec(y, VT_BFLOAT, 0, vt_nearly_gelu(at, normal));
+    vt_put_vec(dx, VT_BFLOAT, 0, d * vt_nearly_gelu_slope(normal));
 }
 
 VT_INLINE void backward_bf16(vt_bf16 *dx, vt_bf16 *y, const vt_bf16 *dy, const vt_bf16 *x, size_t n)
 {
     size_t i = 0;
-    for (; i + VT_LANES <= n; i += VT_LANES) {
-        const vt_vec at = vt_get_vec(x, VT_BFLOAT, i), d = vt_get_vec(dy, VT_BFLOAT, i);
-        const vt_nearly_normal normal = vt_nearly_normal_of(at);
-        if (y) vt_put_vec(y, VT_BFLOAT, i, vt_nearly_gelu(at, normal));
-        vt_put_vec(dx, VT_BFLOAT, i, d * vt_nearly_gelu_slope(normal));
-    }
-    const vt_vec at = few(x + i, n - i), d = few(dy + i, n - i);
-    const vt_nearly_normal normal = vt_nearly_normal_of(at);
-    if (y) put_few(y + i, vt_nearly_gelu(at, normal), n - i);
-    put_few(dx + i, d * vt_nearly_gelu_slope(normal), n - i);
+    for (; i + VT_LANES <= n; i += VT_LANES) backward_vec(dx + i, y ? y + i : NULL, dy + i, x + i);
+    if (i == n) return;
+    vt_bf16 last_d[VT_LANES] = {0}, last[VT_LANES] = {0};
+    memcpy(last_d, dy + i, (n - i) * sizeof *dy);
+    memcpy(last, x + i, (n - i) * sizeof *x);
+    backward_vec(last_d, y ? last : NULL, last_d, last);
+    memcpy(dx + i, last_d, (n - i) * sizeof *dx);
+    if (y) memcpy(y + i, last, (n - i) * sizeof *y);
 }
 #endif
 

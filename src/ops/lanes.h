@@ -8,6 +8,7 @@
 #include "vitrain/base/vector.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stddef.h>
 #ifdef __AVX512F__
 #include <immintrin.h>
@@ -25,38 +26,49 @@ VT_INLINE vt_vec vt_vec_at(const vt_real *x)
     return *(const vt_vec_loose *)x;
 }
 
-// a > b ? a : b; C has no such choice for vectors.
+// vt_vec_larger: a > b ? a : b; C has no such choice for vectors. The other two: over the lanes.
+#if defined __AVX512F__ && !defined VT_DOUBLE
 VT_INLINE vt_vec vt_vec_larger(vt_vec a, vt_vec b)
 {
-#if defined __AVX512F__ && !defined VT_DOUBLE
     return (vt_vec)_mm512_max_ps((__m512)a, (__m512)b);
-#else
-    const vt_vec_bits larger = (vt_vec_bits)(a > b);
-    return (vt_vec)((larger & (vt_vec_bits)a) | (~larger & (vt_vec_bits)b));
-#endif
 }
 
 VT_INLINE vt_real vt_lanes_sum(vt_vec v)
 {
-#if defined __AVX512F__ && !defined VT_DOUBLE
     return _mm512_reduce_add_ps((__m512)v);
-#else
-    for (int half = VT_LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) v[i] += v[i + half];
-    return v[0];
-#endif
 }
 
 VT_INLINE vt_real vt_lanes_max(vt_vec v)
 {
-#if defined __AVX512F__ && !defined VT_DOUBLE
     return _mm512_reduce_max_ps((__m512)v);
-#else
-    for (int half = VT_LANES / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++) v[i] = v[i] > v[i + half] ? v[i] : v[i + half];
-    return v[0];
-#endif
 }
+#else
+VT_INLINE vt_vec vt_vec_larger(vt_vec a, vt_vec b)
+{
+    const vt_vec_bits larger = (vt_vec_bits)(a > b);
+    return (vt_vec)((larger & (vt_vec_bits)a) | (~larger & (vt_vec_bits)b));
+}
+
+VT_INLINE vt_real vt_lanes_fold(vt_vec v, bool add)
+{
+    for (int half = VT_LANES / 2; half > 0; half /= 2)
+        for (int i = 0; i < half; i++) {
+            const vt_real x = v[i], y = v[i + half];
+            v[i] = add ? x + y : x > y ? x : y;
+        }
+    return v[0];
+}
+
+VT_INLINE vt_real vt_lanes_sum(vt_vec v)
+{
+    return vt_lanes_fold(v, true);
+}
+
+VT_INLINE vt_real vt_lanes_max(vt_vec v)
+{
+    return vt_lanes_fold(v, false);
+}
+#endif
 
 VT_INLINE vt_real vt_row_sum(const vt_real *x, size_t n)
 {

@@ -32,11 +32,11 @@ int vt_panels_count(const vt_panels *p)
 // A step of one column: vt_real, or a pair of bf16.
 enum { UNIT = sizeof(vt_real) };
 
-// The last right panel ends with a vector.
 static int columns_in_memory(vt_elem type, int n, bool left)
 {
-    const int unit = left || by_amx(type) ? vt_panel_width(type, left) : VT_LANES;
-    return (n + unit - 1) / unit * unit;
+    if (!left) return vt_right_columns(n, by_amx(type));
+    const int width = vt_panel_width(type, left);
+    return (n + width - 1) / width * width;
 }
 
 size_t vt_panels_bytes(vt_elem type, int k, int n, bool left)
@@ -82,22 +82,15 @@ VT_INLINE uint32_t pair_of(const void *x, const void *y, vt_elem from, size_t i)
     return bits_of(x, from, i) | (y ? bits_of(y, from, i) << 16 : 0);
 }
 
-VT_INLINE vt_real value_of(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
 // The numbers of pair i.
 VT_INLINE vt_real low_of(const void *pairs, size_t i)
 {
-    return value_of(((const uint32_t *)pairs)[i] << 16);
+    return (vt_real)vt_bf16_value((vt_bf16)((const uint32_t *)pairs)[i]);
 }
 
 VT_INLINE vt_real high_of(const void *pairs, size_t i)
 {
-    return value_of(((const uint32_t *)pairs)[i] & 0xffff0000u);
+    return (vt_real)vt_bf16_value((vt_bf16)(((const uint32_t *)pairs)[i] >> 16));
 }
 
 // Vectors of pairs; the compiler makes none of loops over a panel's width.
@@ -506,8 +499,9 @@ VT_INLINE vt_real of_step(const void *panel, size_t at, vt_elem type)
     return type == VT_REAL ? vt_get(panel, type, at) : low_of(panel, at) + high_of(panel, at);
 }
 
-// sum: (width) += . Four sums at a time: each waits for its last addition.
-VT_INLINE void sum_panel(vt_real *sum, const void *panel, size_t steps, int width, vt_elem type)
+// sum: (columns) += . Four sums at a time: each waits for its last addition.
+VT_INLINE void sum_panel(vt_real *sum, const void *panel, size_t steps, int columns, int width,
+                         vt_elem type)
 {
     enum { CHAINS = 4 };
     const size_t w = (size_t)width;
@@ -518,7 +512,8 @@ VT_INLINE void sum_panel(vt_real *sum, const void *panel, size_t steps, int widt
             of_step(panel, (s + h) * w + i, type);
     for (; s < steps; s++)
         for (size_t i = 0; i < w; i++) sums[0][i] += of_step(panel, s * w + i, type);
-    for (size_t i = 0; i < w; i++) sum[i] += (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
+    for (int i = 0; i < columns; i++)
+        sum[i] += (sums[0][i] + sums[1][i]) + (sums[2][i] + sums[3][i]);
 }
 
 VT_INLINE void add_column_sums(vt_real *sums, const vt_panels *p, int first, int count,
@@ -531,12 +526,10 @@ VT_INLINE void add_column_sums(vt_real *sums, const vt_panels *p, int first, int
         for (int part = 0; part < p->parts; part++) {
             const char *panel =
                 (const char *)p->data + (size_t)c * steps * UNIT + (size_t)part * p->part_bytes;
-            vt_real sum[VT_PANEL + VT_TILE_ROWS] = {0}; // either is the wider one
-            if (width == VT_TILE_ROWS)                  // known to the compiler
-                sum_panel(sum, panel, steps, VT_TILE_ROWS, type);
+            if (width == VT_TILE_ROWS) // known to the compiler
+                sum_panel(sums + c, panel, steps, columns, VT_TILE_ROWS, type);
             else
-                sum_panel(sum, panel, steps, width, type);
-            for (int i = 0; i < columns; i++) sums[c + i] += sum[i];
+                sum_panel(sums + c, panel, steps, columns, width, type);
         }
     }
 }

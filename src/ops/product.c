@@ -61,7 +61,6 @@ typedef struct tile_block {
     int row, rows;
     bool amx;
     int most;            // rows of a tile
-    size_t tiles;        // of rows
     size_t first;        // step of k
     vt_tile_terms terms; // left: the first row; right and ahead: per panel
 } tile_block;
@@ -93,7 +92,8 @@ static void compute(const tile_block *b, const tile_panel *panel, char *c, size_
     // fetched bit by bit.
     terms.ahead = panel->data; // what is there already
     if (panel->next) {
-        terms.pace = (panel->next_step + b->tiles - 1) / b->tiles;
+        const size_t tiles = (size_t)((b->rows + b->most - 1) / b->most);
+        terms.pace = (panel->next_step + tiles - 1) / tiles;
         terms.ahead = panel->next + (size_t)(first / b->most) * terms.pace * terms.steps;
     }
     for (int end = first + rows, some; first < end; first += some) {
@@ -162,9 +162,8 @@ static void compute_block(const tile_block *b, const tile_panel *panel, const vt
 // A step of the panel that begins with `column`.
 static size_t step_bytes(const tile_block *b, int n, int column)
 {
-    const int rest = n - column,
-              vectors = b->amx || rest >= VT_PANEL ? VT_TILE_VECTORS : vectors_of(rest);
-    return (size_t)vectors * VT_VECTOR_BYTES;
+    const int rest = n - column;
+    return (size_t)vt_right_columns(rest < VT_PANEL ? rest : VT_PANEL, b->amx) * sizeof(vt_real);
 }
 
 // By every panel. steps: of the panels.
@@ -214,7 +213,6 @@ void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bi
     for (int i = 0; i < blocks + (whole < m); i++) {
         b.row = i < blocks ? vt_share(whole, b.most, i, blocks) : whole;
         b.rows = (i < blocks ? vt_share(whole, b.most, i + 1, blocks) : m) - b.row;
-        b.tiles = (size_t)(b.rows + b.most - 1) / (size_t)b.most;
         if (amx && (i == 0 || i == blocks))
             vt_amx_begin(b.rows < VT_AMX_ROWS ? b.rows : VT_AMX_ROWS);
         for (int slice = 0; slice < slices; slice++) {

@@ -18,8 +18,6 @@
 #include "lanes.h"
 #include "vitrain/ops/ops.h"
 
-#include <string.h>
-
 // Rows x vectors of accumulators, the right operand's vectors and one broadcast fill the registers:
 // 6 x 2 of 16, 8 x 3 of 32.
 enum {
@@ -34,6 +32,13 @@ enum {
 #ifndef VT_DOUBLE
 typedef uint32_t vt_vec_pair __attribute__((vector_size(VT_VECTOR_BYTES), may_alias));
 #endif
+
+// Columns in memory of right panels of n: the last one ends with a vector, or is whole.
+static inline int vt_right_columns(int n, bool whole)
+{
+    const int unit = whole ? VT_PANEL : VT_LANES;
+    return (n + unit - 1) / unit * unit;
+}
 
 // Steps that k numbers of a row or column take.
 static inline size_t vt_steps(vt_elem type, int k)
