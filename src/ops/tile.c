@@ -11,8 +11,8 @@ static inline vt_vec multiply_add(vt_vec sum, vt_vec a, vt_vec b)
 }
 
 // Sizes are literals in each instance: all arrays but the left pointers' live in registers. Tiles
-// of one or two rows have too few sums to keep the multipliers busy, so theirs are split into
-// `chains`, of every such step each.
+// of one or two rows, or of one vector (Zen 5: a tenth of their time), have too few sums to keep
+// the multipliers busy, so theirs are split into `chains`, of every such step each.
 //
 // Rounds of eight steps. A step's bookkeeping is a fifth of its instructions with AVX2, which is
 // nothing to a core of its own and everything to one with a busy neighbour (Zen 3, a shared
@@ -92,10 +92,11 @@ enum { ROUND = 1 };
 #define BY_ROW(step) from[(size_t)i * ld + (step)]
 #define BY_COLUMN(step) from[(step)*ld + (size_t)i]
 
-#define TWO_TILES(kind, rows, chains, unit, vector, dot)                     \
-    TILE(kind##_r_##rows##_1, rows, 1, chains, unit, vector, dot, BY_ROW)    \
-    TILE(kind##_r_##rows##_2, rows, 2, chains, unit, vector, dot, BY_ROW)    \
-    TILE(kind##_c_##rows##_1, rows, 1, chains, unit, vector, dot, BY_COLUMN) \
+#define OF_ONE(chains) ((chains) > 1 ? (chains) : 2)
+#define TWO_TILES(kind, rows, chains, unit, vector, dot)                             \
+    TILE(kind##_r_##rows##_1, rows, 1, OF_ONE(chains), unit, vector, dot, BY_ROW)    \
+    TILE(kind##_r_##rows##_2, rows, 2, chains, unit, vector, dot, BY_ROW)            \
+    TILE(kind##_c_##rows##_1, rows, 1, OF_ONE(chains), unit, vector, dot, BY_COLUMN) \
     TILE(kind##_c_##rows##_2, rows, 2, chains, unit, vector, dot, BY_COLUMN)
 #define TWO(kind, form, rows) kind##_##form##_##rows##_1, kind##_##form##_##rows##_2
 
