@@ -7,6 +7,7 @@
 // chunks.
 #include "block_rows.h"
 
+#include <math.h>
 #include <string.h>
 
 // A span's rows of a branch, in scratch, times gamma; what they were is kept if there is room.
@@ -70,14 +71,41 @@ static vt_span whole(const vt_block_work *w, int each)
     return (vt_span){0, w->chunk->count * each};
 }
 
-// Norm1's output for kv, and for q the rows of it that ask.
-static void leave_normed1(const vt_block_work *w, const void *normed, const void *asking)
+static bool few_ask(const vt_block_work *w)
+{
+    return w->chunk->R < w->shape->T;
+}
+
+// Norm1's output, or the rows of it that ask.
+static void leave_normed1(const vt_block_work *w, const void *asking)
 {
     const vt_block_shape *s = w->shape;
-    const vt_span all = whole(w, s->T), few = whole(w, w->chunk->R);
-    leave(w, w->saved->inputs.normed1, normed, s->type, s->C, false, all.rows, &all);
-    if (w->chunk->R < s->T)
-        leave(w, w->saved->inputs.asking, asking, s->type, s->C, false, few.rows, &few);
+    const vt_block_inputs *to = &w->saved->inputs;
+    const vt_span rows = whole(w, w->chunk->R);
+    leave(w, few_ask(w) ? to->asking : to->normed1, asking, s->type, s->C, false, rows.rows, &rows);
+}
+
+// Where few ask: their rows through each head's part of the keys' or the values' weights, to and
+// fro.
+static void widen(const vt_block_work *w, void *to, const void *narrow, vt_block_side side)
+{
+    const vt_block_shape *s = w->shape;
+    const vt_linear_param kv = vt_block_linear_at(w->param, VT_BLOCK_KV);
+    const size_t R = (size_t)w->chunk->R, C = (size_t)s->C;
+    vt_heads_widen(to, w->few->narrow[side] + (size_t)w->chunk->first * R * C, narrow, s->type,
+                   w->weights + kv.w + side * C * C, w->chunk->count * w->chunk->R, s->H,
+                   s->C / s->H, s->C);
+}
+
+static void narrow(const vt_block_work *w, void *to, const void *wide, vt_block_side side)
+{
+    const vt_block_shape *s = w->shape;
+    const vt_linear_param kv = vt_block_linear_at(w->param, VT_BLOCK_KV);
+    const size_t C = (size_t)s->C;
+    const vt_real *b = side == VT_VALUES && kv.has_bias ? w->weights + kv.b + C : NULL;
+    vt_heads_narrow(to, w->few->wide[side] + (size_t)w->chunk->first * vt_block_kv(s, w->chunk->R),
+                    wide, s->type, w->weights + kv.w + side * C * C, b,
+                    w->chunk->count * w->chunk->R, s->H, s->C / s->H, s->C);
 }
 
 // ---- attention ----
@@ -86,15 +114,18 @@ static void leave_normed1(const vt_block_work *w, const void *normed, const void
 typedef struct listener {
     const vt_pass *pass;
     vt_attn_view view;
+    int heads; // of a map, their rows in turn
 } listener;
 
 static void on_map(void *self, int head, const vt_real *map)
 {
     listener *l = self;
-    l->view.head = head;
-    l->view.map = map;
-    for (int k = 0; k < l->pass->n_hooks; k++)
-        l->pass->hooks[k].on_attention(l->pass->hooks[k].self, &l->view);
+    for (int h = 0; h < l->heads; h++) {
+        l->view.head = head + h;
+        l->view.map = map + h * vt_map_ld(l->view.T);
+        for (int k = 0; k < l->pass->n_hooks; k++)
+            l->pass->hooks[k].on_attention(l->pass->hooks[k].self, &l->view);
+    }
 }
 
 static vt_attention attention_of(const vt_block_work *w, vt_dropout *d, int unit)
@@ -104,10 +135,15 @@ static vt_attention attention_of(const vt_block_work *w, vt_dropout *d, int unit
                        .R = w->chunk->R,
                        .H = s->H,
                        .D = s->C / s->H,
+                       .scale = (vt_real)(1 / sqrt((double)(s->C / s->H))),
                        .type = s->type,
                        .ldq = s->C,
                        .ldkv = 2 * s->C,
                        .bias = w->packed->bias};
+    if (few_ask(w)) { // each head's query is a row
+        at.R *= s->H, at.H = 1;
+        at.D = at.ldkv = s->C;
+    }
     const vt_windows *windows = w->chunk->chunks->windows;
     if (windows) at.mask = vt_windows_mask(windows, (w->chunk->first + unit) % windows->count);
     if (w->chunk->pass->stochastic && s->attn_drop > 0) {
@@ -117,37 +153,42 @@ static vt_attention attention_of(const vt_block_work *w, vt_dropout *d, int unit
     return at;
 }
 
-// One unit's part of what attention reads and keeps.
+// What attention reads of one unit, or its gradients.
 typedef struct unit_view {
-    void *q, *k, *v, *maps;
+    void *q, *k, *v;
 } unit_view;
 
-static unit_view unit_at(const vt_block_work *w, const void *q, const void *kv, int unit)
+// kv: of `type`; where few ask, norm1's output is both.
+static unit_view unit_at(const vt_attention *at, const void *q, const void *kv, vt_elem type,
+                         int unit)
 {
-    const vt_block_shape *s = w->shape;
-    const size_t i = (size_t)unit, C = (size_t)s->C, R = (size_t)w->chunk->R, T = (size_t)s->T;
-    char *k = vt_at(kv, s->type, i * T * 2 * C);
-    const size_t map = (size_t)s->H * R * (size_t)vt_map_ld(s->T);
-    return (unit_view){
-        .q = vt_at(q, s->type, i * R * C),
-        .k = k,
-        .v = vt_at(k, s->type, C),
-        .maps = w->saved->maps ? vt_at(w->saved->maps, s->type, i * map) : NULL,
-    };
+    const size_t i = (size_t)unit, C = (size_t)at->H * (size_t)at->D;
+    char *k = vt_at(kv, type, i * (size_t)at->T * (size_t)at->ldkv);
+    return (unit_view){.q = vt_at(q, at->type, i * (size_t)at->R * C),
+                       .k = k,
+                       .v = vt_at(k, type, (size_t)at->ldkv - C)};
 }
 
-// y: (count,R,C) out
-static void attend(const vt_block_work *w, void *y, bool heard)
+static void *maps_at(const vt_block_work *w, int unit)
+{
+    const vt_block_shape *s = w->shape;
+    const size_t map = (size_t)s->H * (size_t)w->chunk->R * (size_t)vt_map_ld(s->T);
+    return w->saved->maps ? vt_at(w->saved->maps, s->type, (size_t)unit * map) : NULL;
+}
+
+// y: (count,R,C), or (count,R,H,C), out
+static void attend(const vt_block_work *w, void *y, const void *q, const void *kv, bool heard)
 {
     const vt_block_shape *s = w->shape;
     const vt_chunk *chunk = w->chunk;
-    const size_t row = (size_t)chunk->R * (size_t)s->C;
+    const int heads = few_ask(w) ? s->H : 1;
+    const size_t row = (size_t)(chunk->R * heads) * (size_t)s->C;
     const vt_windows *windows = chunk->chunks->windows;
     for (int i = 0; i < chunk->count; i++) {
         const int window = windows ? (chunk->first + i) % windows->count : 0;
         vt_dropout d;
         vt_attention at = attention_of(w, &d, i);
-        const unit_view v = unit_at(w, w->saved->q, w->saved->kv, i);
+        const unit_view v = unit_at(&at, q, kv, s->type, i);
         listener l = {
             chunk->pass,
             {.layer = chunk->layer,
@@ -157,13 +198,14 @@ static void attend(const vt_block_work *w, void *y, bool heard)
              .H = s->H,
              .R = chunk->R,
              .T = s->T,
-             .ld = vt_map_ld(s->T),
-             .x = w->saved->x + (size_t)vt_chunk_rows_before(chunk, i, s->T) * (size_t)s->C}};
+             .ld = vt_map_ld(s->T) * heads,
+             .x = w->saved->x + (size_t)vt_chunk_rows_before(chunk, i, s->T) * (size_t)s->C},
+            heads};
         if (heard && chunk->pass->n_hooks > 0) {
             at.on_map = on_map;
             at.self = &l;
         }
-        vt_attention_forward(vt_at(y, s->type, (size_t)i * row), v.maps, v.q, v.k, v.v,
+        vt_attention_forward(vt_at(y, s->type, (size_t)i * row), maps_at(w, i), v.q, v.k, v.v,
                              w->scratch->attention, &at);
     }
 }
@@ -183,12 +225,18 @@ static void forward_attention(const vt_block_work *w, bool heard)
                          w->weights + p->norm1_w, w->weights + p->norm1_b, s->norm_eps,
                          vt_chunk_tokens(w->chunk, s), s->C);
     if (padded) vt_chunk_spread(scratch->normed, normed, s, w->chunk);
-    linear(w, saved->kv, s->type, scratch->normed, VT_BLOCK_KV, w->chunk->count * s->T);
     const void *asking = vt_chunk_asking(scratch->asking, scratch->normed, s, w->chunk);
     linear(w, saved->q, s->type, asking, VT_BLOCK_Q, few.rows);
-    leave_normed1(w, scratch->normed, asking);
+    leave_normed1(w, asking);
     void *y = scratch->asking;
-    attend(w, y, heard);
+    if (few_ask(w)) {
+        widen(w, saved->kv, saved->q, VT_KEYS);
+        attend(w, scratch->wide, saved->kv, scratch->normed, heard);
+        narrow(w, y, scratch->wide, VT_VALUES);
+    } else {
+        linear(w, saved->kv, s->type, scratch->normed, VT_BLOCK_KV, few.rows);
+        attend(w, y, saved->q, saved->kv, heard);
+    }
     leave(w, saved->inputs.y, y, s->type, s->C, false, few.rows, &few);
     linear(w, scratch->branch, VT_REAL, y, VT_BLOCK_PROJ, few.rows);
     if (padded) vt_chunk_collect(scratch->branch, s, w->chunk);
@@ -277,14 +325,14 @@ static void backward_mlp(const vt_block_work *w, vt_real *dout, const vt_block_g
                           saved->mean2 + first, saved->rstd2 + first, true, rows->rows, C);
 }
 
-// dnormed: (count,T,C) out, the gradient of norm1's output.
+// dnormed: (count,T,C) out, the gradient of norm1's output; where few ask, += what q takes of it.
 static void norm1_output_gradient(const vt_block_work *w, vt_real *dnormed, const void *dq,
                                   const void *dkv)
 {
     const vt_block_shape *s = w->shape;
     const int count = w->chunk->count, R = w->chunk->R, C = s->C;
-    linear_input(w, dnormed, VT_REAL, dkv, VT_BLOCK_KV, VT_SET, count * s->T);
-    if (R == s->T) {
+    if (!few_ask(w)) {
+        linear_input(w, dnormed, VT_REAL, dkv, VT_BLOCK_KV, VT_SET, count * R);
         linear_input(w, dnormed, VT_REAL, dq, VT_BLOCK_Q, VT_ADD, count * R);
         return;
     }
@@ -303,28 +351,39 @@ static void spread(vt_real *dx, const vt_real *dout, const vt_block_shape *s, co
         memcpy(dx + i * T, dout + i * R, R * sizeof *dx);
 }
 
-// dq: (count,R,C), dkv: (count,T,2C) out; dy: (count,R,C).
-static void attend_backward(const vt_block_work *w, void *dq, void *dkv, const void *dy,
-                            const vt_block_grads *g)
+// dq, dkv out, as q and kv, dkv of `type`; dy: as attend's y.
+static void attend_backward(const vt_block_work *w, void *dq, void *dkv, vt_elem type,
+                            const void *dy, const void *q, const void *kv, const vt_block_grads *g)
 {
     const vt_block_shape *s = w->shape;
-    const vt_block_saved *saved = w->saved;
-    const size_t unit = (size_t)w->chunk->R * (size_t)s->C;
+    const size_t row = (size_t)(w->chunk->R * (few_ask(w) ? s->H : 1)) * (size_t)s->C;
     const size_t maps = (size_t)s->H * (size_t)s->T * (size_t)s->T;
     vt_real *dbias = s->window_h > 0 ? w->scratch->dbias : NULL;
     if (dbias) memset(dbias, 0, maps * sizeof *dbias);
     for (int i = 0; i < w->chunk->count; i++) {
         vt_dropout d;
         const vt_attention at = attention_of(w, &d, i);
-        const unit_view v = unit_at(w, saved->q, saved->kv, i), dv = unit_at(w, dq, dkv, i);
-        vt_attention_backward(dv.q, dv.k, dv.v, dbias, vt_at(dy, s->type, (size_t)i * unit), v.q,
-                              v.k, v.v, v.maps, w->scratch->attention, &at);
+        const unit_view v = unit_at(&at, q, kv, s->type, i), dv = unit_at(&at, dq, dkv, type, i);
+        vt_attention_backward(dv.q, dv.k, dv.v, dbias, vt_at(dy, s->type, (size_t)i * row), v.q,
+                              v.k, v.v, maps_at(w, i), w->scratch->attention, &at);
     }
     if (!dbias) return;
     const size_t table = (size_t)vt_window_offsets(s->window_h, s->window_w) * (size_t)s->H;
     vt_real *sums = g->tables + (size_t)w->chunk->index * table;
     memset(sums, 0, table * sizeof *sums);
     vt_window_bias_backward(sums, dbias, s->H, s->window_h, s->window_w);
+}
+
+// Norm1's output again, with rows of padding.
+static void normed1_again(const vt_block_work *w, void *normed, void *unpadded)
+{
+    const vt_block_shape *s = w->shape;
+    const vt_block_saved *saved = w->saved;
+    const bool padded = vt_chunk_padded(w->chunk);
+    vt_layernorm_again(padded ? unpadded : normed, s->type, saved->x,
+                       w->weights + w->param->norm1_w, w->weights + w->param->norm1_b, saved->mean1,
+                       saved->rstd1, vt_chunk_tokens(w->chunk, s), s->C);
+    if (padded) vt_chunk_spread(normed, unpadded, s, w->chunk);
 }
 
 static void backward_attention(const vt_block_work *w, vt_real *dx, vt_real *dout,
@@ -334,33 +393,34 @@ static void backward_attention(const vt_block_work *w, vt_real *dx, vt_real *dou
     const vt_block_saved *saved = w->saved;
     const vt_block_scratch *scratch = w->scratch;
     const vt_block_param *p = w->param;
-    const int C = s->C, M = vt_chunk_tokens(w->chunk, s);
-    const bool padded = vt_chunk_padded(w->chunk);
-    const vt_span few = whole(w, w->chunk->R), all = whole(w, s->T),
-                  out = {0, vt_chunk_rows(w->chunk)};
+    const int C = s->C;
+    const bool padded = vt_chunk_padded(w->chunk), few = few_ask(w);
+    const vt_span asking = whole(w, w->chunk->R), out = {0, vt_chunk_rows(w->chunk)};
     void *dproj = scratch->normed, *dy = scratch->asking, *dq = scratch->act, *dkv = scratch->dkv;
     void *dbranch = padded ? scratch->asking : dproj;
+    vt_real *dnormed = scratch->branch;
     branch_gradient(w, dbranch, dout, &out, 0, sums);
     vt_span_drop(dbranch, s->type, w->chunk, &out, s->drop, VT_SITE_PROJ, C);
     if (padded) vt_chunk_spread(dproj, dbranch, s, w->chunk);
-    leave(w, g->dy[VT_BLOCK_PROJ], dproj, s->type, C, true, few.rows, &few);
-    linear_input(w, dy, s->type, dproj, VT_BLOCK_PROJ, VT_SET, few.rows);
-    attend_backward(w, dq, dkv, dy, g);
-    leave(w, g->dy[VT_BLOCK_Q], dq, s->type, C, true, few.rows, &few);
-    leave(w, g->dy[VT_BLOCK_KV], dkv, s->type, 2 * C, true, all.rows, &all);
-    if (again) {
-        void *normed = padded ? scratch->asking : scratch->normed;
-        vt_layernorm_again(normed, s->type, saved->x, w->weights + p->norm1_w,
-                           w->weights + p->norm1_b, saved->mean1, saved->rstd1, M, C);
-        if (padded) vt_chunk_spread(scratch->normed, normed, s, w->chunk);
-        leave_normed1(w, scratch->normed,
-                      vt_chunk_asking(scratch->asking, scratch->normed, s, w->chunk));
+    leave(w, g->dy[VT_BLOCK_PROJ], dproj, s->type, C, true, asking.rows, &asking);
+    linear_input(w, dy, s->type, dproj, VT_BLOCK_PROJ, VT_SET, asking.rows);
+    if (few) {
+        normed1_again(w, scratch->normed, scratch->asking);
+        widen(w, scratch->wide, dy, VT_VALUES);
+        attend_backward(w, dkv, dnormed, VT_REAL, scratch->wide, saved->kv, scratch->normed, g);
+        narrow(w, dq, dkv, VT_KEYS);
+    } else {
+        attend_backward(w, dq, dkv, s->type, dy, saved->q, saved->kv, g);
+        leave(w, g->dy[VT_BLOCK_KV], dkv, s->type, 2 * C, true, asking.rows, &asking);
+        if (again) normed1_again(w, scratch->normed, scratch->asking);
     }
-    norm1_output_gradient(w, scratch->branch, dq, dkv);
-    if (padded) vt_chunk_collect(scratch->branch, s, w->chunk);
+    leave(w, g->dy[VT_BLOCK_Q], dq, s->type, C, true, asking.rows, &asking);
+    if (again) leave_normed1(w, vt_chunk_asking(scratch->asking, scratch->normed, s, w->chunk));
+    norm1_output_gradient(w, dnormed, dq, dkv);
+    if (padded) vt_chunk_collect(dnormed, s, w->chunk);
     spread(dx, dout, s, w->chunk);
-    vt_layernorm_backward(dx, sums, sums + C, scratch->branch, saved->x, w->weights + p->norm1_w,
-                          saved->mean1, saved->rstd1, true, M, C);
+    vt_layernorm_backward(dx, sums, sums + C, dnormed, saved->x, w->weights + p->norm1_w,
+                          saved->mean1, saved->rstd1, true, vt_chunk_tokens(w->chunk, s), C);
 }
 
 void vt_block_backward(vt_real *dx, vt_real *dout, const vt_block_grads *g, bool again,

@@ -5,7 +5,12 @@
 //
 // Where only the first R tokens of each image are looked at afterwards (the last block of a model
 // whose head reads the class token), only those ask in attention and go through the MLP: everything
-// from q on has R rows an image, packed together; R = T elsewhere.
+// from q on has R rows an image, packed together; R = T elsewhere. Then no token needs a key or a
+// value of its own: with norm1's output x, q (W_k x + b_k) = (q W_k) x + a constant, which softmax
+// does not see, and sum p (W_v x + b_v) = W_v (sum p x) + b_v. So each head asks x itself, with a
+// query that W_k made C wide, and what it hears W_v makes narrow again (DeepSeek-V2 absorbs these
+// weights likewise, arXiv 2405.04434, section 2.1.2). b_k has no gradient. Dropout of the maps
+// wants all rows, for then p do not sum to 1. (bf16: DeiT-S gains 1%, the 28-px model 3%.)
 //
 // With windows (Swin), what is said here of images is true of windows: a unit is an image or a
 // window of one. A block then has its tokens in the order of windows, and a bias for each offset
@@ -40,6 +45,7 @@ typedef struct vt_block_shape {
     vt_real norm_eps;
     double layer_scale; // what gamma begins with; 0: there are none
     double drop, attn_drop;
+    int few;      // R where it is less than T; 0: it never is
     vt_elem type; // of stored activations and of the products' operands
 } vt_block_shape;
 
@@ -62,7 +68,7 @@ typedef struct vt_block_packed {
 // Inputs of the linear layers, as the weight gradients take them: panels of each chunk, one after
 // the other. NULL: not wanted.
 typedef struct vt_block_inputs {
-    char *normed1, *asking; // of kv, and of q where R < T
+    char *normed1, *asking; // of q and kv; R < T: of q
     char *y;                // of proj
     char *normed2, *act;    // of fc1 and fc2
 } vt_block_inputs;
@@ -71,7 +77,7 @@ typedef struct vt_block_inputs {
 typedef struct vt_block_saved {
     vt_real *x;             // (B,T,C) input of the block
     vt_real *mean1, *rstd1; // (B,T)
-    void *q, *kv;           // (B,R,C), (B,T,2C)
+    void *q, *kv;           // (B,R,C), (B,T,2C); R < T: kv is the wide q, (B,R,H,C)
     void *maps;             // (B,H,R,vt_map_ld), or NULL: not kept
     vt_real *mid;           // (B,R,C) after the attention branch
     vt_real *mean2, *rstd2; // (B,R)
@@ -84,7 +90,8 @@ typedef struct vt_block_saved {
 typedef struct vt_block_scratch {
     void *normed, *asking; // (G,T,C)
     void *act, *dact;      // (G,T,F); act, which lends itself to q's gradient, at least (G,T,C)
-    void *dkv;             // (G,T,2C)
+    void *dkv;             // as kv
+    void *wide;            // (G,R,H,C) where R < T: wide outputs of attention, then their gradient
     vt_real *branch;       // (G,T,C)
     void *attention;       // of vt_attention_*
     vt_real *dbias;        // (H,T,T), with windows
@@ -102,6 +109,13 @@ typedef struct vt_block_grads {
 } vt_block_grads;
 
 enum { VT_SUM_GAMMA = 4, VT_BLOCK_SUMS = 6 };
+
+// Where R < T, dW_k and dW_v are products of these, head by head.
+typedef enum vt_block_side { VT_KEYS, VT_VALUES } vt_block_side;
+typedef struct vt_block_few {
+    vt_real *narrow[2]; // (B,R,C) q; dy
+    vt_real *wide[2];   // (B,R,H,C) gradient of the wide q; attention's wide output
+} vt_block_few;
 
 // How a batch is cut.
 typedef struct vt_chunks {
@@ -136,8 +150,16 @@ typedef struct vt_block_work {
     const vt_real *weights;
     const vt_block_saved *saved; // the batch's, or the chunk's: each pass says which
     const vt_block_scratch *scratch;
+    const vt_block_few *few; // the batch's
     const vt_chunk *chunk;
 } vt_block_work;
+
+// Numbers of a unit's kv.
+static inline size_t vt_block_kv(const vt_block_shape *shape, int R)
+{
+    const size_t C = (size_t)shape->C;
+    return R < shape->T ? (size_t)R * (size_t)shape->H * C : 2 * (size_t)shape->T * C;
+}
 
 // ---- tensors (block_weights.c) ----
 
@@ -161,8 +183,9 @@ void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param
 // The block's weight gradients are independent tasks likewise, once all chunks are done.
 int vt_block_gradient_tasks(int threads);
 void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inputs *inputs,
-                       const vt_block_grads *grads, const vt_block_param *param,
-                       const vt_block_shape *shape, const vt_chunks *chunks, int R);
+                       const vt_block_grads *grads, const vt_block_few *few,
+                       const vt_block_param *param, const vt_block_shape *shape,
+                       const vt_chunks *chunks, int R);
 
 // Rows `part` of `parts` of dW += dyt x and db += column sums of dy, from the panels of all chunks;
 // rows: of a whole unit. dw: (O,I); db: (O) or NULL.
@@ -206,6 +229,7 @@ void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt
                             int units, bool training, vt_recompute recompute);
 void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_param *param,
                           const vt_block_shape *shape, const vt_chunks *chunks);
+void vt_block_few_place(vt_block_few *few, vt_arena *arena, const vt_block_shape *shape, int B);
 
 // What one chunk sees of the batch's, which is work->saved.
 vt_block_saved vt_block_saved_at(const vt_block_work *work);

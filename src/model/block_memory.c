@@ -54,6 +54,12 @@ static void *take_typed(vt_arena *arena, vt_elem type, int units, size_t a, int 
     return vt_arena_take(arena, (size_t)units * a * (size_t)b, vt_elem_size(type));
 }
 
+static void *take_kv(vt_arena *arena, const vt_block_shape *s, int units)
+{
+    const size_t all = vt_block_kv(s, s->T), few = vt_block_kv(s, s->few);
+    return take_typed(arena, s->type, units, all > few ? all : few, 1);
+}
+
 char *vt_chunk_panels_place(vt_arena *arena, vt_elem type, const vt_chunks *chunks, int n,
                             bool left)
 {
@@ -92,7 +98,7 @@ static void place_kept(vt_block_saved *saved, vt_arena *arena, const vt_block_sh
     saved->mean1 = take(arena, units, T, 1);
     saved->rstd1 = take(arena, units, T, 1);
     saved->q = take_typed(arena, s->type, units, T, s->C);
-    saved->kv = take_typed(arena, s->type, units, T, 2 * s->C);
+    saved->kv = take_kv(arena, s, units);
     saved->maps =
         backward ? take_typed(arena, s->type, units, (size_t)s->H * T, vt_map_ld(s->T)) : NULL;
     saved->mid = take(arena, units, T, s->C);
@@ -146,17 +152,22 @@ void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt
                              .H = s->H,
                              .D = s->C / s->H,
                              .type = s->type,
-                             .drop = s->attn_drop > 0 ? &drop : NULL};
+                             .drop = s->attn_drop > 0 ? &drop : NULL},
+                       wide = {.T = s->T, .R = s->few * s->H, .H = 1, .D = s->C, .type = s->type};
+    const size_t narrow_bytes = vt_attention_scratch_bytes(&at),
+                 wide_bytes = s->few > 0 ? vt_attention_scratch_bytes(&wide) : 0;
     scratch->normed = take_typed(arena, s->type, units, T, s->C);
     scratch->asking = take_typed(arena, s->type, units, T, s->C);
     scratch->act = take_typed(arena, s->type, units, T, s->F > s->C ? s->F : s->C);
     scratch->branch = take(arena, units, T, s->C);
-    scratch->attention = vt_arena_take(arena, vt_attention_scratch_bytes(&at), 1);
+    scratch->attention =
+        vt_arena_take(arena, narrow_bytes > wide_bytes ? narrow_bytes : wide_bytes, 1);
+    scratch->wide = take_typed(arena, s->type, units, (size_t)s->few * (size_t)s->H, s->C);
     place_kept(&scratch->chunk, arena, s, units, training && recompute == VT_RECOMPUTE_BLOCK);
     scratch->chunk.inputs = (vt_block_inputs){0};
     if (!training) return;
     scratch->dact = take_typed(arena, s->type, units, T, s->F);
-    scratch->dkv = take_typed(arena, s->type, units, T, 2 * s->C);
+    scratch->dkv = take_kv(arena, s, units);
     scratch->dbias = s->window_h > 0 ? take(arena, s->H, T, s->T) : NULL;
 }
 
@@ -171,13 +182,21 @@ void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block
     grads->tables = take(arena, chunks->count, (size_t)offsets, s->H);
 }
 
+void vt_block_few_place(vt_block_few *few, vt_arena *arena, const vt_block_shape *s, int B)
+{
+    for (int i = 0; i < 2; i++) {
+        few->narrow[i] = take(arena, B, (size_t)s->few, s->C);
+        few->wide[i] = take(arena, B, (size_t)s->few * (size_t)s->H, s->C);
+    }
+}
+
 vt_block_saved vt_block_saved_at(const vt_block_work *work)
 {
     const vt_block_saved *saved = work->saved;
     const vt_block_shape *s = work->shape;
     const vt_chunk *chunk = work->chunk;
-    const size_t first = (size_t)chunk->first, T = (size_t)s->T, C = (size_t)s->C, F = (size_t)s->F,
-                 t = first * T, r = first * (size_t)chunk->R;
+    const size_t first = (size_t)chunk->first, C = (size_t)s->C, F = (size_t)s->F,
+                 r = first * (size_t)chunk->R;
     const size_t token = vt_rows_before(chunk->chunks, chunk->first, s->T),
                  row = vt_rows_before(chunk->chunks, chunk->first, chunk->R);
     return (vt_block_saved){
@@ -185,7 +204,7 @@ vt_block_saved vt_block_saved_at(const vt_block_work *work)
         .mean1 = saved->mean1 + token,
         .rstd1 = saved->rstd1 + token,
         .q = vt_at(saved->q, s->type, r * C),
-        .kv = vt_at(saved->kv, s->type, t * 2 * C),
+        .kv = vt_at(saved->kv, s->type, first * vt_block_kv(s, chunk->R)),
         .maps = vt_at(saved->maps, s->type, r * (size_t)s->H * (size_t)vt_map_ld(s->T)),
         .mid = saved->mid + row * C,
         .mean2 = saved->mean2 + row,

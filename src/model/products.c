@@ -61,14 +61,14 @@ void vt_list_attention(vt_product_list *l, const char *name, const vt_block_shap
     list(l, by_column, name, " dv");
 }
 
-void vt_list_head(vt_product_list *l, int B, int heads, int C, int K)
+void vt_list_small(vt_product_list *l, const char *name, int m, int n, int k, int calls)
 {
-    const vt_product_info head = {.kind = VT_PRODUCT_SMALL,
-                                  .m = B,
-                                  .n = K,
-                                  .k = C,
-                                  .tb = VT_T,
-                                  .calls = 3 * heads,
-                                  .flops = 6.0 * B * heads * C * K};
-    list(l, head, "head", " all");
+    const vt_product_info small = {.kind = VT_PRODUCT_SMALL,
+                                   .m = m,
+                                   .n = n,
+                                   .k = k,
+                                   .tb = VT_T,
+                                   .calls = calls,
+                                   .flops = 2.0 * m * n * k * calls};
+    list(l, small, name, " all");
 }

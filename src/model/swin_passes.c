@@ -307,7 +307,7 @@ static void backward_block(const work *w, int i, int j)
 #pragma omp for schedule(dynamic)
     for (int k = 0; k < tasks + packs; k++) {
         if (k < tasks)
-            vt_block_gradient(k, v->threads, w->grads, &s->saved[j].inputs, &s->grads,
+            vt_block_gradient(k, v->threads, w->grads, &s->saved[j].inputs, &s->grads, NULL,
                               &s->blocks[j], &s->shape, &chunks, s->shape.T);
         else
             pack_backward(w, k - tasks, below, j > 0 ? j - 1 : v->stage[below].depth - 1);

@@ -37,7 +37,8 @@ static vt_status declare(vt_model *model)
                                 .norm_eps = (vt_real)model->ops->norm_eps,
                                 .layer_scale = c->layer_scale,
                                 .drop = c->drop,
-                                .attn_drop = c->attn_drop};
+                                .attn_drop = c->attn_drop,
+                                .few = c->pool == VT_POOL_TOKEN ? v->prefix : 0};
     v->unplaced = c->no_embed_class ? v->prefix : 0;
     const int64_t C = c->embed_dim, placed = v->shape.T - v->unplaced;
     const vt_init normal = VT_INIT_TRUNC_NORMAL_02;
@@ -114,6 +115,7 @@ static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *pla
     vt_embed_place(&v->embed, arena, s->type, placement->training ? &v->planned : NULL);
     vt_block_packed_place(&v->packed, arena, &v->blocks[0], s, placement->training);
     place_threads(v, arena, placement);
+    vt_block_few_place(&v->few, arena, s, B);
     v->turns = VT_ARENA_TAKE(arena, vt_turns, v->threads);
     const size_t TC = (size_t)s->T * (size_t)s->C, stats = (size_t)v->heads * (size_t)B,
                  features = stats * (size_t)s->C;
@@ -195,13 +197,15 @@ static int products(const vt_model *model, vt_product_info *out, int B)
     const vt_chunks c = vt_vit_chunks(v, B);
     const int depth = model->config.depth, threads = v->threads, m = c.units * s->T;
     const vt_pass pass = {.B = B}; // nobody asks for whole maps
-    const int calls = depth * c.count, few = vt_vit_rows(model, &pass, depth - 1);
+    const int few = vt_vit_rows(model, &pass, depth - 1), whole = depth - (few < s->T);
     const int times = v->placement.recompute == VT_RECOMPUTE_BLOCK ? 2 : 1;
-    const double all = (double)B * depth * s->T, asking = (double)B * ((depth - 1) * s->T + few);
+    const double all = (double)B * whole * s->T, last = (double)B * (depth - whole) * few,
+                 asking = all + last;
     vt_product_list l = {out, 0};
     const vt_linear_calls patches = {(double)B * v->N, v->N, B, 1, false, threads};
+    const int calls = depth * c.count;
     const vt_linear_calls few_rows = {asking, m, calls, times, true, threads},
-                          all_rows = {all, m, calls, times, true, threads},
+                          all_rows = {all, m, whole * c.count, times, true, threads},
                           once = {asking, m, calls, s->layer_scale > 0 ? times : 1, true, threads};
     vt_list_linear(&l, "embed", v->embed.proj.I, v->embed.proj.O, &patches);
     l.rows[1].k = c.units * v->N, l.rows[1].calls = c.count * threads; // by chunks
@@ -210,8 +214,12 @@ static int products(const vt_model *model, vt_product_info *out, int B)
     vt_list_linear(&l, "proj", s->C, s->C, &few_rows);
     vt_list_linear(&l, "fc1", s->C, s->F, &few_rows);
     vt_list_linear(&l, "fc2", s->F, s->C, &once);
-    vt_list_attention(&l, "attention", s, 2.0 * asking * s->T * s->C, B * s->H * depth, times);
-    vt_list_head(&l, B, v->heads, s->C, model->config.num_classes);
+    vt_list_attention(&l, "attention", s, 2.0 * (all + last * s->H) * s->T * s->C, B * s->H * whole,
+                      times);
+    if (whole < depth) // each of kv's heads to and fro, and its gradient
+        vt_list_small(&l, "last kv", few * c.units, s->C, s->C / s->H,
+                      (4 + 2 * times) * s->H * c.count);
+    vt_list_small(&l, "head", B, model->config.num_classes, s->C, 3 * v->heads);
     return l.count;
 }
 

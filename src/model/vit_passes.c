@@ -22,6 +22,7 @@ int vt_vit_rows(const vt_model *model, const vt_pass *pass, int layer)
     const vt_vit *v = model->state;
     bool whole = layer < model->config.depth - 1 || model->config.pool != VT_POOL_TOKEN;
     for (int i = 0; i < pass->n_hooks; i++) whole = whole || pass->hooks[i].whole;
+    whole = whole || (pass->stochastic && model->config.attn_drop > 0); // block.h
     return whole ? v->shape.T : v->prefix;
 }
 
@@ -114,6 +115,7 @@ static vt_block_work work_on(const vt_vit *v, const vt_real *weights, const vt_c
                            .weights = weights,
                            .saved = &v->saved[chunk->layer],
                            .scratch = &v->thread[vt_thread_index()].block,
+                           .few = &v->few,
                            .chunk = chunk};
 }
 
@@ -298,7 +300,7 @@ void vt_vit_backward(vt_model *model, const vt_real *weights, vt_real *grads, co
 #pragma omp for schedule(dynamic)
             for (int i = 0; i < tasks + pack; i++) {
                 if (i < tasks)
-                    vt_block_gradient(i, threads, grads, &v->saved[l].inputs, &v->grads,
+                    vt_block_gradient(i, threads, grads, &v->saved[l].inputs, &v->grads, &v->few,
                                       &v->blocks[l], &v->shape, &chunks,
                                       vt_vit_rows(model, pass, l));
                 else

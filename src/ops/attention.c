@@ -1,9 +1,9 @@
-// Multi-head attention of one image: S_h = q_h k_ht / sqrt(D) + bias_h + mask, P_h = softmax(S_h),
+// Multi-head attention of one image: S_h = scale q_h k_ht + bias_h + mask, P_h = softmax(S_h),
 // y_h = dropout(P_h) v_h. Equals timm's Attention between its qkv and proj layers.
 //
 // Backward, a head at a time: with P' = dropout(P),
 //     dv = P't dy,   dP = dropout(dy vt),   dS = P (dP - rowsum(dP P)),
-//     dq = dS k / sqrt(D),   dk = dSt q / sqrt(D),   dbias += dS.
+//     dq = scale dS k,   dk = scale dSt q,   dbias += dS.
 //
 // A head's map fits the second-level cache, and everything that looks at it does so before the next
 // head's: the softmax, whoever follows the maps (on_map), the product with v. (Writing the kept map
@@ -111,13 +111,12 @@ VT_INLINE void softmax(void *to, vt_real *map, bool heard, const vt_attention *a
                        vt_elem type)
 {
     const int T = at->T, ld = vt_map_ld(T);
-    const vt_real scale = (vt_real)(1 / sqrt((double)at->D));
     for (int i = 0; i < at->R; i++) {
         const size_t line = (size_t)i * (size_t)ld;
-        vt_real *row = map + line, factor = scale;
+        vt_real *row = map + line, factor = at->scale;
         if (at->bias || at->mask) {
             const size_t RT = (size_t)at->R * (size_t)T, from = (size_t)i * (size_t)T;
-            for (int j = 0; j < T; j++) row[j] *= scale;
+            for (int j = 0; j < T; j++) row[j] *= at->scale;
             if (at->bias) vt_add(row, at->bias + (size_t)head * RT + from, (size_t)T);
             if (at->mask) vt_add(row, at->mask + from, (size_t)T);
             factor = 1;
@@ -175,12 +174,11 @@ void vt_attention_forward(void *y, void *maps, const void *q, const void *k, con
 // Maps come from afar: so much of them is fetched while others are used.
 enum { AHEAD_BYTES = 2048 };
 
-// dS / sqrt(D), in the stored type, of dP, which it may replace; dS for dbias.
+// scale dS, in the stored type, of dP, which it may replace; dS for dbias.
 VT_INLINE void softmax_backward(void *ds, vt_real *dp, vt_real *dbias, const void *p,
                                 const vt_attention *at, vt_elem type)
 {
     const int T = at->T, ld = vt_map_ld(T);
-    const vt_real scale = (vt_real)(1 / sqrt((double)at->D));
     for (int i = 0; i < at->R; i++) {
         const size_t line = (size_t)i * (size_t)ld;
         vt_real *row = dp + line;
@@ -198,7 +196,7 @@ VT_INLINE void softmax_backward(void *ds, vt_real *dp, vt_real *dbias, const voi
         }
         for (int j = 0; j < ld; j += VT_LANES)
             vt_put_vec(vt_at(ds, type, line), type, (size_t)j,
-                       scale * vt_get_vec(prob, type, (size_t)j) * (vt_vec_at(row + j) - dot));
+                       at->scale * vt_get_vec(prob, type, (size_t)j) * (vt_vec_at(row + j) - dot));
     }
 }
 
@@ -217,7 +215,8 @@ void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const v
                            void *scratch, const vt_attention *at)
 {
     const head_scratch s = placed(scratch, at);
-    const vt_elem type = at->type;
+    const bool same = k == v;
+    const vt_elem type = at->type, type_kv = same ? VT_REAL : type;
     const int T = at->T, R = at->R, D = at->D, C = at->H * D, ld = vt_map_ld(T);
     for (int h = 0; h < at->H; h++) {
         const size_t head = (size_t)h * (size_t)D;
@@ -226,9 +225,9 @@ void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const v
             drop_map(s.dropped, map, type, at, h);
             used = s.dropped;
         }
-        const vt_rows out_v = {vt_at(dv, type, head), type, at->ldkv};
+        const vt_rows out_v = {vt_at(dv, type_kv, head), type_kv, at->ldkv};
         const vt_rows out_q = {vt_at(dq, type, head), type, at->ldq};
-        const vt_rows out_k = {vt_at(dk, type, head), type, at->ldkv};
+        const vt_rows out_k = {vt_at(dk, type_kv, head), type_kv, at->ldkv};
         vt_panels b = packed(s.values, at, vt_at(v, type, head), at->ldkv, VT_T, D, T);
         vt_product((vt_rows){s.map, VT_REAL, ld}, vt_left_rows(vt_at(dy, type, head), type, C), &b,
                    NULL, VT_SET_PADDED, R);
@@ -243,6 +242,6 @@ void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const v
         b = packed(s.keys, at, vt_at(k, type, head), at->ldkv, VT_N, T, D);
         vt_product(out_q, vt_left_rows(ds, type, ld), &b, NULL, VT_SET, R);
         b = packed(s.queries, at, vt_at(q, type, head), at->ldq, VT_N, R, D);
-        vt_product(out_k, by_column(s.left, ds, at), &b, NULL, VT_SET, T);
+        vt_product(out_k, by_column(s.left, ds, at), &b, NULL, same ? VT_ADD : VT_SET, T);
     }
 }

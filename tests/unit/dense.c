@@ -4,6 +4,7 @@
 #include "numcheck.h"
 #include "vitrain/base/arena.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ static void *memory(size_t bytes)
 static vt_attention settled(vt_attention at)
 {
     if (at.R == 0) at.R = at.T;
+    at.scale = (vt_real)(1 / sqrt((double)at.D));
     at.ldq = at.ldkv = 3 * at.H * at.D;
     return at;
 }

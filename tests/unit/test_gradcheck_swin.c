@@ -181,7 +181,7 @@ static void backward_block(op *o)
         vt_chunk_move(o->rows, o->dx, &o->shape, &chunk, true);
     }
     for (int i = 0; i < vt_block_gradient_tasks(THREADS); i++)
-        vt_block_gradient(i, THREADS, o->grads, &o->saved.inputs, &o->block_grads, &o->param,
+        vt_block_gradient(i, THREADS, o->grads, &o->saved.inputs, &o->block_grads, NULL, &o->param,
                           &o->shape, &o->chunks, o->shape.T);
 }
 

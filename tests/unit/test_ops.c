@@ -407,6 +407,78 @@ static void attention_of_some_queries(void **state)
     }
 }
 
+// Keys that are their own values: the gradient is one sum.
+static void attention_of_shared_keys(void **state)
+{
+    (void)state;
+    enum { QKV = 3 * AC };
+    static vt_real apart[AT * QKV], dapart[AT * QKV], together[AT * AC], maps[AH * AT * 16],
+        y[AT * AC], dy[AT * AC];
+    vt_real dq[AT * AC];
+    const vt_attention attention = {
+        .T = AT, .R = AT, .H = AH, .D = AD, .scale = 0.3f, .ldq = QKV, .ldkv = QKV};
+    void *scratch = vt_alloc(vt_attention_scratch_bytes(&attention), 1);
+    assert_non_null(scratch);
+    assert_true(vt_map_ld(AT) == 16);
+    vt_fill_normal(apart, COUNT(apart), 1, 1);
+    vt_fill_normal(dy, COUNT(dy), 1, 2);
+    for (int t = 0; t < AT; t++)
+        memcpy(apart + t * QKV + 2 * AC, apart + t * QKV + AC, sizeof *y * AC);
+    vt_attention_forward(y, maps, apart, apart + AC, apart + 2 * AC, scratch, &attention);
+    vt_attention_backward(dapart, dapart + AC, dapart + 2 * AC, NULL, dy, apart, apart + AC,
+                          apart + 2 * AC, maps, scratch, &attention);
+    vt_attention shared = attention;
+    shared.ldkv = AC;
+    for (int t = 0; t < AT; t++) memcpy(together + t * AC, apart + t * QKV + AC, sizeof *y * AC);
+    vt_real *sum = y; // AT rows again
+    vt_attention_backward(dapart, sum, sum, NULL, dy, apart, together, together, maps, scratch,
+                          &shared);
+    for (int t = 0; t < AT; t++) {
+        memcpy(dq, dapart + t * QKV + AC, sizeof *dq * AC);
+        vt_add(dq, dapart + t * QKV + 2 * AC, AC);
+        assert_close(sum + t * AC, dq, AC, "dk + dv");
+    }
+    free(scratch);
+}
+
+// ---- heads of a linear layer ----
+
+static void heads_match_linear_layers(void **state)
+{
+    (void)state;
+    enum { HM = 3, HH = 2, HD = 5, HC = 150, NARROW = HM * HH * HD, WIDE = HM * HH * HC };
+    static vt_real w[HH * HD * HC], b[HH * HD], narrow[NARROW], wide[WIDE], got[WIDE], kept[WIDE],
+        expected[WIDE], dw[COUNT(w)], dw_expected[COUNT(w)], db[COUNT(b)], db_expected[COUNT(b)];
+    vt_fill_normal(w, COUNT(w), 1, 1);
+    vt_fill_normal(b, COUNT(b), 1, 2);
+    vt_fill_normal(narrow, NARROW, 1, 3);
+    vt_fill_normal(wide, WIDE, 1, 4);
+    vt_fill_normal(dw, COUNT(dw), 1, 5);
+    vt_fill_normal(db, COUNT(db), 1, 6);
+    memcpy(dw_expected, dw, sizeof dw);
+    memcpy(db_expected, db, sizeof db);
+    for (int m = 0; m < HM; m++)
+        for (int h = 0; h < HH; h++) {
+            const int i = m * HH + h;
+            vt_linear_backward_input(expected + i * HC, narrow + i * HD, w + h * HD * HC, 1, HC,
+                                     HD);
+            vt_linear_backward_weight(dw_expected + h * HD * HC, db_expected + h * HD,
+                                      narrow + i * HD, wide + i * HC, 0, HD, 1, HC, HD);
+        }
+    vt_heads_widen(got, kept, narrow, VT_REAL, w, HM, HH, HD, HC);
+    assert_close(got, expected, WIDE, "wide");
+    assert_memory_equal(kept, narrow, sizeof narrow);
+    for (int i = 0; i < HM * HH; i++)
+        vt_linear_forward(expected + i * HD, wide + i * HC, w + i % HH * HD * HC, b + i % HH * HD,
+                          1, HC, HD);
+    vt_heads_narrow(got, kept, wide, VT_REAL, w, b, HM, HH, HD, HC);
+    assert_close(got, expected, NARROW, "narrow");
+    assert_memory_equal(kept, wide, sizeof wide);
+    for (int h = 0; h < HH; h++) vt_heads_gradient(dw, db, narrow, wide, h, 1, HM, HH, HD, HC);
+    assert_close(dw, dw_expected, COUNT(dw), "dw");
+    assert_close(db, db_expected, COUNT(db), "db");
+}
+
 // An op is a function of its arguments: many threads at once give the bits that one gives.
 static void threads_do_not_change_bits(void **state)
 {
@@ -631,6 +703,8 @@ int main(void)
         cmocka_unit_test(attention_dropout),
         cmocka_unit_test(attention_of_one_token_is_its_value),
         cmocka_unit_test(attention_of_some_queries),
+        cmocka_unit_test(attention_of_shared_keys),
+        cmocka_unit_test(heads_match_linear_layers),
         cmocka_unit_test(threads_do_not_change_bits),
         cmocka_unit_test(dropout_keeps_the_right_share),
         cmocka_unit_test(dropout_mask_does_not_depend_on_where_one_begins),

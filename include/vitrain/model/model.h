@@ -158,7 +158,7 @@ typedef struct vt_pass {
 typedef enum vt_product_kind {
     VT_PRODUCT_ROWS,     // of m rows with packed weights: (m,k) (k,n)
     VT_PRODUCT_GRADIENT, // of a weight: (m,k) (k,n), both operands panels, k the rows of a chunk
-    VT_PRODUCT_SMALL,    // vt_gemm's
+    VT_PRODUCT_SMALL,    // of few rows, not by panels
 } vt_product_kind;
 
 typedef struct vt_product_info {

@@ -145,6 +145,21 @@ void vt_linear_backward_input(vt_real *dx, const vt_real *dy, const vt_real *w, 
 void vt_linear_backward_weight(vt_real *dw, vt_real *db, const vt_real *dy, const vt_real *x,
                                int first, int count, int M, int I, int O);
 
+// ---- a linear layer's heads, for few rows (heads.c) ----
+//
+// Every head h has D rows of w: (H D, C) to itself, w_h. `kept` is x as vt_real, for the gradient.
+
+// y_h = x_h w_h.  y: (M,H,C) out; kept: (M,H,D) out; x: (M,H,D).
+void vt_heads_widen(void *y, vt_real *kept, const void *x, vt_elem type, const vt_real *w, int M,
+                    int H, int D, int C);
+// y_h = x_h w_ht + b_h.  y: (M,H,D) out; kept: (M,H,C) out; x: (M,H,C); b: (H D) or NULL.
+void vt_heads_narrow(void *y, vt_real *kept, const void *x, vt_elem type, const vt_real *w,
+                     const vt_real *b, int M, int H, int D, int C);
+// For heads first .. first+count-1: dw_h += narrow_ht wide_h, db_h += column sums of narrow_h.
+// dw: (H D, C); db: (H D) or NULL; narrow: (M,H,D); wide: (M,H,C).
+void vt_heads_gradient(vt_real *dw, vt_real *db, const vt_real *narrow, const vt_real *wide,
+                       int first, int count, int M, int H, int D, int C);
+
 // ---- layer normalisation (layernorm.c): torch.nn.functional.layer_norm over the last axis ----
 
 // y = (x - mean) rstd w + b, rstd = 1 / sqrt(var + eps), var without Bessel's correction.
@@ -192,10 +207,11 @@ vt_real vt_drop_path_scale(double p, uint64_t seed, uint32_t step, uint32_t samp
 // Each row of x: (M,n) becomes softmax(x + bias).  In place; bias: (M,n) or NULL (may hold -inf).
 void vt_softmax_rows(vt_real *x, const vt_real *bias, int M, int n);
 
-// Multi-head attention of one image (or window): y_h = softmax(q_h k_ht / sqrt(D) + bias_h + mask)
-// v_h. Only the first R of T tokens ask; all answer.
+// Multi-head attention of one image (or window): y_h = softmax(scale q_h k_ht + bias_h + mask)
+// v_h. R rows ask, the first ones of T tokens, say; all T answer.
 typedef struct vt_attention {
     int T, R, H, D;
+    vt_real scale;          // of q k_ht; timm's is 1 / sqrt(D)
     vt_elem type;           // of q, k, v, y, their gradients and the maps
     int ldq, ldkv;          // numbers from one token's q (k, v) to the next one's; even for bf16
     const vt_real *bias;    // (H,R,T) added to the scores, or NULL
@@ -217,7 +233,7 @@ size_t vt_attention_scratch_bytes(const vt_attention *attention);
 void vt_attention_forward(void *y, void *maps, const void *q, const void *k, const void *v,
                           void *scratch, const vt_attention *attention);
 // dq, dk, dv out, laid out as q, k, v; dbias: (H,R,T) += or NULL; dy: (R, H D); maps as they came
-// out.
+// out. Where k and v are the same memory, dk and dv are too: the sum of both, of vt_real.
 void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const void *dy,
                            const void *q, const void *k, const void *v, const void *maps,
                            void *scratch, const vt_attention *attention);
