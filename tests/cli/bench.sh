@@ -53,7 +53,8 @@ check "its shares sum to 1" near "$sums" 1
 # 7 tokens, 5 images: two chunks of 3 images for 2 threads
 check "shapes of fc1" grep -q '"fc1", *"m": *21, *"n": *64, *"k": *16, *"calls": *6,' "$dir/.out"
 check "shapes of its weight gradient" grep -q '"fc1 dW", *"m": *32, *"n": *16, *"k": *21, *"calls": *12,' "$dir/.out"
-check "shapes of attention" grep -q '"attention Pv", *"m": *7, *"n": *8, *"k": *7, *"calls": *30,' "$dir/.out"
+check "shapes of attention" grep -q '"attention Pv", *"m": *7, *"n": *8, *"k": *7, *"calls": *20,' "$dir/.out"
+check "shapes of the last block's" grep -q '"last kv all", *"m": *3, *"n": *16, *"k": *8, *"calls": *24,' "$dir/.out"
 
 run "$vitrain" bench peak --json
 check "bench peak" holds "$status == 0 && $(number fma_gflops) > 0 && $(number memory_gb_per_s) > 0"
