@@ -41,7 +41,8 @@ static void linear(const vt_block_work *w, void *y, vt_elem type, const void *x,
 {
     const vt_elem stored = w->shape->type;
     const vt_linear_param l = vt_block_linear_at(w->param, which);
-    vt_product((vt_rows){y, type, l.O}, vt_left_rows(x, stored, l.I), &w->packed->forward[which],
+    const vt_left left = vt_left_rows(x, stored, l.I);
+    vt_product((vt_rows){y, type, l.O}, &left, &w->packed->forward[which],
                l.has_bias ? w->weights + l.b : NULL, VT_SET, M);
 }
 
@@ -51,8 +52,8 @@ static void linear_input(const vt_block_work *w, void *dx, vt_elem type, const v
 {
     const vt_elem stored = w->shape->type;
     const vt_linear_param l = vt_block_linear_at(w->param, which);
-    vt_product((vt_rows){dx, type, l.I}, vt_left_rows(dy, stored, l.O), &w->packed->backward[which],
-               NULL, into, M);
+    const vt_left left = vt_left_rows(dy, stored, l.O);
+    vt_product((vt_rows){dx, type, l.I}, &left, &w->packed->backward[which], NULL, into, M);
 }
 
 // Leaves a span's rows x: (rows,n) as panels, of the chunk's `k` rows.

@@ -145,8 +145,9 @@ void vt_linear_gradient(vt_real *dw, vt_real *db, const char *dy, const char *x,
                   b = vt_chunk_panels(x, type, chunks, i, k, I, false);
         a.parts = b.parts = together;
         if (i + together < chunks->count) b.next = (char *)b.data + (size_t)together * b.part_bytes;
-        vt_product((vt_rows){dw + (size_t)first * (size_t)I, VT_REAL, I}, vt_left_panels(&a, first),
-                   &b, NULL, VT_ADD, count);
+        const vt_left left = vt_left_panels(&a, first);
+        vt_product((vt_rows){dw + (size_t)first * (size_t)I, VT_REAL, I}, &left, &b, NULL, VT_ADD,
+                   count);
         if (db) vt_panels_column_sums(db, &a, first, count);
     }
 }

@@ -51,8 +51,9 @@ void vt_embed_forward(vt_real *tokens, const vt_real *image, const vt_embed *e,
     vt_patch_rows(s->patches, image, &e->grid);
     if (e->type == VT_BFLOAT)
         vt_scale(s->rows, VT_BFLOAT, 1, s->patches, (size_t)e->N * (size_t)e->values);
-    vt_product((vt_rows){tokens, VT_REAL, e->proj.O}, vt_left_rows(s->rows, e->type, e->values),
-               &e->weights, weights + e->proj.b, VT_SET, e->N);
+    const vt_left left = vt_left_rows(s->rows, e->type, e->values);
+    vt_product((vt_rows){tokens, VT_REAL, e->proj.O}, &left, &e->weights, weights + e->proj.b,
+               VT_SET, e->N);
 }
 
 void vt_embed_backward(const vt_real *dtokens, const vt_embed *e, const vt_embed_scratch *s,

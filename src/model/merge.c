@@ -126,8 +126,9 @@ void vt_merge_forward(vt_real *y, const vt_real *x, const vt_merge *m, const vt_
     gather(s->gathered, x, m, chunk);
     vt_layernorm_forward(s->normed, m->type, m->mean + first, m->rstd + first, s->gathered,
                          weights + m->norm_w, weights + m->norm_b, m->eps, chunk->count, I);
-    vt_product((vt_rows){y + first * (size_t)O, VT_REAL, O}, vt_left_rows(s->normed, m->type, I),
-               &m->forward, NULL, VT_SET, chunk->count);
+    const vt_left left = vt_left_rows(s->normed, m->type, I);
+    vt_product((vt_rows){y + first * (size_t)O, VT_REAL, O}, &left, &m->forward, NULL, VT_SET,
+               chunk->count);
 }
 
 void vt_merge_backward(vt_real *dx, const vt_real *dy, const vt_real *x, const vt_merge *m,
@@ -148,8 +149,8 @@ void vt_merge_backward(vt_real *dx, const vt_real *dy, const vt_real *x, const v
         stored = s->dy;
     }
     vt_panels_pack_all(&dy_panels, 0, stored, m->type, O, VT_N, rows);
-    vt_product((vt_rows){s->dnormed, VT_REAL, I}, vt_left_rows(stored, m->type, O), &m->backward,
-               NULL, VT_SET, rows);
+    const vt_left left = vt_left_rows(stored, m->type, O);
+    vt_product((vt_rows){s->dnormed, VT_REAL, I}, &left, &m->backward, NULL, VT_SET, rows);
     gather(s->gathered, x, m, chunk);
     vt_layernorm_again(s->normed, m->type, s->gathered, w, weights + m->norm_b, mean, rstd, rows,
                        I);

@@ -154,9 +154,8 @@ void vt_attention_forward(void *y, void *maps, const void *q, const void *k, con
         const vt_panels keys = packed(s.keys, at, vt_at(k, at->type, head), at->ldkv, VT_T, D, T);
         void *kept = maps ? vt_at(maps, at->type, (size_t)h * size) : s.small;
         vt_real *map = at->type == VT_REAL ? kept : s.map; // of scores
-        vt_product((vt_rows){map, VT_REAL, ld},
-                   vt_left_rows(vt_at(q, at->type, head), at->type, at->ldq), &keys, NULL,
-                   VT_SET_PADDED, R);
+        vt_left left = vt_left_rows(vt_at(q, at->type, head), at->type, at->ldq);
+        vt_product((vt_rows){map, VT_REAL, ld}, &left, &keys, NULL, VT_SET_PADDED, R);
         VT_FOR_TYPE(softmax, at->type, kept, map, at->on_map, at, h);
         if (at->on_map) at->on_map(at->self, h, map);
         const void *used = kept;
@@ -166,8 +165,9 @@ void vt_attention_forward(void *y, void *maps, const void *q, const void *k, con
         }
         const vt_panels values =
             packed(s.values, at, vt_at(v, at->type, head), at->ldkv, VT_N, T, D);
-        vt_product((vt_rows){vt_at(y, at->type, head), at->type, at->H * D},
-                   vt_left_rows(used, at->type, ld), &values, NULL, VT_SET, R);
+        left = vt_left_rows(used, at->type, ld);
+        vt_product((vt_rows){vt_at(y, at->type, head), at->type, at->H * D}, &left, &values, NULL,
+                   VT_SET, R);
     }
 }
 
@@ -229,8 +229,8 @@ void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const v
         const vt_rows out_q = {vt_at(dq, type, head), type, at->ldq};
         const vt_rows out_k = {vt_at(dk, type_kv, head), type_kv, at->ldkv};
         vt_panels b = packed(s.values, at, vt_at(v, type, head), at->ldkv, VT_T, D, T);
-        vt_product((vt_rows){s.map, VT_REAL, ld}, vt_left_rows(vt_at(dy, type, head), type, C), &b,
-                   NULL, VT_SET_PADDED, R);
+        vt_left left = vt_left_rows(vt_at(dy, type, head), type, C);
+        vt_product((vt_rows){s.map, VT_REAL, ld}, &left, &b, NULL, VT_SET_PADDED, R);
         if (at->drop) drop_map(s.map, s.map, VT_REAL, at, h);
         vt_real *bias = dbias ? dbias + (size_t)h * (size_t)R * (size_t)T : NULL;
         const void *ds = s.small;
@@ -238,10 +238,13 @@ void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const v
 
         // By now the map has been read along its rows and is near, so it can be read by columns.
         b = packed(s.queries, at, vt_at(dy, type, head), C, VT_N, R, D);
-        vt_product(out_v, by_column(s.left, used, at), &b, NULL, VT_SET, T);
+        left = by_column(s.left, used, at);
+        vt_product(out_v, &left, &b, NULL, VT_SET, T);
         b = packed(s.keys, at, vt_at(k, type, head), at->ldkv, VT_N, T, D);
-        vt_product(out_q, vt_left_rows(ds, type, ld), &b, NULL, VT_SET, R);
+        left = vt_left_rows(ds, type, ld);
+        vt_product(out_q, &left, &b, NULL, VT_SET, R);
         b = packed(s.queries, at, vt_at(q, type, head), at->ldq, VT_N, R, D);
-        vt_product(out_k, by_column(s.left, ds, at), &b, NULL, same ? VT_ADD : VT_SET, T);
+        left = by_column(s.left, ds, at);
+        vt_product(out_k, &left, &b, NULL, same ? VT_ADD : VT_SET, T);
     }
 }

@@ -1,5 +1,6 @@
-// A linear layer taken apart by heads, for few rows; see ops.h. Weights are read as they lie: packing
-// them, or a call of BLAS for each head of a few rows, takes longer than the products themselves.
+// A linear layer taken apart by heads, for few rows; see ops.h. Weights are read as they lie:
+// packing them, or a call of BLAS for each head of a few rows, takes longer than the products
+// themselves.
 #include "bf16.h"
 
 // What is summed up at a time, in registers.

@@ -1,4 +1,8 @@
-// Products of rows with panels. A block of rows and a part of a panel fit the second-level cache
+// Products of rows with panels. The smallest (a head of the 28-px model) take a thousand cycles:
+// what is stored on the way to a tile is loaded as it was stored, for a vector of several numbers
+// just written waits until the core has nothing else under way; and nothing is divided.
+//
+// A block of rows and a part of a panel fit the second-level cache
 // together; a tile's rows are read from there, the panel passes by. See tile.h for the innermost
 // loop.
 #include "amx_tile.h"
@@ -60,9 +64,10 @@ typedef struct tile_block {
     const vt_left *x;
     int row, rows;
     bool amx;
-    int most;            // rows of a tile
-    size_t first;        // step of k
-    vt_tile_terms terms; // left: the first row; right and ahead: per panel
+    int most;     // rows of a tile
+    size_t first; // step of k
+    const char *left;
+    vt_tile_terms terms; // of the tile at hand
 } tile_block;
 
 // What they are multiplied by.
@@ -74,39 +79,47 @@ typedef struct tile_panel {
     size_t next_step; // bytes
 } tile_panel;
 
+// Tiles that rows make; the divisors are constants.
+static size_t tiles_in(const tile_block *b, int rows)
+{
+    return (size_t)(b->amx ? (rows + VT_AMX_TILE_ROWS - 1) / VT_AMX_TILE_ROWS
+                           : (rows + VT_TILE_ROWS - 1) / VT_TILE_ROWS);
+}
+
 static int vectors_of(int columns)
 {
     return (columns + VT_LANES - 1) / VT_LANES;
 }
 
 // Rows first .. of the block. c: their first number, of `type`. start: as for a tile.
-static void compute(const tile_block *b, const tile_panel *panel, char *c, size_t ldc, vt_elem type,
+static void compute(tile_block *b, const tile_panel *panel, char *c, size_t ldc, vt_elem type,
                     const vt_real *start, size_t ld_start, int first, int rows)
 {
     const size_t size = vt_elem_size(type);
-    vt_tile_terms terms = b->terms; // written long ago
-    terms.round = type == VT_BFLOAT;
-    terms.left += (size_t)first * b->x->row_bytes;
-    terms.right = panel->data;
+    vt_tile_terms *terms = &b->terms;
+    terms->round = type == VT_BFLOAT;
+    terms->left = b->left + (size_t)first * b->x->row_bytes;
+    terms->right = panel->data;
     // The first row of tiles would wait for a panel that comes from afar: so the next one is
     // fetched bit by bit.
-    terms.ahead = panel->data; // what is there already
+    terms->ahead = panel->data; // what is there already
+    terms->pace = 0;
     if (panel->next) {
-        const size_t tiles = (size_t)((b->rows + b->most - 1) / b->most);
-        terms.pace = (panel->next_step + tiles - 1) / tiles;
-        terms.ahead = panel->next + (size_t)(first / b->most) * terms.pace * terms.steps;
+        const size_t tiles = tiles_in(b, b->rows);
+        terms->pace = (panel->next_step + tiles - 1) / tiles;
+        terms->ahead = panel->next + tiles_in(b, first) * terms->pace * terms->steps;
     }
     for (int end = first + rows, some; first < end; first += some) {
         some = end - first < b->most ? end - first : b->most;
         if (panel->tiles)
-            panel->tiles[(some - 1) * VT_TILE_VECTORS](c, ldc, start, ld_start, &terms);
+            panel->tiles[(some - 1) * VT_TILE_VECTORS](c, ldc, start, ld_start, terms);
         else
-            vt_amx_tile((vt_real *)c, ldc, start, ld_start, &terms, b->x, some,
+            vt_amx_tile((vt_real *)c, ldc, start, ld_start, terms, b->x, some,
                         vectors_of(panel->columns));
         c += (size_t)some * ldc * size;
         if (start) start += (size_t)some * ld_start;
-        terms.left += (size_t)some * b->x->row_bytes;
-        terms.ahead += terms.pace * terms.steps;
+        terms->left += (size_t)some * b->x->row_bytes;
+        terms->ahead += terms->pace * terms->steps;
     }
 }
 
@@ -125,8 +138,8 @@ VT_INLINE void put(void *y, size_t ldy, const vt_real *strip, int rows, int colu
 }
 
 // By way of a strip: for columns that are not whole vectors, and to round what AMX computes.
-static void compute_strips(const tile_block *b, const tile_panel *panel, const vt_rows *y,
-                           char *out, const vt_real *bias, bool add)
+static void compute_strips(tile_block *b, const tile_panel *panel, const vt_rows *y, char *out,
+                           const vt_real *bias, bool add)
 {
     vt_real strip[STRIP_ROWS * VT_PANEL] __attribute__((aligned(VT_VECTOR_BYTES)));
     const size_t row = (size_t)y->ld * vt_elem_size(y->type);
@@ -138,18 +151,19 @@ static void compute_strips(const tile_block *b, const tile_panel *panel, const v
 }
 
 // column: the panel's first.
-static void compute_block(const tile_block *b, const tile_panel *panel, const vt_rows *y,
-                          int column, const vt_real *bias, vt_into into)
+static void compute_block(tile_block *b, const tile_panel *panel, const vt_rows *y, int column,
+                          const vt_real *bias, vt_into into)
 {
     const bool add = into == VT_ADD || b->first > 0;
     const bool whole = panel->columns % VT_LANES == 0 || into == VT_SET_PADDED;
     char *out =
         (char *)y->data + ((size_t)b->row * (size_t)y->ld + (size_t)column) * vt_elem_size(y->type);
     vt_real padded[VT_PANEL]; // vectors of bias may reach beyond its end
-    if (add || !bias) {
-        bias = NULL;
-    } else {
-        for (int c = 0; c < VT_PANEL; c++) padded[c] = c < panel->columns ? bias[column + c] : 0;
+    if (bias) bias += column;
+    if (add) bias = NULL;
+    if (bias && panel->columns % VT_LANES != 0) {
+        for (int c = 0; c < VT_PANEL; c++) padded[c] = 0;
+        memcpy(padded, bias, (size_t)panel->columns * sizeof *bias);
         bias = padded;
     }
     if (!whole || (y->type != VT_REAL && (add || !panel->tiles)))
@@ -167,8 +181,8 @@ static size_t step_bytes(const tile_block *b, int n, int column)
 }
 
 // By every panel. steps: of the panels.
-static void compute_panels(const tile_block *b, const vt_panels *panels, size_t steps,
-                           const vt_rows *y, const vt_real *bias, vt_into into)
+static void compute_panels(tile_block *b, const vt_panels *panels, size_t steps, const vt_rows *y,
+                           const vt_real *bias, vt_into into)
 {
     const char *panel = panels->data;
     for (int column = 0, next; column < panels->n; column = next) {
@@ -189,22 +203,22 @@ static void compute_panels(const tile_block *b, const vt_panels *panels, size_t 
     }
 }
 
-void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bias, vt_into into,
-                int m)
+void vt_product(vt_rows y, const vt_left *x, const vt_panels *panels, const vt_real *bias,
+                vt_into into, int m)
 {
-    assert(x.type == panels->type && panels->width == VT_PANEL && x.parts == panels->parts &&
+    assert(x->type == panels->type && panels->width == VT_PANEL && x->parts == panels->parts &&
            !(bias && into == VT_ADD));
-    const bool amx = x.type == VT_BFLOAT && vt_amx();
-    tile_block b = {.x = &x,
+    const bool amx = x->type == VT_BFLOAT && vt_amx();
+    tile_block b = {.x = x,
                     .amx = amx,
                     .most = amx ? VT_AMX_TILE_ROWS : VT_TILE_ROWS,
-                    .terms = {.ld = x.ld,
-                              .parts = x.parts,
-                              .left_part = x.part_bytes,
+                    .terms = {.ld = x->ld,
+                              .parts = x->parts,
+                              .left_part = x->part_bytes,
                               .right_part = panels->part_bytes}};
     const int steps = (int)vt_panels_steps(panels->type, panels->k), unit = amx ? VT_AMX_PAIRS : 1;
     // Panels may have zeros after the last step, rows have not.
-    const int last = x.by_column ? steps : (int)vt_steps(x.type, panels->k);
+    const int last = x->by_column ? steps : (int)vt_steps(x->type, panels->k);
     // A sum that is rounded is rounded once.
     const int slices = y.type == VT_REAL ? (steps + BLOCK_STEPS - 1) / BLOCK_STEPS : 1;
     // The rows that are left over from whole registers are a block of their own.
@@ -220,9 +234,9 @@ void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bi
                       end = vt_share(steps, unit, slice + 1, slices);
             b.first = (size_t)first;
             b.terms.steps = (size_t)((end < last ? end : last) - first);
-            b.terms.left = (const char *)x.data +
-                           b.first * (x.by_column ? x.ld : 1) * sizeof(vt_real) +
-                           (size_t)b.row * x.row_bytes;
+            b.left = (const char *)x->data +
+                     b.first * (x->by_column ? x->ld : 1) * sizeof(vt_real) +
+                     (size_t)b.row * x->row_bytes;
             compute_panels(&b, panels, (size_t)steps, &y, bias, into);
         }
     }
@@ -231,6 +245,8 @@ void vt_product(vt_rows y, vt_left x, const vt_panels *panels, const vt_real *bi
 
 int vt_share(int n, int multiple, int part, int parts)
 {
+    if (part == 0) return 0; // without a division
+    if (part == parts) return n;
     const int64_t units = (n + multiple - 1) / multiple, at = units * part / parts * multiple;
     return at < n ? (int)at : n;
 }

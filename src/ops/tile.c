@@ -47,14 +47,22 @@ enum { ROUND = 1 };
         UNROLL for (int j = 0; j < vectors; j++) KEEP(b[j]);                                \
     }
 
-#define PUT_ALL(type, rows, vectors)                                               \
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++) \
-        vt_put_vec(c, type, ldc *(size_t)i + (size_t)j * VT_LANES, sum[0][i][j])
+#define PUT_ALL(type, rows, vectors)                                            \
+    do {                                                                        \
+        char *line = c;                                                         \
+        UNROLL for (int i = 0; i < rows; i++, line += ldc * vt_elem_size(type)) \
+            UNROLL for (size_t j = 0; j < vectors; j++)                         \
+                vt_put_vec(line, type, j *VT_LANES, sum[0][i][j]);              \
+    } while (0)
 
 // What is written for the first time in a while is fetched while the sums grow: 2% of a step.
-#define FETCH_ALL(size, rows, vectors)                                             \
-    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vectors; j++) \
-        __builtin_prefetch((char *)c + (ldc * (size_t)i + (size_t)j * VT_LANES) * (size), 1)
+#define FETCH_ALL(size, rows, vectors)                                                          \
+    do {                                                                                        \
+        const size_t row = ldc * (size), next = VT_LANES * (size);                              \
+        const char *line = c;                                                                   \
+        UNROLL for (int i = 0; i < rows; i++, line += row)                                      \
+            UNROLL for (size_t j = 0; j < vectors; j++) __builtin_prefetch(line + j * next, 1); \
+    } while (0)
 
 #define TILE(name, rows, vectors, chains, unit, vector, dot, LEFT)                                 \
     static void name(void *c, size_t ldc, const vt_real *start, size_t ld_start,                   \

@@ -36,8 +36,8 @@ typedef uint32_t vt_vec_pair __attribute__((vector_size(VT_VECTOR_BYTES), may_al
 // Columns in memory of right panels of n: the last one ends with a vector, or is whole.
 static inline int vt_right_columns(int n, bool whole)
 {
-    const int unit = whole ? VT_PANEL : VT_LANES;
-    return (n + unit - 1) / unit * unit;
+    return whole ? (n + VT_PANEL - 1) / VT_PANEL * VT_PANEL
+                 : (n + VT_LANES - 1) / VT_LANES * VT_LANES;
 }
 
 // Steps that k numbers of a row or column take.

@@ -24,7 +24,7 @@ static void place(operands *o, vt_arena *arena)
     const vt_product_info *p = o->info;
     const size_t m = (size_t)p->m, n = (size_t)p->n, k = (size_t)p->k;
     const int ld = p->ta == VT_T ? p->m : p->k;
-    o->c = VT_ARENA_TAKE(arena, vt_real, m * (size_t)(p->n + VT_ARENA_ALIGN));
+    o->c = VT_ARENA_TAKE(arena, vt_real, m * (size_t)vt_map_ld(p->n));
     o->blas_left = VT_ARENA_TAKE(arena, vt_real, m * k);
     o->blas_right = VT_ARENA_TAKE(arena, vt_real, n * k);
     o->panels = vt_arena_take(arena, vt_panels_bytes(o->type, p->k, p->n, false), 1);
@@ -43,7 +43,7 @@ static void ours(const operands *o)
     const vt_left left = gradient || (p->ta == VT_T && o->type == VT_BFLOAT) ? vt_left_panels(&a, 0)
                          : p->ta == VT_T ? vt_left_columns(o->left, p->m)
                                          : vt_left_rows(o->left, o->type, (p->k + 1) / 2 * 2);
-    vt_product((vt_rows){o->c, VT_REAL, p->n + VT_ARENA_ALIGN}, left, &b, NULL,
+    vt_product((vt_rows){o->c, VT_REAL, vt_map_ld(p->n)}, &left, &b, NULL,
                gradient ? VT_ADD : VT_SET_PADDED, p->m);
 }
 

@@ -92,7 +92,7 @@ void vt_dense_product(void *y, vt_elem type_y, int ldy, vt_into into, const vt_r
     } else {
         x = vt_left_rows(rows, type, k);
     }
-    vt_product((vt_rows){y, type_y, ldy}, x, &right, bias, into, m);
+    vt_product((vt_rows){y, type_y, ldy}, &x, &right, bias, into, m);
     free(right.data);
     free(left.data);
     free(rows);

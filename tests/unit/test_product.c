@@ -197,14 +197,16 @@ static void products_in_parts(void **state)
                             l = vt_panels_at(left + at * bytes[1], type, K, M, true);
             vt_panels_pack_all(&r, 0, b + i * K * N, VT_REAL, N, VT_N, K);
             vt_panels_pack_all(&l, 0, a + i * K * M, VT_REAL, M, VT_N, K);
-            vt_product((vt_rows){sums, VT_REAL, N}, vt_left_panels(&l, 0), &r, NULL, VT_ADD, M);
+            const vt_left x = vt_left_panels(&l, 0);
+            vt_product((vt_rows){sums, VT_REAL, N}, &x, &r, NULL, VT_ADD, M);
             vt_panels_column_sums(columns, &l, 0, M);
         }
         vt_panels r = vt_panels_at(right, type, K, N, false),
                   l = vt_panels_at(left, type, K, M, true);
         r.parts = l.parts = PARTS;
         r.part_bytes = bytes[0], l.part_bytes = bytes[1];
-        vt_product((vt_rows){y, VT_REAL, N}, vt_left_panels(&l, 0), &r, NULL, VT_ADD, M);
+        const vt_left x = vt_left_panels(&l, 0);
+        vt_product((vt_rows){y, VT_REAL, N}, &x, &r, NULL, VT_ADD, M);
         for (int i = 0; i < M * N; i++)
             VT_ASSERT_BELOW(fabs((double)(y[i] - sums[i])), 400 * vt_epsilon(), "in parts");
         for (int i = 0; i < M; i++) y[i] = 0;

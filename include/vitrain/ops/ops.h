@@ -106,7 +106,8 @@ typedef enum vt_into {
 
 // y = x b + bias.  y: (m,n); x: (m,k); b: panels of (k,n), of x's type; bias: (n) or NULL. Both in
 // as many parts: those of panels.
-void vt_product(vt_rows y, vt_left x, const vt_panels *b, const vt_real *bias, vt_into into, int m);
+void vt_product(vt_rows y, const vt_left *x, const vt_panels *b, const vt_real *bias, vt_into into,
+                int m);
 
 // Where part `part` of `parts` of n begins; all but n itself are multiples of `multiple`.
 int vt_share(int n, int multiple, int part, int parts);
