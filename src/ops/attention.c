@@ -65,12 +65,9 @@ static head_scratch placed(void *memory, const vt_attention *at)
     return place(&arena, at);
 }
 
-static vt_panels packed(void *to, const vt_attention *at, const void *x, int ld, vt_trans trans,
-                        int k, int n)
+static void pack(const vt_panels *to, const void *x, int ld, vt_trans trans)
 {
-    const vt_panels p = vt_panels_at(to, at->type, k, n, false);
-    vt_panels_pack_all(&p, 0, x, at->type, ld, trans, k);
-    return p;
+    vt_panels_pack_all(to, 0, x, to->type, ld, trans, to->k);
 }
 
 // Loops go over the padding too: numbers left over from whole vectors would be taken one by one.
@@ -149,13 +146,15 @@ void vt_attention_forward(void *y, void *maps, const void *q, const void *k, con
     const head_scratch s = placed(scratch, at);
     const int T = at->T, R = at->R, D = at->D, ld = vt_map_ld(T);
     const size_t size = (size_t)R * (size_t)ld;
+    const vt_panels keys = vt_panels_at(s.keys, at->type, D, T, false),
+                    values = vt_panels_at(s.values, at->type, T, D, false);
     for (int h = 0; h < at->H; h++) {
         const size_t head = (size_t)h * (size_t)D;
-        const vt_panels keys = packed(s.keys, at, vt_at(k, at->type, head), at->ldkv, VT_T, D, T);
+        pack(&keys, vt_at(k, at->type, head), at->ldkv, VT_T);
         void *kept = maps ? vt_at(maps, at->type, (size_t)h * size) : s.small;
         vt_real *map = at->type == VT_REAL ? kept : s.map; // of scores
-        vt_left left = vt_left_rows(vt_at(q, at->type, head), at->type, at->ldq);
-        vt_product((vt_rows){map, VT_REAL, ld}, &left, &keys, NULL, VT_SET_PADDED, R);
+        const vt_left queries = vt_left_rows(vt_at(q, at->type, head), at->type, at->ldq);
+        vt_product((vt_rows){map, VT_REAL, ld}, &queries, &keys, NULL, VT_SET_PADDED, R);
         VT_FOR_TYPE(softmax, at->type, kept, map, at->on_map, at, h);
         if (at->on_map) at->on_map(at->self, h, map);
         const void *used = kept;
@@ -163,10 +162,9 @@ void vt_attention_forward(void *y, void *maps, const void *q, const void *k, con
             drop_map(s.dropped, used, at->type, at, h);
             used = s.dropped;
         }
-        const vt_panels values =
-            packed(s.values, at, vt_at(v, at->type, head), at->ldkv, VT_N, T, D);
-        left = vt_left_rows(used, at->type, ld);
-        vt_product((vt_rows){vt_at(y, at->type, head), at->type, at->H * D}, &left, &values, NULL,
+        pack(&values, vt_at(v, at->type, head), at->ldkv, VT_N);
+        const vt_left shares = vt_left_rows(used, at->type, ld);
+        vt_product((vt_rows){vt_at(y, at->type, head), at->type, at->H * D}, &shares, &values, NULL,
                    VT_SET, R);
     }
 }
@@ -218,6 +216,9 @@ void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const v
     const bool same = k == v;
     const vt_elem type = at->type, type_kv = same ? VT_REAL : type;
     const int T = at->T, R = at->R, D = at->D, C = at->H * D, ld = vt_map_ld(T);
+    const vt_panels values = vt_panels_at(s.values, type, D, T, false),
+                    keys = vt_panels_at(s.keys, type, T, D, false),
+                    queries = vt_panels_at(s.queries, type, R, D, false);
     for (int h = 0; h < at->H; h++) {
         const size_t head = (size_t)h * (size_t)D;
         const void *map = vt_at(maps, type, (size_t)h * (size_t)R * (size_t)ld), *used = map;
@@ -228,23 +229,23 @@ void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const v
         const vt_rows out_v = {vt_at(dv, type_kv, head), type_kv, at->ldkv};
         const vt_rows out_q = {vt_at(dq, type, head), type, at->ldq};
         const vt_rows out_k = {vt_at(dk, type_kv, head), type_kv, at->ldkv};
-        vt_panels b = packed(s.values, at, vt_at(v, type, head), at->ldkv, VT_T, D, T);
-        vt_left left = vt_left_rows(vt_at(dy, type, head), type, C);
-        vt_product((vt_rows){s.map, VT_REAL, ld}, &left, &b, NULL, VT_SET_PADDED, R);
+        pack(&values, vt_at(v, type, head), at->ldkv, VT_T);
+        const vt_left dout = vt_left_rows(vt_at(dy, type, head), type, C);
+        vt_product((vt_rows){s.map, VT_REAL, ld}, &dout, &values, NULL, VT_SET_PADDED, R);
         if (at->drop) drop_map(s.map, s.map, VT_REAL, at, h);
         vt_real *bias = dbias ? dbias + (size_t)h * (size_t)R * (size_t)T : NULL;
         const void *ds = s.small;
         VT_FOR_TYPE(softmax_backward, type, s.small, s.map, bias, map, at);
 
         // By now the map has been read along its rows and is near, so it can be read by columns.
-        b = packed(s.queries, at, vt_at(dy, type, head), C, VT_N, R, D);
-        left = by_column(s.left, used, at);
-        vt_product(out_v, &left, &b, NULL, VT_SET, T);
-        b = packed(s.keys, at, vt_at(k, type, head), at->ldkv, VT_N, T, D);
-        left = vt_left_rows(ds, type, ld);
-        vt_product(out_q, &left, &b, NULL, VT_SET, R);
-        b = packed(s.queries, at, vt_at(q, type, head), at->ldq, VT_N, R, D);
-        left = by_column(s.left, ds, at);
-        vt_product(out_k, &left, &b, NULL, same ? VT_ADD : VT_SET, T);
+        pack(&queries, vt_at(dy, type, head), C, VT_N);
+        const vt_left p_t = by_column(s.left, used, at);
+        vt_product(out_v, &p_t, &queries, NULL, VT_SET, T);
+        pack(&keys, vt_at(k, type, head), at->ldkv, VT_N);
+        const vt_left ds_rows = vt_left_rows(ds, type, ld);
+        vt_product(out_q, &ds_rows, &keys, NULL, VT_SET, R);
+        pack(&queries, vt_at(q, type, head), at->ldq, VT_N);
+        const vt_left ds_t = by_column(s.left, ds, at);
+        vt_product(out_k, &ds_t, &queries, NULL, same ? VT_ADD : VT_SET, T);
     }
 }

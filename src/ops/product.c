@@ -159,8 +159,7 @@ static void compute_block(tile_block *b, const tile_panel *panel, const vt_rows 
     char *out =
         (char *)y->data + ((size_t)b->row * (size_t)y->ld + (size_t)column) * vt_elem_size(y->type);
     vt_real padded[VT_PANEL]; // vectors of bias may reach beyond its end
-    if (bias) bias += column;
-    if (add) bias = NULL;
+    bias = bias && !add ? bias + column : NULL;
     if (bias && panel->columns % VT_LANES != 0) {
         for (int c = 0; c < VT_PANEL; c++) padded[c] = 0;
         memcpy(padded, bias, (size_t)panel->columns * sizeof *bias);
