@@ -7,6 +7,7 @@
 // chunks.
 #include "block_rows.h"
 
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 
@@ -93,7 +94,7 @@ static void widen(const vt_block_work *w, void *to, const void *narrow, vt_block
     const vt_block_shape *s = w->shape;
     const vt_linear_param kv = vt_block_linear_at(w->param, VT_BLOCK_KV);
     const size_t R = (size_t)w->chunk->R, C = (size_t)s->C;
-    vt_heads_widen(to, w->few->narrow[side] + (size_t)w->chunk->first * R * C, narrow, s->type,
+    vt_heads_widen(to, w->factors->narrow[side] + (size_t)w->chunk->first * R * C, narrow, s->type,
                    w->weights + kv.w + side * C * C, w->chunk->count * w->chunk->R, s->H,
                    s->C / s->H, s->C);
 }
@@ -104,7 +105,8 @@ static void narrow(const vt_block_work *w, void *to, const void *wide, vt_block_
     const vt_linear_param kv = vt_block_linear_at(w->param, VT_BLOCK_KV);
     const size_t C = (size_t)s->C;
     const vt_real *b = side == VT_VALUES && kv.has_bias ? w->weights + kv.b + C : NULL;
-    vt_heads_narrow(to, w->few->wide[side] + (size_t)w->chunk->first * vt_block_kv(s, w->chunk->R),
+    vt_heads_narrow(to,
+                    w->factors->wide[side] + (size_t)w->chunk->first * vt_block_kv(s, w->chunk->R),
                     wide, s->type, w->weights + kv.w + side * C * C, b,
                     w->chunk->count * w->chunk->R, s->H, s->C / s->H, s->C);
 }
@@ -115,7 +117,7 @@ static void narrow(const vt_block_work *w, void *to, const void *wide, vt_block_
 typedef struct listener {
     const vt_pass *pass;
     vt_attn_view view;
-    int heads; // of a map, their rows in turn
+    int heads; // of a map
 } listener;
 
 static void on_map(void *self, int head, const vt_real *map)
@@ -159,15 +161,20 @@ typedef struct unit_view {
     void *q, *k, *v;
 } unit_view;
 
+// A unit's queries, or the outputs that answer them.
+static void *queries_at(const vt_attention *at, const void *q, int unit)
+{
+    return vt_at(q, at->type, (size_t)unit * (size_t)(at->R * at->H) * (size_t)at->D);
+}
+
 // kv: of `type`; where few ask, norm1's output is both.
 static unit_view unit_at(const vt_attention *at, const void *q, const void *kv, vt_elem type,
                          int unit)
 {
     const size_t i = (size_t)unit, C = (size_t)at->H * (size_t)at->D;
     char *k = vt_at(kv, type, i * (size_t)at->T * (size_t)at->ldkv);
-    return (unit_view){.q = vt_at(q, at->type, i * (size_t)at->R * C),
-                       .k = k,
-                       .v = vt_at(k, type, (size_t)at->ldkv - C)};
+    return (unit_view){
+        .q = queries_at(at, q, unit), .k = k, .v = vt_at(k, type, (size_t)at->ldkv - C)};
 }
 
 static void *maps_at(const vt_block_work *w, int unit)
@@ -182,8 +189,7 @@ static void attend(const vt_block_work *w, void *y, const void *q, const void *k
 {
     const vt_block_shape *s = w->shape;
     const vt_chunk *chunk = w->chunk;
-    const int heads = few_ask(w) ? s->H : 1;
-    const size_t row = (size_t)(chunk->R * heads) * (size_t)s->C;
+    const int heads = few_ask(w) ? s->H : 1; // of a map, their rows in turn
     const vt_windows *windows = chunk->chunks->windows;
     for (int i = 0; i < chunk->count; i++) {
         const int window = windows ? (chunk->first + i) % windows->count : 0;
@@ -206,7 +212,7 @@ static void attend(const vt_block_work *w, void *y, const void *q, const void *k
             at.on_map = on_map;
             at.self = &l;
         }
-        vt_attention_forward(vt_at(y, s->type, (size_t)i * row), maps_at(w, i), v.q, v.k, v.v,
+        vt_attention_forward(queries_at(&at, y, i), maps_at(w, i), v.q, v.k, v.v,
                              w->scratch->attention, &at);
     }
 }
@@ -219,7 +225,7 @@ static void forward_attention(const vt_block_work *w, bool heard)
     const vt_block_saved *saved = w->saved;
     const vt_block_param *p = w->param;
     const vt_block_scratch *scratch = w->scratch;
-    const vt_span few = whole(w, w->chunk->R), out = {0, vt_chunk_rows(w->chunk)};
+    const vt_span rows = whole(w, w->chunk->R), out = {0, vt_chunk_rows(w->chunk)};
     const bool padded = vt_chunk_padded(w->chunk);
     void *normed = padded ? scratch->asking : scratch->normed;
     vt_layernorm_forward(normed, s->type, saved->mean1, saved->rstd1, saved->x,
@@ -227,19 +233,19 @@ static void forward_attention(const vt_block_work *w, bool heard)
                          vt_chunk_tokens(w->chunk, s), s->C);
     if (padded) vt_chunk_spread(scratch->normed, normed, s, w->chunk);
     const void *asking = vt_chunk_asking(scratch->asking, scratch->normed, s, w->chunk);
-    linear(w, saved->q, s->type, asking, VT_BLOCK_Q, few.rows);
+    linear(w, saved->q, s->type, asking, VT_BLOCK_Q, rows.rows);
     leave_normed1(w, asking);
     void *y = scratch->asking;
     if (few_ask(w)) {
-        widen(w, saved->kv, saved->q, VT_KEYS);
+        widen(w, saved->kv, saved->q, VT_KEYS); // kv is the wide q
         attend(w, scratch->wide, saved->kv, scratch->normed, heard);
         narrow(w, y, scratch->wide, VT_VALUES);
     } else {
-        linear(w, saved->kv, s->type, scratch->normed, VT_BLOCK_KV, few.rows);
+        linear(w, saved->kv, s->type, scratch->normed, VT_BLOCK_KV, rows.rows);
         attend(w, y, saved->q, saved->kv, heard);
     }
-    leave(w, saved->inputs.y, y, s->type, s->C, false, few.rows, &few);
-    linear(w, scratch->branch, VT_REAL, y, VT_BLOCK_PROJ, few.rows);
+    leave(w, saved->inputs.y, y, s->type, s->C, false, rows.rows, &rows);
+    linear(w, scratch->branch, VT_REAL, y, VT_BLOCK_PROJ, rows.rows);
     if (padded) vt_chunk_collect(scratch->branch, s, w->chunk);
     vt_span_drop(scratch->branch, VT_REAL, w->chunk, &out, s->drop, VT_SITE_PROJ, s->C);
     layer_scale(w, 0, &out);
@@ -357,7 +363,6 @@ static void attend_backward(const vt_block_work *w, void *dq, void *dkv, vt_elem
                             const void *dy, const void *q, const void *kv, const vt_block_grads *g)
 {
     const vt_block_shape *s = w->shape;
-    const size_t row = (size_t)(w->chunk->R * (few_ask(w) ? s->H : 1)) * (size_t)s->C;
     const size_t maps = (size_t)s->H * (size_t)s->T * (size_t)s->T;
     vt_real *dbias = s->window_h > 0 ? w->scratch->dbias : NULL;
     if (dbias) memset(dbias, 0, maps * sizeof *dbias);
@@ -365,8 +370,8 @@ static void attend_backward(const vt_block_work *w, void *dq, void *dkv, vt_elem
         vt_dropout d;
         const vt_attention at = attention_of(w, &d, i);
         const unit_view v = unit_at(&at, q, kv, s->type, i), dv = unit_at(&at, dq, dkv, type, i);
-        vt_attention_backward(dv.q, dv.k, dv.v, dbias, vt_at(dy, s->type, (size_t)i * row), v.q,
-                              v.k, v.v, maps_at(w, i), w->scratch->attention, &at);
+        vt_attention_backward(dv.q, dv.k, dv.v, dbias, queries_at(&at, dy, i), v.q, v.k, v.v,
+                              maps_at(w, i), w->scratch->attention, &at);
     }
     if (!dbias) return;
     const size_t table = (size_t)vt_window_offsets(s->window_h, s->window_w) * (size_t)s->H;
@@ -375,11 +380,12 @@ static void attend_backward(const vt_block_work *w, void *dq, void *dkv, vt_elem
     vt_window_bias_backward(sums, dbias, s->H, s->window_h, s->window_w);
 }
 
-// Norm1's output again, with rows of padding.
-static void normed1_again(const vt_block_work *w, void *normed, void *unpadded)
+// Norm1's output again in scratch->normed, with rows of padding, by way of scratch->asking.
+static void normed1_again(const vt_block_work *w)
 {
     const vt_block_shape *s = w->shape;
     const vt_block_saved *saved = w->saved;
+    void *normed = w->scratch->normed, *unpadded = w->scratch->asking;
     const bool padded = vt_chunk_padded(w->chunk);
     vt_layernorm_again(padded ? unpadded : normed, s->type, saved->x,
                        w->weights + w->param->norm1_w, w->weights + w->param->norm1_b, saved->mean1,
@@ -406,14 +412,15 @@ static void backward_attention(const vt_block_work *w, vt_real *dx, vt_real *dou
     leave(w, g->dy[VT_BLOCK_PROJ], dproj, s->type, C, true, asking.rows, &asking);
     linear_input(w, dy, s->type, dproj, VT_BLOCK_PROJ, VT_SET, asking.rows);
     if (few) {
-        normed1_again(w, scratch->normed, scratch->asking);
+        assert(!padded); // dy is where it would pass by
+        normed1_again(w);
         widen(w, scratch->wide, dy, VT_VALUES);
         attend_backward(w, dkv, dnormed, VT_REAL, scratch->wide, saved->kv, scratch->normed, g);
         narrow(w, dq, dkv, VT_KEYS);
     } else {
         attend_backward(w, dq, dkv, s->type, dy, saved->q, saved->kv, g);
         leave(w, g->dy[VT_BLOCK_KV], dkv, s->type, 2 * C, true, asking.rows, &asking);
-        if (again) normed1_again(w, scratch->normed, scratch->asking);
+        if (again) normed1_again(w);
     }
     leave(w, g->dy[VT_BLOCK_Q], dq, s->type, C, true, asking.rows, &asking);
     if (again) leave_normed1(w, vt_chunk_asking(scratch->asking, scratch->normed, s, w->chunk));

@@ -5,12 +5,12 @@
 //
 // Where only the first R tokens of each image are looked at afterwards (the last block of a model
 // whose head reads the class token), only those ask in attention and go through the MLP: everything
-// from q on has R rows an image, packed together; R = T elsewhere. Then no token needs a key or a
-// value of its own: with norm1's output x, q (W_k x + b_k) = (q W_k) x + a constant, which softmax
-// does not see, and sum p (W_v x + b_v) = W_v (sum p x) + b_v. So each head asks x itself, with a
-// query that W_k made C wide, and what it hears W_v makes narrow again (DeepSeek-V2 absorbs these
-// weights likewise, arXiv 2405.04434, section 2.1.2). b_k has no gradient. Dropout of the maps
-// wants all rows, for then p do not sum to 1. (bf16: DeiT-S gains 1%, the 28-px model 3%.)
+// from q on has R rows an image, packed together; R = T elsewhere. Where R < T no token needs a key
+// or a value of its own: with norm1's output n, q (W_k n + b_k) = (q W_k) n + a constant, which
+// softmax does not see, and sum p (W_v n + b_v) = W_v (sum p n) + b_v. So each head asks n itself,
+// with a query that W_k made C wide, and what it hears W_v makes narrow again (DeepSeek-V2 absorbs
+// these weights likewise, arXiv 2405.04434, section 2.1.2). b_k has no gradient. Dropout of the
+// maps wants all rows, for then p do not sum to 1. (bf16: DeiT-S gains 1%, the 28-px model 3%.)
 //
 // With windows (Swin), what is said here of images is true of windows: a unit is an image or a
 // window of one. A block then has its tokens in the order of windows, and a bias for each offset
@@ -78,7 +78,7 @@ typedef struct vt_block_saved {
     vt_real *x;             // (B,T,C) input of the block
     vt_real *mean1, *rstd1; // (B,T)
     void *q, *kv;           // (B,R,C), (B,T,2C); R < T: kv is the wide q, (B,R,H,C)
-    void *maps;             // (B,H,R,vt_map_ld), or NULL: not kept
+    void *maps;             // (B,H,R,vt_map_ld), R < T: (B,R,H,vt_map_ld); NULL: not kept
     vt_real *mid;           // (B,R,C) after the attention branch
     vt_real *mean2, *rstd2; // (B,R)
     void *hidden;           // (B,R,F) before GELU
@@ -112,10 +112,10 @@ enum { VT_SUM_GAMMA = 4, VT_BLOCK_SUMS = 6 };
 
 // Where R < T, dW_k and dW_v are products of these, head by head.
 typedef enum vt_block_side { VT_KEYS, VT_VALUES } vt_block_side;
-typedef struct vt_block_few {
+typedef struct vt_block_factors {
     vt_real *narrow[2]; // (B,R,C) q; dy
     vt_real *wide[2];   // (B,R,H,C) gradient of the wide q; attention's wide output
-} vt_block_few;
+} vt_block_factors;
 
 // How a batch is cut.
 typedef struct vt_chunks {
@@ -150,11 +150,11 @@ typedef struct vt_block_work {
     const vt_real *weights;
     const vt_block_saved *saved; // the batch's, or the chunk's: each pass says which
     const vt_block_scratch *scratch;
-    const vt_block_few *few; // the batch's
+    const vt_block_factors *factors; // the batch's; NULL: R = T always
     const vt_chunk *chunk;
 } vt_block_work;
 
-// Numbers of a unit's kv.
+// Numbers of a unit's kv, or of its wide q where R < T.
 static inline size_t vt_block_kv(const vt_block_shape *shape, int R)
 {
     const size_t C = (size_t)shape->C;
@@ -180,10 +180,11 @@ int vt_block_pack_tasks(const vt_block_packed *packed, const vt_block_shape *sha
 void vt_block_pack(int task, const vt_block_packed *packed, const vt_block_param *param,
                    const vt_block_shape *shape, const vt_real *weights);
 
-// The block's weight gradients are independent tasks likewise, once all chunks are done.
+// The block's weight gradients are independent tasks likewise, once all chunks are done. factors:
+// NULL where R = T.
 int vt_block_gradient_tasks(int threads);
 void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inputs *inputs,
-                       const vt_block_grads *grads, const vt_block_few *few,
+                       const vt_block_grads *grads, const vt_block_factors *factors,
                        const vt_block_param *param, const vt_block_shape *shape,
                        const vt_chunks *chunks, int R);
 
@@ -229,7 +230,8 @@ void vt_block_scratch_place(vt_block_scratch *scratch, vt_arena *arena, const vt
                             int units, bool training, vt_recompute recompute);
 void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block_param *param,
                           const vt_block_shape *shape, const vt_chunks *chunks);
-void vt_block_few_place(vt_block_few *few, vt_arena *arena, const vt_block_shape *shape, int B);
+void vt_block_factors_place(vt_block_factors *factors, vt_arena *arena, const vt_block_shape *shape,
+                            int B);
 
 // What one chunk sees of the batch's, which is work->saved.
 vt_block_saved vt_block_saved_at(const vt_block_work *work);

@@ -182,11 +182,12 @@ void vt_block_grads_place(vt_block_grads *grads, vt_arena *arena, const vt_block
     grads->tables = take(arena, chunks->count, (size_t)offsets, s->H);
 }
 
-void vt_block_few_place(vt_block_few *few, vt_arena *arena, const vt_block_shape *s, int B)
+void vt_block_factors_place(vt_block_factors *factors, vt_arena *arena, const vt_block_shape *s,
+                            int B)
 {
     for (int i = 0; i < 2; i++) {
-        few->narrow[i] = take(arena, B, (size_t)s->few, s->C);
-        few->wide[i] = take(arena, B, (size_t)s->few * (size_t)s->H, s->C);
+        factors->narrow[i] = take(arena, B, (size_t)s->few, s->C);
+        factors->wide[i] = take(arena, B, (size_t)s->few * (size_t)s->H, s->C);
     }
 }
 

@@ -177,8 +177,8 @@ int vt_block_gradient_tasks(int threads)
 }
 
 // Of kv where few ask: part of the heads of keys, then values.
-static void few_gradient(vt_real *slab, const vt_linear_param *kv, const vt_block_few *few, int H,
-                         int part, int parts, int M)
+static void few_gradient(vt_real *slab, const vt_linear_param *kv, const vt_block_factors *factors,
+                         int H, int part, int parts, int M)
 {
     const int C = kv->I, first = vt_share(2 * H, 1, part, parts),
               end = vt_share(2 * H, 1, part + 1, parts);
@@ -186,8 +186,8 @@ static void few_gradient(vt_real *slab, const vt_linear_param *kv, const vt_bloc
         const int side = i / H;
         const size_t row = (size_t)side * (size_t)C;
         vt_real *db = side == VT_VALUES && kv->has_bias ? slab + kv->b + row : NULL;
-        vt_heads_gradient(slab + kv->w + row * (size_t)C, db, few->narrow[side], few->wide[side],
-                          i % H, 1, M, H, C / H, C);
+        vt_head_weight_gradient(slab + kv->w + row * (size_t)C, db, factors->narrow[side],
+                                factors->wide[side], i % H, M, H, C / H, C);
     }
 }
 
@@ -207,8 +207,9 @@ static void other_gradients(vt_real *slab, const vt_block_param *p, const vt_blo
 }
 
 void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inputs *inputs,
-                       const vt_block_grads *g, const vt_block_few *few, const vt_block_param *p,
-                       const vt_block_shape *s, const vt_chunks *chunks, int R)
+                       const vt_block_grads *g, const vt_block_factors *factors,
+                       const vt_block_param *p, const vt_block_shape *s, const vt_chunks *chunks,
+                       int R)
 {
     vt_chunks padded = *chunks; // between norm1 and the projection padding counts
     padded.windows = NULL;
@@ -221,7 +222,7 @@ void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inpu
             const vt_linear_param l = vt_block_linear_at(p, which);
             const bool mlp = which == VT_BLOCK_FC1 || which == VT_BLOCK_FC2;
             if (which == VT_BLOCK_KV && R < s->T)
-                few_gradient(slab, &l, few, s->H, task, parts, chunks->B * R);
+                few_gradient(slab, &l, factors, s->H, task, parts, chunks->B * R);
             else
                 vt_linear_gradient(slab + l.w, l.has_bias ? slab + l.b : NULL, g->dy[which],
                                    x[which], s->type, l.I, l.O, task, parts, mlp ? chunks : &padded,

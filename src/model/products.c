@@ -61,7 +61,8 @@ void vt_list_attention(vt_product_list *l, const char *name, const vt_block_shap
     list(l, by_column, name, " dv");
 }
 
-void vt_list_small(vt_product_list *l, const char *name, int m, int n, int k, int calls)
+void vt_list_small(vt_product_list *l, const char *name, int m, int n, int k, int calls,
+                   double flops)
 {
     const vt_product_info small = {.kind = VT_PRODUCT_SMALL,
                                    .m = m,
@@ -69,6 +70,6 @@ void vt_list_small(vt_product_list *l, const char *name, int m, int n, int k, in
                                    .k = k,
                                    .tb = VT_T,
                                    .calls = calls,
-                                   .flops = 2.0 * m * n * k * calls};
+                                   .flops = flops};
     list(l, small, name, " all");
 }

@@ -25,6 +25,7 @@ void vt_list_linear(vt_product_list *list, const char *name, int I, int O,
 // calls: of each head's product; flops: of all of them.
 void vt_list_attention(vt_product_list *list, const char *name, const vt_block_shape *shape,
                        double flops, int calls, int times);
-void vt_list_small(vt_product_list *list, const char *name, int m, int n, int k, int calls);
+void vt_list_small(vt_product_list *list, const char *name, int m, int n, int k, int calls,
+                   double flops);
 
 #endif

@@ -360,7 +360,8 @@ static int products(const vt_model *model, vt_product_info *out, int B)
     const vt_linear_calls patches = {(double)B * v->embed.N, v->embed.N, B, 1, false, v->threads};
     vt_list_linear(&l, "embed", v->embed.proj.I, v->embed.proj.O, &patches);
     for (int i = 0; i < v->stages; i++) list_stage(&l, v, i, B);
-    vt_list_small(&l, "head", B, model->config.num_classes, v->features, 3);
+    vt_list_small(&l, "head", B, model->config.num_classes, v->features, 3,
+                  6.0 * B * v->features * model->config.num_classes);
     return l.count;
 }
 

@@ -115,7 +115,7 @@ static vt_status place(vt_model *model, vt_arena *arena, const vt_placement *pla
     vt_embed_place(&v->embed, arena, s->type, placement->training ? &v->planned : NULL);
     vt_block_packed_place(&v->packed, arena, &v->blocks[0], s, placement->training);
     place_threads(v, arena, placement);
-    vt_block_few_place(&v->few, arena, s, B);
+    vt_block_factors_place(&v->factors, arena, s, B);
     v->turns = VT_ARENA_TAKE(arena, vt_turns, v->threads);
     const size_t TC = (size_t)s->T * (size_t)s->C, stats = (size_t)v->heads * (size_t)B,
                  features = stats * (size_t)s->C;
@@ -196,7 +196,7 @@ static int products(const vt_model *model, vt_product_info *out, int B)
     const vt_block_shape *s = &v->shape;
     const vt_chunks c = vt_vit_chunks(v, B);
     const int depth = model->config.depth, threads = v->threads, m = c.units * s->T;
-    const vt_pass pass = {.B = B}; // nobody asks for whole maps
+    const vt_pass pass = {.B = B, .stochastic = true}; // nobody asks for whole maps
     const int few = vt_vit_rows(model, &pass, depth - 1), whole = depth - (few < s->T);
     const int times = v->placement.recompute == VT_RECOMPUTE_BLOCK ? 2 : 1;
     const double all = (double)B * whole * s->T, last = (double)B * (depth - whole) * few,
@@ -214,12 +214,14 @@ static int products(const vt_model *model, vt_product_info *out, int B)
     vt_list_linear(&l, "proj", s->C, s->C, &few_rows);
     vt_list_linear(&l, "fc1", s->C, s->F, &few_rows);
     vt_list_linear(&l, "fc2", s->F, s->C, &once);
+    // The last block's shapes are others.
     vt_list_attention(&l, "attention", s, 2.0 * (all + last * s->H) * s->T * s->C, B * s->H * whole,
                       times);
     if (whole < depth) // each of kv's heads to and fro, and its gradient
         vt_list_small(&l, "last kv", few * c.units, s->C, s->C / s->H,
-                      (4 + 2 * times) * s->H * c.count);
-    vt_list_small(&l, "head", B, model->config.num_classes, s->C, 3 * v->heads);
+                      (4 + 2 * times) * s->H * c.count, (4 + 2 * times) * 2.0 * last * s->C * s->C);
+    vt_list_small(&l, "head", B, model->config.num_classes, s->C, 3 * v->heads,
+                  6.0 * B * v->heads * s->C * model->config.num_classes);
     return l.count;
 }
 

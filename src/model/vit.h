@@ -40,7 +40,7 @@ typedef struct vt_vit {
     vt_real *dlast;                          // (B,prefix,C) where the last block has few rows
     vt_real *dpooled;                        // (heads,B,C)
     vt_block_grads grads;
-    vt_block_few few;
+    vt_block_factors factors;
 } vt_vit;
 
 // How many tokens of an image a block computes: all, or of the last one those that the head reads.

@@ -8,7 +8,7 @@
 // schedule nor which thread did what.
 //
 // The last block is computed for the tokens that the head reads only, where those are few and
-// nobody asked for the whole map.
+// nobody asked for the whole map, and maps have no dropout.
 #include "vit.h"
 
 #include "vitrain/base/rng.h"
@@ -20,9 +20,9 @@
 int vt_vit_rows(const vt_model *model, const vt_pass *pass, int layer)
 {
     const vt_vit *v = model->state;
-    bool whole = layer < model->config.depth - 1 || model->config.pool != VT_POOL_TOKEN;
+    const bool dropped = pass->stochastic && model->config.attn_drop > 0; // see block.h
+    bool whole = dropped || layer < model->config.depth - 1 || model->config.pool != VT_POOL_TOKEN;
     for (int i = 0; i < pass->n_hooks; i++) whole = whole || pass->hooks[i].whole;
-    whole = whole || (pass->stochastic && model->config.attn_drop > 0); // block.h
     return whole ? v->shape.T : v->prefix;
 }
 
@@ -115,7 +115,7 @@ static vt_block_work work_on(const vt_vit *v, const vt_real *weights, const vt_c
                            .weights = weights,
                            .saved = &v->saved[chunk->layer],
                            .scratch = &v->thread[vt_thread_index()].block,
-                           .few = &v->few,
+                           .factors = &v->factors,
                            .chunk = chunk};
 }
 
@@ -300,8 +300,8 @@ void vt_vit_backward(vt_model *model, const vt_real *weights, vt_real *grads, co
 #pragma omp for schedule(dynamic)
             for (int i = 0; i < tasks + pack; i++) {
                 if (i < tasks)
-                    vt_block_gradient(i, threads, grads, &v->saved[l].inputs, &v->grads, &v->few,
-                                      &v->blocks[l], &v->shape, &chunks,
+                    vt_block_gradient(i, threads, grads, &v->saved[l].inputs, &v->grads,
+                                      &v->factors, &v->blocks[l], &v->shape, &chunks,
                                       vt_vit_rows(model, pass, l));
                 else
                     vt_block_pack(skipped + i - tasks, &v->packed, &v->blocks[l - 1], &v->shape,

@@ -14,6 +14,7 @@
 #include "vitrain/base/arena.h"
 #include "vitrain/base/vmath.h"
 
+#include <assert.h>
 #include <math.h>
 
 enum { MAP_MULTIPLE = 16 }; // whole vectors, of any processor
@@ -214,6 +215,7 @@ void vt_attention_backward(void *dq, void *dk, void *dv, vt_real *dbias, const v
 {
     const head_scratch s = placed(scratch, at);
     const bool same = k == v;
+    assert(!same || dk == dv);
     const vt_elem type = at->type, type_kv = same ? VT_REAL : type;
     const int T = at->T, R = at->R, D = at->D, C = at->H * D, ld = vt_map_ld(T);
     const vt_panels values = vt_panels_at(s.values, type, D, T, false),

@@ -2,6 +2,7 @@
 // packing them, or a call of BLAS for each head of a few rows, takes longer than the products
 // themselves.
 #include "bf16.h"
+#include "tile.h"
 
 // What is summed up at a time, in registers.
 enum { VECTORS = 4, BLOCK = VECTORS * VT_LANES };
@@ -14,9 +15,9 @@ VT_INLINE void widen_row(void *y, const vt_real *x, const vt_real *w, int D, int
     for (; c + BLOCK <= ld; c += BLOCK) {
         vt_vec sums[VECTORS] = {0};
         for (size_t d = 0; d < (size_t)D; d++)
-            for (size_t j = 0; j < VECTORS; j++)
-                sums[j] += x[d] * vt_vec_at(w + d * ld + c + j * VT_LANES);
-        for (size_t j = 0; j < VECTORS; j++) vt_put_vec(y, type, c + j * VT_LANES, sums[j]);
+            UNROLL for (size_t j = 0; j < VECTORS; j++) sums[j] +=
+                x[d] * vt_vec_at(w + d * ld + c + j * VT_LANES);
+        UNROLL for (size_t j = 0; j < VECTORS; j++) vt_put_vec(y, type, c + j * VT_LANES, sums[j]);
     }
     for (; c < ld; c++) {
         vt_real sum = 0;
@@ -28,12 +29,13 @@ VT_INLINE void widen_row(void *y, const vt_real *x, const vt_real *w, int D, int
 VT_INLINE void widen(void *y, vt_real *kept, const void *x, const vt_real *w, int M, int H, int D,
                      int C, vt_elem type)
 {
-    const size_t narrow = (size_t)D, wide = (size_t)C;
-    for (size_t i = 0; i < (size_t)M * (size_t)H; i++, kept += narrow) {
-        const vt_real *head = w + i % (size_t)H * narrow * wide;
-        for (size_t d = 0; d < narrow; d++) kept[d] = vt_get(x, type, i * narrow + d);
-        widen_row(vt_at(y, type, i * wide), kept, head, D, C, type);
-    }
+    for (int h = 0; h < H; h++)
+        for (int m = 0; m < M; m++) {
+            const size_t i = (size_t)(m * H + h), from = i * (size_t)D;
+            for (size_t d = 0; d < (size_t)D; d++) kept[from + d] = vt_get(x, type, from + d);
+            widen_row(vt_at(y, type, i * (size_t)C), kept + from, w + (size_t)(h * D) * (size_t)C,
+                      D, C, type);
+        }
 }
 
 void vt_heads_widen(void *y, vt_real *kept, const void *x, vt_elem type, const vt_real *w, int M,
@@ -57,14 +59,16 @@ VT_INLINE vt_real dot(const vt_real *x, const vt_real *y, size_t n)
 VT_INLINE void narrow(void *y, vt_real *kept, const void *x, const vt_real *w, const vt_real *b,
                       int M, int H, int D, int C, vt_elem type)
 {
-    const size_t few = (size_t)D, wide = (size_t)C;
-    for (size_t i = 0; i < (size_t)M * (size_t)H; i++, kept += wide) {
-        const size_t first = i % (size_t)H * few; // of w's rows
-        for (size_t c = 0; c < wide; c++) kept[c] = vt_get(x, type, i * wide + c);
-        for (size_t d = 0; d < few; d++)
-            vt_put(y, type, i * few + d,
-                   dot(kept, w + (first + d) * wide, wide) + (b ? b[first + d] : 0));
-    }
+    const size_t n = (size_t)C;
+    for (int h = 0; h < H; h++)
+        for (int m = 0; m < M; m++) {
+            const size_t i = (size_t)(m * H + h), first = (size_t)(h * D); // of w's rows
+            vt_real *row = kept + i * n;
+            for (size_t c = 0; c < n; c++) row[c] = vt_get(x, type, i * n + c);
+            for (size_t d = 0; d < (size_t)D; d++)
+                vt_put(y, type, i * (size_t)D + d,
+                       dot(row, w + (first + d) * n, n) + (b ? b[first + d] : 0));
+        }
 }
 
 void vt_heads_narrow(void *y, vt_real *kept, const void *x, vt_elem type, const vt_real *w,
@@ -73,13 +77,13 @@ void vt_heads_narrow(void *y, vt_real *kept, const void *x, vt_elem type, const 
     VT_FOR_TYPE(narrow, type, y, kept, x, w, b, M, H, D, C);
 }
 
-void vt_heads_gradient(vt_real *dw, vt_real *db, const vt_real *narrow, const vt_real *wide,
-                       int first, int count, int M, int H, int D, int C)
+void vt_head_weight_gradient(vt_real *dw, vt_real *db, const vt_real *narrow, const vt_real *wide,
+                             int head, int M, int H, int D, int C)
 {
-    for (int h = first; h < first + count; h++)
-        vt_gemm(dw + (size_t)h * (size_t)D * (size_t)C, C, narrow + (size_t)h * (size_t)D, H * D,
-                VT_T, wide + (size_t)h * (size_t)C, H * C, VT_N, 1, 1, D, C, M);
-    if (!db) return;
-    for (size_t m = 0; m < (size_t)M; m++)
-        vt_add(db + first * D, narrow + m * (size_t)(H * D) + first * D, (size_t)(count * D));
+    const size_t first = (size_t)(head * D);
+    narrow += first;
+    vt_gemm(dw + first * (size_t)C, C, narrow, H * D, VT_T, wide + (size_t)head * (size_t)C, H * C,
+            VT_N, 1, 1, D, C, M);
+    for (size_t m = 0; db && m < (size_t)M; m++)
+        vt_add(db + first, narrow + m * (size_t)(H * D), (size_t)D);
 }

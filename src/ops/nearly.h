@@ -1,7 +1,8 @@
 // Elementary functions for results that are rounded to bf16, by up to 2^-8: vectors, wrong by
 // 2^-14 at most, in half the instructions of base/vmath.h's. (Least squares with weights for an
-// even error; the errors given are before rounding. By Estrin's scheme, not Horner's: GELU from the
-// first-level cache takes 9 and 14 cycles a vector on Zen 5, forward and backward, not 12 and 19.)
+// even error; the errors given are before rounding. Estrin's scheme where the next step waits,
+// Horner's where not: GELU from the first-level cache takes 9 and 14 cycles a vector on Zen 5,
+// forward and backward, not 12 and 19.)
 #ifndef OPS_NEARLY_H
 #define OPS_NEARLY_H
 

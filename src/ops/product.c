@@ -1,10 +1,11 @@
-// Products of rows with panels. The smallest (a head of the 28-px model) take a thousand cycles:
-// what is stored on the way to a tile is loaded as it was stored, for a vector of several numbers
-// just written waits until the core has nothing else under way; and nothing is divided.
-//
-// A block of rows and a part of a panel fit the second-level cache
+// Products of rows with panels. A block of rows and a part of a panel fit the second-level cache
 // together; a tile's rows are read from there, the panel passes by. See tile.h for the innermost
 // loop.
+//
+// The smallest products (a head of the 28-px model) take a thousand cycles. A vector load of
+// several numbers that were just stored one by one waits until they have left the core, and so
+// until all that is under way is done: operands go by address, and a tile's terms are written in
+// place. Divisors are constants but where a product is cut.
 #include "amx_tile.h"
 #include "bf16.h"
 
@@ -64,9 +65,9 @@ typedef struct tile_block {
     const vt_left *x;
     int row, rows;
     bool amx;
-    int most;     // rows of a tile
-    size_t first; // step of k
-    const char *left;
+    int most;            // rows of a tile
+    size_t first;        // step of k
+    const char *left;    // the first row, at that step
     vt_tile_terms terms; // of the tile at hand
 } tile_block;
 

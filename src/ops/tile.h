@@ -33,7 +33,8 @@ enum {
 typedef uint32_t vt_vec_pair __attribute__((vector_size(VT_VECTOR_BYTES), may_alias));
 #endif
 
-// Columns in memory of right panels of n: the last one ends with a vector, or is whole.
+// Columns in memory of right panels of n: the last one ends with a vector, or is whole. (Divisors
+// are constants.)
 static inline int vt_right_columns(int n, bool whole)
 {
     return whole ? (n + VT_PANEL - 1) / VT_PANEL * VT_PANEL
@@ -55,7 +56,7 @@ typedef struct vt_tile_terms {
     int parts;
     size_t left_part, right_part; // bytes from a part to the next one
     // A whole tile fetches memory of the next panel meanwhile, this many bytes a step; it lies in
-    // parts as the panel does.
+    // parts as the panel does. Of a left panel in parts it fetches the next part.
     const char *ahead;
     size_t pace;
     bool round; // the result is bf16

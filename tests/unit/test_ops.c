@@ -414,7 +414,7 @@ static void attention_of_shared_keys(void **state)
     enum { QKV = 3 * AC };
     static vt_real apart[AT * QKV], dapart[AT * QKV], together[AT * AC], maps[AH * AT * 16],
         y[AT * AC], dy[AT * AC];
-    vt_real dq[AT * AC];
+    vt_real both[AC];
     const vt_attention attention = {
         .T = AT, .R = AT, .H = AH, .D = AD, .scale = 0.3f, .ldq = QKV, .ldkv = QKV};
     void *scratch = vt_alloc(vt_attention_scratch_bytes(&attention), 1);
@@ -434,9 +434,9 @@ static void attention_of_shared_keys(void **state)
     vt_attention_backward(dapart, sum, sum, NULL, dy, apart, together, together, maps, scratch,
                           &shared);
     for (int t = 0; t < AT; t++) {
-        memcpy(dq, dapart + t * QKV + AC, sizeof *dq * AC);
-        vt_add(dq, dapart + t * QKV + 2 * AC, AC);
-        assert_close(sum + t * AC, dq, AC, "dk + dv");
+        memcpy(both, dapart + t * QKV + AC, sizeof both);
+        vt_add(both, dapart + t * QKV + 2 * AC, AC);
+        assert_close(sum + t * AC, both, AC, "dk + dv");
     }
     free(scratch);
 }
@@ -474,7 +474,7 @@ static void heads_match_linear_layers(void **state)
     vt_heads_narrow(got, kept, wide, VT_REAL, w, b, HM, HH, HD, HC);
     assert_close(got, expected, NARROW, "narrow");
     assert_memory_equal(kept, wide, sizeof wide);
-    for (int h = 0; h < HH; h++) vt_heads_gradient(dw, db, narrow, wide, h, 1, HM, HH, HD, HC);
+    for (int h = 0; h < HH; h++) vt_head_weight_gradient(dw, db, narrow, wide, h, HM, HH, HD, HC);
     assert_close(dw, dw_expected, COUNT(dw), "dw");
     assert_close(db, db_expected, COUNT(db), "db");
 }

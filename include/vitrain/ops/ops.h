@@ -105,7 +105,8 @@ typedef enum vt_into {
 } vt_into;
 
 // y = x b + bias.  y: (m,n); x: (m,k); b: panels of (k,n), of x's type; bias: (n) or NULL. Both in
-// as many parts: those of panels.
+// as many parts: those of panels. (x is passed by address, for a copy on the stack is slow to read
+// back: src/ops/product.c.)
 void vt_product(vt_rows y, const vt_left *x, const vt_panels *b, const vt_real *bias, vt_into into,
                 int m);
 
@@ -156,10 +157,10 @@ void vt_heads_widen(void *y, vt_real *kept, const void *x, vt_elem type, const v
 // y_h = x_h w_ht + b_h.  y: (M,H,D) out; kept: (M,H,C) out; x: (M,H,C); b: (H D) or NULL.
 void vt_heads_narrow(void *y, vt_real *kept, const void *x, vt_elem type, const vt_real *w,
                      const vt_real *b, int M, int H, int D, int C);
-// For heads first .. first+count-1: dw_h += narrow_ht wide_h, db_h += column sums of narrow_h.
+// One head's dw_h += narrow_ht wide_h and db_h += column sums of narrow_h.
 // dw: (H D, C); db: (H D) or NULL; narrow: (M,H,D); wide: (M,H,C).
-void vt_heads_gradient(vt_real *dw, vt_real *db, const vt_real *narrow, const vt_real *wide,
-                       int first, int count, int M, int H, int D, int C);
+void vt_head_weight_gradient(vt_real *dw, vt_real *db, const vt_real *narrow, const vt_real *wide,
+                             int head, int M, int H, int D, int C);
 
 // ---- layer normalisation (layernorm.c): torch.nn.functional.layer_norm over the last axis ----
 
@@ -213,7 +214,7 @@ void vt_softmax_rows(vt_real *x, const vt_real *bias, int M, int n);
 typedef struct vt_attention {
     int T, R, H, D;
     vt_real scale;          // of q k_ht; timm's is 1 / sqrt(D)
-    vt_elem type;           // of q, k, v, y, their gradients and the maps
+    vt_elem type;           // of q, k, v, y, the maps and, but where k is v, their gradients
     int ldq, ldkv;          // numbers from one token's q (k, v) to the next one's; even for bf16
     const vt_real *bias;    // (H,R,T) added to the scores, or NULL
     const vt_real *mask;    // (R,T) added to the scores of every head, or NULL
