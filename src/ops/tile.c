@@ -109,11 +109,10 @@ enum { ROUND = 1 };
 #define BY_COLUMN_AHEAD(bytes) \
     if (terms->left_part) vt_fetch_ahead((const char *)(from + p * ld) + terms->left_part, bytes)
 
-#define OF_ONE(chains) ((chains) > 1 ? (chains) : 2)
 #define TWO_TILES(kind, rows, chains, unit, vector, dot)                             \
-    TILE(kind##_r_##rows##_1, rows, 1, OF_ONE(chains), unit, vector, dot, BY_ROW)    \
+    TILE(kind##_r_##rows##_1, rows, 1, (2 * (chains)), unit, vector, dot, BY_ROW)    \
     TILE(kind##_r_##rows##_2, rows, 2, chains, unit, vector, dot, BY_ROW)            \
-    TILE(kind##_c_##rows##_1, rows, 1, OF_ONE(chains), unit, vector, dot, BY_COLUMN) \
+    TILE(kind##_c_##rows##_1, rows, 1, (2 * (chains)), unit, vector, dot, BY_COLUMN) \
     TILE(kind##_c_##rows##_2, rows, 2, chains, unit, vector, dot, BY_COLUMN)
 #define TWO(kind, form, rows) kind##_##form##_##rows##_1, kind##_##form##_##rows##_2
 
