@@ -82,9 +82,8 @@ static bool few_ask(const vt_block_work *w)
 static void leave_normed1(const vt_block_work *w, const void *asking)
 {
     const vt_block_shape *s = w->shape;
-    const vt_block_inputs *to = &w->saved->inputs;
     const vt_span rows = whole(w, w->chunk->R);
-    leave(w, few_ask(w) ? to->asking : to->normed1, asking, s->type, s->C, false, rows.rows, &rows);
+    leave(w, w->saved->inputs.normed1, asking, s->type, s->C, false, rows.rows, &rows);
 }
 
 // Where few ask: their rows through each head's part of the keys' or the values' weights, to and

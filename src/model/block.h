@@ -68,9 +68,9 @@ typedef struct vt_block_packed {
 // Inputs of the linear layers, as the weight gradients take them: panels of each chunk, one after
 // the other. NULL: not wanted.
 typedef struct vt_block_inputs {
-    char *normed1, *asking; // of q and kv; R < T: of q
-    char *y;                // of proj
-    char *normed2, *act;    // of fc1 and fc2
+    char *normed1;       // of q and kv; R < T: the rows that ask, of q
+    char *y;             // of proj
+    char *normed2, *act; // of fc1 and fc2
 } vt_block_inputs;
 
 // What the backward pass needs of the forward pass, for the whole batch or for one chunk.

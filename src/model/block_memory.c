@@ -125,7 +125,6 @@ void vt_block_inputs_place(vt_block_inputs *shared, vt_arena *arena, const vt_bl
     if (recompute != VT_RECOMPUTE_NONE) place_again(shared, arena, s, chunks);
     if (recompute == VT_RECOMPUTE_BLOCK)
         shared->y = vt_chunk_panels_place(arena, s->type, chunks, s->C, false);
-    shared->asking = vt_chunk_panels_place(arena, s->type, chunks, s->C, false);
 }
 
 void vt_block_saved_place(vt_block_saved *saved, int depth, vt_arena *arena,

@@ -157,8 +157,8 @@ void vt_head_gradient(vt_real *slab, const vt_real *dlogits, const vt_real *feat
 {
     const int first = vt_share(l->O, 1, part, parts), end = vt_share(l->O, 1, part + 1, parts);
     if (end > first)
-        vt_linear_backward_weight(slab + l->w, slab + l->b, dlogits, feature, first, end - first, B,
-                                  l->I, l->O);
+        vt_linear_backward_weight(slab + l->w, slab + l->b, dlogits, feature, l->I, first,
+                                  end - first, B, l->I, l->O);
 }
 
 // Tasks: the layers' output rows, in so many parts for each thread; the largest first. Each part
@@ -183,11 +183,12 @@ static void few_gradient(vt_real *slab, const vt_linear_param *kv, const vt_bloc
     const int C = kv->I, first = vt_share(2 * H, 1, part, parts),
               end = vt_share(2 * H, 1, part + 1, parts);
     for (int i = first; i < end; i++) {
-        const int side = i / H;
+        const int side = i / H, head = i % H, D = C / H;
         const size_t row = (size_t)side * (size_t)C;
         vt_real *db = side == VT_VALUES && kv->has_bias ? slab + kv->b + row : NULL;
-        vt_head_weight_gradient(slab + kv->w + row * (size_t)C, db, factors->narrow[side],
-                                factors->wide[side], i % H, M, H, C / H, C);
+        vt_linear_backward_weight(slab + kv->w + row * (size_t)C, db, factors->narrow[side],
+                                  factors->wide[side] + (size_t)head * (size_t)C, H * C, head * D,
+                                  D, M, C, C);
     }
 }
 
@@ -213,8 +214,8 @@ void vt_block_gradient(int task, int threads, vt_real *slab, const vt_block_inpu
 {
     vt_chunks padded = *chunks; // between norm1 and the projection padding counts
     padded.windows = NULL;
-    const char *x[VT_BLOCK_LINEARS] = {R < s->T ? inputs->asking : inputs->normed1, inputs->normed1,
-                                       inputs->y, inputs->normed2, inputs->act};
+    const char *x[VT_BLOCK_LINEARS] = {inputs->normed1, inputs->normed1, inputs->y, inputs->normed2,
+                                       inputs->act};
     for (int i = 0; i < VT_BLOCK_LINEARS; i++) {
         const vt_block_linear which = gradient_order[i].linear;
         const int parts = gradient_order[i].parts * threads;

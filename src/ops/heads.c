@@ -76,14 +76,3 @@ void vt_heads_narrow(void *y, vt_real *kept, const void *x, vt_elem type, const 
 {
     VT_FOR_TYPE(narrow, type, y, kept, x, w, b, M, H, D, C);
 }
-
-void vt_head_weight_gradient(vt_real *dw, vt_real *db, const vt_real *narrow, const vt_real *wide,
-                             int head, int M, int H, int D, int C)
-{
-    const size_t first = (size_t)(head * D);
-    narrow += first;
-    vt_gemm(dw + first * (size_t)C, C, narrow, H * D, VT_T, wide + (size_t)head * (size_t)C, H * C,
-            VT_N, 1, 1, D, C, M);
-    for (size_t m = 0; db && m < (size_t)M; m++)
-        vt_add(db + first, narrow + m * (size_t)(H * D), (size_t)D);
-}

@@ -18,9 +18,9 @@ void vt_linear_backward_input(vt_real *dx, const vt_real *dy, const vt_real *w, 
 }
 
 void vt_linear_backward_weight(vt_real *dw, vt_real *db, const vt_real *dy, const vt_real *x,
-                               int first, int count, int M, int I, int O)
+                               int ldx, int first, int count, int M, int I, int O)
 {
-    vt_gemm(dw + (size_t)first * I, I, dy + first, O, VT_T, x, I, VT_N, 1, 1, count, I, M);
+    vt_gemm(dw + (size_t)first * I, I, dy + first, O, VT_T, x, ldx, VT_N, 1, 1, count, I, M);
     if (!db) return;
     for (int m = 0; m < M; m++) {
         const vt_real *row = dy + (size_t)m * O;

@@ -59,8 +59,8 @@ static void linear_gradients(void **state)
     CHECK(dx, op.x, COUNT(dx), linear_loss, &op);
 
     fill(dw, 2, COUNT(dw)), fill(db, 2, COUNT(db));
-    vt_linear_backward_weight(dw, db, op.dy, op.x, 0, 2, LM, LI, LO); // rows in two shares
-    vt_linear_backward_weight(dw, db, op.dy, op.x, 2, LO - 2, LM, LI, LO);
+    vt_linear_backward_weight(dw, db, op.dy, op.x, LI, 0, 2, LM, LI, LO); // rows in two shares
+    vt_linear_backward_weight(dw, db, op.dy, op.x, LI, 2, LO - 2, LM, LI, LO);
     subtract(dw, 2, COUNT(dw)), subtract(db, 2, COUNT(db));
     CHECK(dw, op.w, COUNT(dw), linear_loss, &op);
     CHECK(db, op.b, COUNT(db), linear_loss, &op);
@@ -72,7 +72,7 @@ static void linear_gradients_without_bias(void **state)
     linear_case op = {.biased = false};
     linear_fill(&op);
     vt_real dw[LO * LI] = {0};
-    vt_linear_backward_weight(dw, NULL, op.dy, op.x, 0, LO, LM, LI, LO);
+    vt_linear_backward_weight(dw, NULL, op.dy, op.x, LI, 0, LO, LM, LI, LO);
     CHECK(dw, op.w, COUNT(dw), linear_loss, &op);
 }
 
@@ -288,7 +288,7 @@ static void patch_weight_gradient(void **state)
     vt_fill_normal(op.dy, COUNT(op.dy), 1, 3);
     vt_real rows[PN * PI], dw[PO * PI] = {0};
     vt_patch_rows(rows, op.image, &GRID);
-    vt_linear_backward_weight(dw, NULL, op.dy, rows, 0, PO, PN, PI, PO);
+    vt_linear_backward_weight(dw, NULL, op.dy, rows, PI, 0, PO, PN, PI, PO);
     CHECK(dw, op.w, COUNT(dw), patch_loss, &op);
 }
 

@@ -106,7 +106,7 @@ static void linear_backward_matches_loops(void **state)
     vt_linear_backward_input(dx, dy, w, LM, LI, LO);
     assert_close(dx, dx_expected, COUNT(dx), "dx");
     for (int first = 0; first < LO; first += 5) // rows in uneven shares, as threads take them
-        vt_linear_backward_weight(dw, db, dy, x, first, first + 5 < LO ? 5 : LO - first, LM, LI,
+        vt_linear_backward_weight(dw, db, dy, x, LI, first, first + 5 < LO ? 5 : LO - first, LM, LI,
                                   LO);
     assert_close(dw, dw_expected, COUNT(dw), "dw");
     assert_close(db, db_expected, COUNT(db), "db");
@@ -463,7 +463,7 @@ static void heads_match_linear_layers(void **state)
             vt_linear_backward_input(expected + i * HC, narrow + i * HD, w + h * HD * HC, 1, HC,
                                      HD);
             vt_linear_backward_weight(dw_expected + h * HD * HC, db_expected + h * HD,
-                                      narrow + i * HD, wide + i * HC, 0, HD, 1, HC, HD);
+                                      narrow + i * HD, wide + i * HC, HC, 0, HD, 1, HC, HD);
         }
     vt_heads_widen(got, kept, narrow, VT_REAL, w, HM, HH, HD, HC);
     assert_close(got, expected, WIDE, "wide");
@@ -474,7 +474,9 @@ static void heads_match_linear_layers(void **state)
     vt_heads_narrow(got, kept, wide, VT_REAL, w, b, HM, HH, HD, HC);
     assert_close(got, expected, NARROW, "narrow");
     assert_memory_equal(kept, wide, sizeof wide);
-    for (int h = 0; h < HH; h++) vt_head_weight_gradient(dw, db, narrow, wide, h, HM, HH, HD, HC);
+    for (int h = 0; h < HH; h++)
+        vt_linear_backward_weight(dw, db, narrow, wide + h * HC, HH * HC, h * HD, HD, HM, HC,
+                                  HH * HD);
     assert_close(dw, dw_expected, COUNT(dw), "dw");
     assert_close(db, db_expected, COUNT(db), "db");
 }

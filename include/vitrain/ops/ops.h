@@ -143,13 +143,14 @@ void vt_linear_forward(vt_real *y, const vt_real *x, const vt_real *w, const vt_
 void vt_linear_backward_input(vt_real *dx, const vt_real *dy, const vt_real *w, int M, int I,
                               int O);
 // Rows first .. first+count-1 of dW += dyt x and db += column sums of dy, so that threads can share
-// a layer by rows.  dw: (O,I) +=; db: (O) += or NULL; dy: (M,O); x: (M,I).
+// a layer by rows.  dw: (O,I) +=; db: (O) += or NULL; dy: (M,O); x: (M,I), rows ldx apart.
 void vt_linear_backward_weight(vt_real *dw, vt_real *db, const vt_real *dy, const vt_real *x,
-                               int first, int count, int M, int I, int O);
+                               int ldx, int first, int count, int M, int I, int O);
 
 // ---- a linear layer's heads, for few rows (heads.c) ----
 //
-// Every head h has D rows of w: (H D, C) to itself, w_h. `kept` is x as vt_real, for the gradient.
+// Every head h has D rows of w: (H D, C) to itself, w_h. `kept` is x as vt_real, for the gradient:
+// vt_linear_backward_weight of those rows.
 
 // y_h = x_h w_h.  y: (M,H,C) out; kept: (M,H,D) out; x: (M,H,D).
 void vt_heads_widen(void *y, vt_real *kept, const void *x, vt_elem type, const vt_real *w, int M,
@@ -157,10 +158,6 @@ void vt_heads_widen(void *y, vt_real *kept, const void *x, vt_elem type, const v
 // y_h = x_h w_ht + b_h.  y: (M,H,D) out; kept: (M,H,C) out; x: (M,H,C); b: (H D) or NULL.
 void vt_heads_narrow(void *y, vt_real *kept, const void *x, vt_elem type, const vt_real *w,
                      const vt_real *b, int M, int H, int D, int C);
-// One head's dw_h += narrow_ht wide_h and db_h += column sums of narrow_h.
-// dw: (H D, C); db: (H D) or NULL; narrow: (M,H,D); wide: (M,H,C).
-void vt_head_weight_gradient(vt_real *dw, vt_real *db, const vt_real *narrow, const vt_real *wide,
-                             int head, int M, int H, int D, int C);
 
 // ---- layer normalisation (layernorm.c): torch.nn.functional.layer_norm over the last axis ----
 
